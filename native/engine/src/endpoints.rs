@@ -1,0 +1,1 @@
+//! Operations of an OpenAPI description: method and path template, matched in one walk.

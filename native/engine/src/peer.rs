@@ -1,0 +1,41 @@
+//! Who is at the other end of a connection, and what its certificate is worth for the host it asks for.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::mtls::Certificate;
+use crate::reason::Reason;
+
+/// One connection's other end; read once, when its first request comes.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub address: IpAddr,
+    /// The leaf that TLS presented. Never trusted by itself: see [`Identity`].
+    pub certificate: Option<Arc<Certificate>>,
+}
+
+/// The client certificate as it counts for one request: verified against the trust of the host asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// None when none was presented, or the host's mode is `off`.
+    pub certificate: Option<&'a Certificate>,
+    /// Why it is not to be trusted; None with a certificate means verified.
+    pub fault: Option<Reason>,
+}
+
+impl Identity<'_> {
+    #[must_use]
+    pub fn presented(&self) -> bool {
+        self.certificate.is_some()
+    }
+
+    #[must_use]
+    pub fn verified(&self) -> bool {
+        self.certificate.is_some() && self.fault.is_none()
+    }
+
+    #[must_use]
+    pub fn revoked(&self) -> bool {
+        self.fault == Some(Reason::MtlsRevoked)
+    }
+}

@@ -1,0 +1,95 @@
+//! The one catalogue of reasons: why an exchange was denied.
+//!
+//! The response, the log field, the metric label and docs/reasons.md all come from this list.
+
+/// One row of the catalogue.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Stable id, `<capability>.<what>`; the log field and metric label.
+    pub id: &'static str,
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// gRPC status code of the answer (google.golang.org/grpc/codes numbering).
+    pub grpc: u8,
+    /// What the client is told. Says nothing about the policy.
+    pub title: &'static str,
+    /// What the operator should look at.
+    pub hint: &'static str,
+}
+
+macro_rules! catalogue {
+    ($($variant:ident = $id:literal, $status:literal, $grpc:literal, $title:literal, $hint:literal;)*) => {
+        /// Why an exchange was denied.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Reason { $($variant),* }
+
+        /// The catalogue in order; `CATALOGUE[reason as usize]` is its row.
+        pub const CATALOGUE: &[Entry] = &[
+            $(Entry { id: $id, status: $status, grpc: $grpc, title: $title, hint: $hint }),*
+        ];
+
+        impl Reason {
+            pub const ALL: &'static [Reason] = &[$(Reason::$variant),*];
+        }
+    };
+}
+
+catalogue! {
+    // http: what has more than one meaning, or none
+    HttpMalformed = "http.malformed", 400, 3, "The request is malformed.", "A method, target, header name or value holds bytes that HTTP does not allow there (RFC 9110, RFC 9112).";
+    HttpFraming = "http.framing", 400, 3, "The request's length is ambiguous.", "Repeated or malformed Content-Length, or a Transfer-Encoding that is not exactly `chunked` (RFC 9112, 6.3): the shape of request smuggling.";
+    HttpPath = "http.path", 400, 3, "The request's path is not acceptable.", "An encoded slash, backslash or NUL, a broken percent-encoding, or dot segments that leave the root: such paths mean different things to different readers.";
+    HttpHeadTooLarge = "http.head_too_large", 431, 8, "The request's header is too large.", "More than 16 KiB or 100 fields.";
+    HttpBodyTooLarge = "http.body_too_large", 413, 8, "The request's body is too large.", "Above the host's `maxBodyBytes`, or above the bound for bodies that are inspected.";
+    HttpUnknownHost = "http.unknown_host", 421, 5, "This host is not served here.", "No entry under `hosts` matches the Host header.";
+    HttpUpgrade = "http.upgrade", 400, 3, "This protocol upgrade is not supported.", "Only `Upgrade: websocket` is passed on.";
+    HttpPipelined = "http.pipelined", 400, 3, "Nothing may follow a chunked request on its connection.", "What arrives behind a chunked body is refused, because its start cannot be told for certain.";
+
+    // mtls: the client certificate
+    MtlsMissing = "mtls.missing", 403, 16, "A client certificate is required.", "The client presented no certificate.";
+    MtlsMalformed = "mtls.malformed", 403, 16, "The client certificate cannot be read.", "The certificate is not valid DER or holds a critical extension that is not understood.";
+    MtlsVersion = "mtls.x509_v1", 403, 16, "The client certificate is X.509 version 1 and has to be reissued as version 3.", "`openssl x509 -req` without extensions makes version 1; reissue with `-extfile` holding `basicConstraints=CA:FALSE` and `extendedKeyUsage=clientAuth`.";
+    MtlsUntrusted = "mtls.untrusted", 403, 16, "The client certificate was not issued by a trusted authority.", "No path to an authority in the host's `mtls.trust`. An intermediate may be missing under `authorities.<name>.intermediates`.";
+    MtlsSignature = "mtls.signature", 403, 16, "The client certificate's signature is not valid.", "A signature in the path does not verify, or uses an algorithm or key that is too weak (SHA-1, RSA below 2048 bits).";
+    MtlsExpired = "mtls.expired", 403, 16, "The client certificate has expired.", "notAfter of the certificate or of its issuer has passed.";
+    MtlsNotYetValid = "mtls.not_yet_valid", 403, 16, "The client certificate is not valid yet.", "notBefore lies in the future: compare clocks.";
+    MtlsUsage = "mtls.usage", 403, 16, "The client certificate may not be used for client authentication.", "Extended key usage lacks clientAuth, or key usage lacks digitalSignature.";
+    MtlsConstraints = "mtls.constraints", 403, 16, "The client certificate violates a constraint of its issuer.", "Basic constraints, path length or name constraints of an issuer forbid this certificate.";
+    MtlsRevoked = "mtls.revoked", 403, 16, "The client certificate has been revoked.", "Its serial is on the issuer's revocation list.";
+    MtlsCrlExpired = "mtls.crl_expired", 403, 16, "The client certificate's revocation status is unknown.", "The issuer's CRL is past its nextUpdate: load a newer one. Nobody passes on a stale list.";
+
+    // rules, endpoints, schema
+    Rule = "rules.", 403, 7, "The request was blocked by a rule.", "The rule's name follows the dot.";
+    EndpointsFallthrough = "endpoints.fallthrough", 404, 12, "No operation of this API matches the request.", "No operation of the host's OpenAPI description has this path.";
+    EndpointsMethod = "endpoints.method", 405, 12, "This method is not an operation of the resource.", "The path is described, the method is not.";
+    SchemaMediaType = "schema.media_type", 415, 3, "The request's media type is not accepted here.", "The operation's requestBody has no matching entry under `content`.";
+    SchemaEncoding = "schema.content_encoding", 415, 3, "The request's content encoding is not accepted here.", "A body that has to be checked must arrive without Content-Encoding.";
+    SchemaBody = "schema.body", 400, 3, "The request's body does not match its description.", "The answer's `errors` hold a JSON Pointer and what was expected.";
+    SchemaJson = "schema.json", 400, 3, "The request's body is not valid JSON.", "Invalid JSON, invalid UTF-8, a duplicate key or nesting that is too deep.";
+
+    // origin: not the client's fault
+    OriginConnect = "origin.connect", 502, 14, "The origin cannot be reached.", "Connecting failed at every address of the origin.";
+    OriginClosed = "origin.closed", 502, 14, "The origin closed the connection.", "The origin ended the connection before a whole response head.";
+    OriginMalformed = "origin.malformed", 502, 14, "The origin's response is malformed.", "The response head cannot be parsed, or its framing is ambiguous.";
+    OriginTimeout = "origin.timeout", 504, 4, "The origin did not answer in time.", "`timeouts.connect` or `timeouts.firstByte` of the origin ran out.";
+    OriginSaturated = "origin.saturated", 503, 14, "The service is busy.", "All connections to the origin are in use and its queue is full.";
+
+    // internal: our own
+    InternalPanic = "internal.panic", 500, 13, "Internal error.", "A bug: a panic was caught while the request was decided. Please report it with the log line.";
+    InternalOverload = "internal.overload", 503, 14, "The service is busy.", "Exchange slots, or the queue of bodies to inspect, are full.";
+    InternalTimeout = "internal.timeout", 503, 14, "The service is busy.", "The body was not inspected in time.";
+    ClientTimeout = "http.timeout", 408, 4, "The request's body did not arrive in time.", "The client sent its body too slowly.";
+}
+
+impl Reason {
+    #[must_use]
+    pub fn entry(self) -> &'static Entry {
+        &CATALOGUE[self as usize]
+    }
+
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        self.entry().id
+    }
+}

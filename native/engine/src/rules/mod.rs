@@ -1,0 +1,1 @@
+//! Rules in Cloudflare's expression language.
