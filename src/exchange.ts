@@ -10,6 +10,8 @@ export class Exchange {
   res: HttpResponse | null = null;
   /** `100 Continue` went out: the status line has to go another way (see `writeHead` in edge.ts). */
   continued = false;
+  /** The connection ends with this exchange: its request came in chunks, and what follows cannot be told for certain. */
+  last = false;
   /** Content-Length of a response that streams; -1 when it is chunked or there is none. */
   length = -1;
   /** Bytes of a streamed response that the client's socket did not take yet. */
@@ -28,6 +30,7 @@ export class Exchange {
   reset(): void {
     this.res = null;
     this.continued = false;
+    this.last = false;
     this.length = -1;
     if (this.pending.length > 0) this.pending = [];
     this.complete = false;

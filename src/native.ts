@@ -37,7 +37,6 @@ export const Kind = { Whole: 1, Head: 2, Chunk: 3, End: 4, Failed: 5, Drained: 6
 /** Words of a row of the turn's table; `Entry` of native/forward/src/arena.rs. */
 export const Word = {
   slot: 0,
-  generation: 1,
   kind: 2,
   status: 3,
   flags: 4,
@@ -70,7 +69,6 @@ export const {
   drain,
   forget,
   forward,
-  generation,
   hasIdentity,
   inspect,
   inspected,
@@ -78,8 +76,10 @@ export const {
   opened,
   pause,
   peer,
+  reasonNumbers,
   reasons,
   refuse,
+  refused,
   resume,
   sample,
   tick,

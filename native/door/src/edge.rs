@@ -100,7 +100,7 @@ pub struct Edge {
     answer_meta: *mut u32,
     answer_bytes: *mut u8,
     answer_len: usize,
-    entries: *const Entry,
+    entries: *mut Entry,
     snapshot: arc_swap::Cache<&'static arc_swap::ArcSwap<Snapshot>, Arc<Snapshot>>,
     /// Of the snapshot with this generation.
     origins: (u64, Vec<OriginId>),
@@ -125,7 +125,7 @@ pub struct Shared {
     pub answer_meta: *mut u32,
     pub answer_bytes: *mut u8,
     pub answer_len: usize,
-    pub entries: *const Entry,
+    pub entries: *mut Entry,
 }
 
 impl Edge {
@@ -398,7 +398,7 @@ impl Edge {
             origin,
             Request {
                 head: &self.head,
-                id: slot.exchange.id.as_bytes(),
+                //ID id: slot.exchange.id.as_bytes(),
                 body,
                 is_head: head.method() == "HEAD",
                 idempotent: is_idempotent(head.method()),
@@ -516,10 +516,13 @@ impl Edge {
         for row in 0..count {
             // SAFETY: the client filled `count` rows of the table and leaves them until its reset.
             let entry = unsafe { *self.entries.add(row) };
-            let Some(slot) = self.slots.get_mut(entry.slot as usize) else { continue };
-            if slot.generation != entry.generation {
+            let slot = self.slots.get_mut(entry.slot as usize).filter(|slot| slot.generation == entry.generation);
+            let Some(slot) = slot else {
+                // The slot may serve another request by now: JavaScript must not see this row.
+                // SAFETY: as above.
+                unsafe { (*self.entries.add(row)).kind = 0 };
                 continue;
-            }
+            };
             if entry.kind == Kind::Whole as u32 || entry.kind == Kind::Head as u32 {
                 slot.exchange.origin_us = u64::from(entry.origin_us);
                 slot.exchange.origin_status = entry.status as u16;
@@ -540,11 +543,6 @@ impl Edge {
                 self.end(entry.slot, status);
             }
         }
-    }
-
-    /// The generation that entries of this slot must carry to count.
-    pub fn generation(&self, index: u32) -> u32 {
-        self.slots.get(index as usize).map_or(0, |slot| slot.generation)
     }
 
     // --- WebSocket ---------------------------------------------------------------------------------------------
@@ -640,6 +638,11 @@ impl Edge {
         scalars.origin_ejected = counters.ejected.load(Relaxed);
         scalars.origin_open = counters.open_now.load(Relaxed);
         scalars.origin_idle = counters.idle_now.load(Relaxed);
+    }
+
+    /// Counts a denial of a request that never got a slot.
+    pub fn refused(&mut self, reason: Reason) {
+        lock(&self.meters).denial(reason, None, true);
     }
 
     pub fn panicked(&mut self) {

@@ -210,6 +210,31 @@ pub fn refuse(slot: u32, reason: u32) -> u32 {
     on_slot(slot, |edge| edge.refuse(slot, reason))
 }
 
+/// The reasons that JavaScript gives, as the numbers that `refuse` takes.
+#[napi(object)]
+pub struct ReasonNumbers {
+    pub malformed: u32,
+    pub origin_connect: u32,
+    pub overload: u32,
+}
+
+#[napi]
+pub fn reason_numbers() -> ReasonNumbers {
+    ReasonNumbers {
+        malformed: Reason::HttpMalformed as u32,
+        origin_connect: Reason::OriginConnect as u32,
+        overload: Reason::InternalOverload as u32,
+    }
+}
+
+/// Counts a denial of a request that never got a slot.
+#[napi]
+pub fn refused(reason: u32) {
+    if let Some(&reason) = Reason::ALL.get(reason as usize) {
+        with_edge(|edge| edge.refused(reason));
+    }
+}
+
 /// Stops reading a response: the client is slower than the origin.
 #[napi]
 pub fn pause(slot: u32) {
@@ -219,12 +244,6 @@ pub fn pause(slot: u32) {
 #[napi]
 pub fn resume(slot: u32) {
     with_edge(|edge| edge.resume(slot));
-}
-
-/// What an entry's generation must be to count for this slot.
-#[napi]
-pub fn generation(slot: u32) -> u32 {
-    with_edge(|edge| edge.generation(slot)).unwrap_or(0)
 }
 
 /// A WebSocket handshake that passed.

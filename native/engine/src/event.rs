@@ -40,7 +40,7 @@ pub fn write(out: &mut Vec<u8>, exchange: &Exchange, peer: &Peer, ending: &Endin
     text(out, "ClientRequestHost", exchange.head.host());
     text(out, "ClientRequestMethod", exchange.head.method());
     text(out, "ClientRequestPath", exchange.head.path());
-    if let Some(agent) = exchange.head.user_agent() {
+    if let Some(agent) = exchange.head.field("user-agent") {
         text(out, "ClientRequestUserAgent", agent);
     }
     out.extend_from_slice(b",\"ClientMTLSAuthStatus\":\"");

@@ -13,6 +13,7 @@ pub mod counters;
 pub mod origin;
 pub mod poller;
 pub mod request;
+pub mod status;
 pub mod uv;
 
 pub use arena::{Arena, Entry, Kind, Token};
