@@ -84,7 +84,13 @@ export function quietly(command, args, { env = {}, onOutput = () => {} } = {}) {
     child.on('error', error => reject(new StepFailed(`${command}: ${error.message}`, '')));
     child.on('close', (code, signal) => {
       if (code === 0) resolve(stdout);
-      else reject(new StepFailed(`${command} ${args[0]} ended with ${signal ?? `exit code ${code}`}`, stderr.trim() === '' ? stdout : stderr));
+      else
+        reject(
+          new StepFailed(
+            `${command} ${args[0]} ended with ${signal ?? `exit code ${code}`}`,
+            stderr.trim() === '' ? stdout : stderr,
+          ),
+        );
     });
   });
 }

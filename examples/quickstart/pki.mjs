@@ -4,7 +4,7 @@
 // once they have signed: nothing more can be issued from them.
 
 import 'reflect-metadata';
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 
@@ -24,6 +24,8 @@ export async function makePki(folder) {
     return false;
   }
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  // Written last and removed first: where it stands, all of them stand and belong together.
+  rmSync(join(folder, 'client.pem'), { force: true });
   const serverAuthority = await authority('Portcullis demo server CA');
   const server = await leaf(serverAuthority, 'CN=localhost', x509.ExtendedKeyUsage.serverAuth, [
     { type: 'dns', value: 'localhost' },
@@ -38,7 +40,6 @@ export async function makePki(folder) {
   writeWhole(join(folder, 'localhost.key'), server.key, 0o600);
   writeWhole(join(folder, 'client-ca.pem'), clientAuthority.certificate.toString('pem'));
   writeWhole(join(folder, 'client.key'), client.key, 0o600);
-  // Last, because its age decides whether all of them are made anew.
   writeWhole(join(folder, 'client.pem'), client.certificate.toString('pem'));
   return true;
 }
