@@ -155,9 +155,13 @@ fn taken(operation: &Operation, first: &Operation) -> Problem {
 }
 
 fn ambiguous(operation: &Operation, error: &InsertError) -> Problem {
+    // The template that matchit names as the rival is not always the right one, so it is left out.
     let message = match error {
-        InsertError::Conflict { with } => {
-            format!("path `{}` cannot be told apart from `{with}`", operation.path)
+        InsertError::Conflict { .. } => {
+            format!(
+                "path `{}` cannot be told apart from another path at a segment that is partly a parameter",
+                operation.path
+            )
         }
         other => format!("path `{}` is not supported: {other}", operation.path),
     };
@@ -165,7 +169,7 @@ fn ambiguous(operation: &Operation, error: &InsertError) -> Problem {
         at: operation.at.clone(),
         span: None,
         message,
-        hint: Some("parameters with text on both sides allow no other partial parameter beside them".to_owned()),
+        hint: Some("a parameter with text on both sides allows no other partial parameter at its position".to_owned()),
     }
 }
 
@@ -232,4 +236,103 @@ fn literal(text: &str, out: &mut String) -> Result<(), Fault> {
 
 fn encode(byte: u8, out: &mut String) {
     let _ = write!(out, "%{byte:02X}");
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::head::Head;
+
+    fn operations(lines: &[Value]) -> Vec<Operation> {
+        let operation = |(index, line): (usize, &Value)| {
+            let line = line.as_str().expect("a line");
+            let (method, path) = line.split_once(' ').expect("method and path");
+            Operation {
+                id: line.to_owned(),
+                at: index.to_string(),
+                method: method.to_owned(),
+                path: path.to_owned(),
+                body: None,
+            }
+        };
+        lines.iter().enumerate().map(operation).collect()
+    }
+
+    fn described(lines: &[&str]) -> Endpoints {
+        let lines: Vec<Value> = lines.iter().map(|&line| line.into()).collect();
+        let mut problems = Vec::new();
+        let endpoints = Endpoints::compile(&operations(&lines), &mut problems);
+        assert_eq!(problems, []);
+        endpoints
+    }
+
+    #[test]
+    fn every_case_of_the_corpus_holds() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../test/corpus/endpoints");
+        for file in std::fs::read_dir(folder).expect("the corpus") {
+            let path = file.expect("an entry").path();
+            let text = std::fs::read_to_string(&path).expect("a file");
+            let corpus: Value = serde_json::from_str(&text).expect("JSON");
+            let operations = operations(corpus["operations"].as_array().expect("operations"));
+            let mut problems = Vec::new();
+            let endpoints = Endpoints::compile(&operations, &mut problems);
+            let found: Vec<Value> = problems
+                .iter()
+                .map(|problem| {
+                    serde_json::json!({ "at": problem.at.parse::<usize>().expect("an index"), "message": problem.message })
+                })
+                .collect();
+            let mut expected = corpus["problems"].as_array().expect("problems").clone();
+            expected.sort_by_key(|problem| problem["at"].as_u64());
+            let mut found_sorted = found;
+            found_sorted.sort_by_key(|problem| problem["at"].as_u64());
+            assert_eq!(found_sorted, expected, "{}", path.display());
+            for case in corpus["cases"].as_array().expect("cases") {
+                let request = case["request"].as_str().expect("a request");
+                let (method, path) = request.split_once(' ').expect("method and path");
+                let found = match endpoints.find(method, path) {
+                    Match::Operation(index) => operations[index as usize].id.clone(),
+                    Match::Method { allow } => format!("allow {allow}"),
+                    Match::None => "none".to_owned(),
+                };
+                let expected = match (&case["operation"], &case["allow"]) {
+                    (Value::String(operation), _) => operation.clone(),
+                    (_, Value::String(allow)) => format!("allow {allow}"),
+                    _ => "none".to_owned(),
+                };
+                assert_eq!(found, expected, "{}", case["name"]);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_makes_the_search_panic(path in "\\PC{0,40}") {
+            let endpoints = described(&["GET /a/{x}", "GET /a/{x}/b/{y}.json", "GET /a/b"]);
+            let _ = endpoints.find("GET", &path);
+        }
+
+        #[test]
+        fn no_template_makes_the_compiler_panic(paths in prop::collection::vec("[/{}a.%2F*é-]{0,12}", 0..12)) {
+            let lines: Vec<Value> = paths.iter().map(|path| format!("GET {path}").into()).collect();
+            let _ = Endpoints::compile(&operations(&lines), &mut Vec::new());
+        }
+
+        #[test]
+        fn a_literal_template_matches_the_head_that_asks_for_it(segments in prop::collection::vec("[a-zA-Z0-9~%é!$&'()*+,;=:@ \"-]{1,8}", 1..4)) {
+            // A percent sign that encodes nothing is refused on both sides; here it always encodes itself.
+            let path: String = segments.iter().map(|segment| format!("/{}", segment.replace('%', "%25"))).collect();
+            let line = format!("GET {path}");
+            let endpoints = described(&[&line]);
+            let asked: String = path.bytes().map(|byte| {
+                if byte.is_ascii_graphic() { (byte as char).to_string() } else { format!("%{byte:02x}") }
+            }).collect();
+            let mut head = Head::default();
+            head.parse_text(&format!("GET {asked}\nhost:a")).expect("a head");
+            prop_assert_eq!(endpoints.find("GET", head.path()), Match::Operation(0));
+        }
+    }
 }

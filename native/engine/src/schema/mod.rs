@@ -7,6 +7,8 @@
 mod json;
 mod media;
 mod node;
+#[cfg(test)]
+mod tests;
 mod violation;
 
 use jsonschema::{Draft, PatternOptions, Validator};
