@@ -25,17 +25,21 @@ pub(super) fn rfc2253(name: &X509Name<'_>) -> String {
     text
 }
 
-/// OpenSSL's old one-line form, `/C=US/O=Example/CN=client`. Ambiguous, because `/` inside a value is not escaped.
+/// OpenSSL's old one-line form, `/C=US/O=Example/CN=client`, as OpenSSL 3 writes it: `/` and `+` inside a value are
+/// escaped. Older ones and BoringSSL leave them bare, so that a value can look like further attributes.
 pub(super) fn legacy(name: &X509Name<'_>) -> String {
     let mut text = String::new();
-    for attribute in name.iter_attributes() {
-        text.push('/');
-        push_type(&mut text, attribute);
-        text.push('=');
-        for &byte in attribute.attr_value().data {
-            match byte {
-                b' '..=b'~' => text.push(char::from(byte)),
-                _ => push_escape(&mut text, "\\x", byte),
+    for name in name.iter_rdn() {
+        for (index, attribute) in name.iter().enumerate() {
+            text.push(if index == 0 { '/' } else { '+' });
+            push_type(&mut text, attribute);
+            text.push('=');
+            for &byte in attribute.attr_value().data {
+                match byte {
+                    b'/' | b'+' => text.extend(['\\', char::from(byte)]),
+                    b' '..=b'~' => text.push(char::from(byte)),
+                    _ => push_escape(&mut text, "\\x", byte),
+                }
             }
         }
     }

@@ -77,7 +77,7 @@ impl Fields {
             // Only a name that operators compare with; nothing is decided by SHA-1.
             fields.sha1 = lower_hex(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, der).as_ref());
         }
-        let Ok((_, certificate)) = X509Certificate::from_der(der) else { return fields };
+        let Ok((&[], certificate)) = X509Certificate::from_der(der) else { return fields };
         fields.issuer_rfc2253 = rfc2253(certificate.issuer());
         fields.subject_rfc2253 = rfc2253(certificate.subject());
         fields.issuer_legacy = legacy(certificate.issuer());

@@ -130,8 +130,7 @@ fn expires_at(set: &TrustSet, path: &VerifiedPath<'_>, leaf_not_after: u64, now:
 
 fn limits<'a>(set: &'a TrustSet, path: &VerifiedPath<'_>) -> Option<&'a Limits> {
     // webpki hands back a reference into the list it was given.
-    let anchor: *const _ = std::ptr::from_ref(path.anchor()).cast::<()>();
-    let index = set.anchors.iter().position(|known| std::ptr::from_ref(known).cast::<()>() == anchor)?;
+    let index = set.anchors.iter().position(|known| std::ptr::eq(known, path.anchor()))?;
     set.limits.get(index)
 }
 
@@ -149,8 +148,7 @@ fn fault(error: Error) -> Fault {
         Error::InvalidSignatureForPublicKey
         | Error::SignatureAlgorithmMismatch
         | Error::UnsupportedSignatureAlgorithmContext(_)
-        | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
-        | Error::CertDistrusted => Reason::MtlsSignature,
+        | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Reason::MtlsSignature,
         Error::CaUsedAsEndEntity
         | Error::EndEntityUsedAsCa
         | Error::NameConstraintViolation

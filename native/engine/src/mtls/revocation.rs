@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::revocation_list::{RevocationList, Serial, serial_key};
+use super::revocation_list::{RevocationList, Scope, Serial, serial_key};
 
 /// Per issuer name, what is revoked.
 #[derive(Debug, Default)]
@@ -36,22 +36,21 @@ pub(super) enum Standing {
 
 impl Revocations {
     pub(super) fn merge(lists: Vec<RevocationList>) -> Revocations {
-        let mut newest: HashMap<(Vec<u8>, (Vec<u8>, Vec<u8>)), RevocationList> = HashMap::new();
+        let mut newest: HashMap<Scope, RevocationList> = HashMap::new();
         for list in lists {
-            let key = (list.issuer.clone(), list.scope.clone());
-            if newest.get(&key).is_none_or(|known| known.age < list.age) {
-                newest.insert(key, list);
+            if newest.get(&list.scope).is_none_or(|known| known.age < list.age) {
+                newest.insert(list.scope.clone(), list);
             }
         }
         let mut by_issuer: HashMap<Vec<u8>, Revoked> = HashMap::new();
-        for list in newest.into_values() {
-            match by_issuer.get_mut(&list.issuer) {
+        for (scope, list) in newest {
+            match by_issuer.get_mut(&scope.issuer) {
                 Some(revoked) => {
                     revoked.serials.extend(list.serials);
                     revoked.next_update = revoked.next_update.min(list.next_update);
                 }
                 None => {
-                    by_issuer.insert(list.issuer, Revoked { serials: list.serials, next_update: list.next_update });
+                    by_issuer.insert(scope.issuer, Revoked { serials: list.serials, next_update: list.next_update });
                 }
             }
         }

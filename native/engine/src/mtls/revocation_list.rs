@@ -23,13 +23,21 @@ pub(super) const MAX_SERIAL_BYTES: usize = 20;
 /// A serial number, padded with zeros on the left: fixed width, so that a million of them are 20 MB in one piece.
 pub(super) type Serial = [u8; MAX_SERIAL_BYTES];
 
+/// What a list speaks for: lists of the same scope replace each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Scope {
+    /// Content of the issuer's name.
+    pub(super) issuer: Vec<u8>,
+    /// The key that signed it.
+    pub(super) public_key: Vec<u8>,
+    /// Value of issuingDistributionPoint, or nothing.
+    pub(super) distribution_point: Vec<u8>,
+}
+
 /// A list whose signature has been verified.
 #[derive(Debug)]
 pub(super) struct RevocationList {
-    /// Content of the issuer's name.
-    pub(super) issuer: Vec<u8>,
-    /// Lists of one issuer that replace each other have the same scope: signing key and distribution point.
-    pub(super) scope: (Vec<u8>, Vec<u8>),
+    pub(super) scope: Scope,
     /// cRLNumber, then thisUpdate: of two lists of one scope the greater is newer.
     pub(super) age: (Serial, i64),
     pub(super) next_update: u64,
@@ -95,8 +103,11 @@ fn read_list(der: &[u8], issuers: &[&Issuer]) -> Result<RevocationList, Refusal>
         ))?);
     }
     Ok(RevocationList {
-        issuer: head.issuer.to_vec(),
-        scope: (signer.public_key.clone(), head.distribution_point.to_vec()),
+        scope: Scope {
+            issuer: head.issuer.to_vec(),
+            public_key: signer.public_key.clone(),
+            distribution_point: head.distribution_point.to_vec(),
+        },
         age: (serial_key(head.number).unwrap_or_default(), head.this_update),
         next_update: head.next_update,
         serials,
