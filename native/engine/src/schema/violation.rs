@@ -21,7 +21,7 @@ const MAX_NAME_BYTES: usize = 32;
 const MAX_NAMES: usize = 3;
 
 /// Why a body is refused.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// `SchemaBody` or `SchemaJson`.
     pub reason: Reason,
@@ -30,7 +30,7 @@ pub struct Violation {
 }
 
 /// One place of a body that is not as it is described.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViolationError {
     /// JSON Pointer (RFC 6901) into the body; empty for the whole body.
     pub pointer: String,
