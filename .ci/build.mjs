@@ -122,7 +122,7 @@ function replace(file, write) {
 
 async function compileTypeScript() {
   await step('typescript', {
-    files: ['tsconfig.json', 'package-lock.json', DECLARATIONS, ...filesUnder(['src'])],
+    files: ['tsconfig.json', 'package-lock.json', DECLARATIONS, ...filesUnder(['src'], /\.json$/)],
     outputs: ['dist/main.js'],
     run: async () => {
       rmSync(join(root, 'dist'), { recursive: true, force: true });

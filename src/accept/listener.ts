@@ -99,7 +99,7 @@ export class Listener<Bridge> {
       idleTimeout: WEBSOCKET_IDLE_S,
       maxPayloadLength: WEBSOCKET_BYTES,
       maxBackpressure: WEBSOCKET_BYTES,
-      closeOnBackpressureLimit: 1,
+      closeOnBackpressureLimit: true,
       compression: 0,
     });
   }

@@ -15,6 +15,7 @@ mod key_strength;
 mod path;
 mod revocation;
 mod revocation_list;
+mod serial_set;
 #[cfg(test)]
 mod tests;
 mod trust_set;

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::revocation_list::{RevocationList, Scope, Serial, serial_key};
+use super::serial_set::SerialSet;
 
 /// Per issuer name, what is revoked.
 #[derive(Debug, Default)]
@@ -16,8 +17,7 @@ pub(super) struct Revocations {
 
 #[derive(Debug)]
 struct Revoked {
-    /// Sorted; looked up by bisection: 20 bytes a serial, and no search worth a hash beside a signature check.
-    serials: Vec<Serial>,
+    serials: SerialSet,
     /// The earliest nextUpdate of the lists.
     next_update: u64,
 }
@@ -42,24 +42,16 @@ impl Revocations {
                 newest.insert(list.scope.clone(), list);
             }
         }
-        let mut by_issuer: HashMap<Vec<u8>, Revoked> = HashMap::new();
+        let mut merged: HashMap<Vec<u8>, (Vec<Serial>, u64)> = HashMap::new();
         for (scope, list) in newest {
-            match by_issuer.get_mut(&scope.issuer) {
-                Some(revoked) => {
-                    revoked.serials.extend(list.serials);
-                    revoked.next_update = revoked.next_update.min(list.next_update);
-                }
-                None => {
-                    by_issuer.insert(scope.issuer, Revoked { serials: list.serials, next_update: list.next_update });
-                }
-            }
+            let (serials, next_update) = merged.entry(scope.issuer).or_insert((Vec::new(), u64::MAX));
+            serials.extend(list.serials);
+            *next_update = list.next_update.min(*next_update);
         }
-        for revoked in by_issuer.values_mut() {
-            revoked.serials.sort_unstable();
-            revoked.serials.dedup();
-            revoked.serials.shrink_to_fit();
-        }
-        Revocations { by_issuer }
+        let by_issuer = merged.into_iter().map(|(issuer, (serials, next_update))| {
+            (issuer, Revoked { serials: SerialSet::new(&serials), next_update })
+        });
+        Revocations { by_issuer: by_issuer.collect() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -70,7 +62,7 @@ impl Revocations {
     pub(super) fn look_up(&self, issuer: &[u8], serial: &[u8], now: u64) -> Standing {
         let Some(revoked) = self.by_issuer.get(issuer) else { return Standing::Unchecked };
         // A serial too long for a list cannot be on one: lists with such serials are refused when loaded.
-        let listed = serial_key(serial).is_some_and(|serial| revoked.serials.binary_search(&serial).is_ok());
+        let listed = serial_key(serial).is_some_and(|serial| revoked.serials.contains(&serial));
         if listed {
             Standing::Revoked
         } else if now >= revoked.next_update {
@@ -82,6 +74,6 @@ impl Revocations {
 
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.by_issuer.values().map(|revoked| revoked.serials.capacity() * size_of::<Serial>()).sum()
+        self.by_issuer.values().map(|revoked| revoked.serials.bytes()).sum()
     }
 }

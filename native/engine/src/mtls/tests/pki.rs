@@ -52,7 +52,7 @@ impl Ca {
     }
 
     fn new(certificate: &rcgen::Certificate, params: CertificateParams, key: KeyPair) -> Ca {
-        Ca { pem: certificate.pem(), der: certificate.der().to_vec(), issuer: Issuer::new(params.clone(), key), params }
+        Ca { pem: certificate.pem(), der: certificate.der().to_vec(), issuer: Issuer::new(params, key) }
     }
 
     pub fn leaf(&self) -> Certificate {
