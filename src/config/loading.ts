@@ -22,6 +22,8 @@ export class Loading {
   readonly problems: Problem[] = [];
   /** Every file that was read or should have been: a change of one is a reason to load again. */
   readonly files = new Set<string>();
+  /** Sections (first segments of pointers) that have a problem. */
+  readonly faulty = new Set<string>();
   /** Of lists that lost items to problems, where the items that are left stood. */
   readonly #stood = new Map<string, number[]>();
 
@@ -81,6 +83,7 @@ export class Loading {
 
   #add(severity: Problem['severity'], pointer: string, message: string, { hint, key = false, bytes }: Remark): void {
     const original = this.original(pointer);
+    if (severity === 'problem') this.faulty.add(path(original)[0] ?? '');
     if (this.source.unread.has(original)) return;
     const place = this.source.place(original, { key, ...(bytes && { bytes }) });
     this.problems.push({ severity, place, message, ...(hint && { hint }) });
