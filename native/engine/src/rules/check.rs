@@ -192,11 +192,6 @@ impl Scope<'_> {
     }
 
     fn combination(&mut self, operator: Logical, items: &[Node]) -> Result<Typed, Fault> {
-        let combine = |conditions: Vec<Condition>| match operator {
-            Logical::Or => Condition::Or(conditions.into()),
-            Logical::Xor => Condition::Xor(conditions.into()),
-            Logical::And => Condition::And(conditions.into()),
-        };
         let mut conditions = Vec::with_capacity(items.len());
         let mut shared: Option<Source> = None;
         for (n, item) in items.iter().enumerate() {
@@ -216,7 +211,16 @@ impl Scope<'_> {
                 typed => conditions.push(self.boolean(typed, &item.span)?),
             }
         }
-        let condition = combine(conditions);
+        let condition = match operator {
+            Logical::Xor => Condition::Xor(conditions.into()),
+            Logical::Or | Logical::And => {
+                conditions.sort_by_key(Condition::cost);
+                match operator {
+                    Logical::Or => Condition::Or(conditions.into()),
+                    _ => Condition::And(conditions.into()),
+                }
+            }
+        };
         Ok(match shared {
             Some(source) => Typed::Array(Array { source, of: Element::Boolean(condition) }),
             None => Typed::Boolean(condition),

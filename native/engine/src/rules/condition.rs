@@ -131,6 +131,48 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// Roughly what it costs in nanoseconds. The parts of `and` and `or` have no effects, so the cheap ones go first.
+    pub fn cost(&self) -> u32 {
+        let sum = |parts: &[Condition]| parts.iter().map(Condition::cost).sum();
+        match self {
+            Condition::Constant(_) => 0,
+            Condition::Certificate(_) => 1,
+            Condition::Text(text, test) => text.cost() + test.cost(),
+            Condition::Number(_, _) => 10,
+            Condition::Address(_) => 8,
+            Condition::StartsWith(left, right) | Condition::EndsWith(left, right) => 2 + left.cost() + right.cost(),
+            Condition::Quantified { of, .. } | Condition::At { of, .. } => 40 + of.cost(),
+            Condition::Not(of) => of.cost(),
+            Condition::And(parts) | Condition::Or(parts) | Condition::Xor(parts) => sum(parts),
+        }
+    }
+}
+
+impl TextTest {
+    fn cost(&self) -> u32 {
+        match self {
+            TextTest::Equal(_) | TextTest::NotEqual(_) | TextTest::Less { .. } | TextTest::Greater { .. } => 2,
+            TextTest::In(_) => 8,
+            TextTest::Contains(_) | TextTest::Wildcard(_) => 15,
+            TextTest::Matches(_) => 60,
+        }
+    }
+}
+
+impl Text {
+    fn cost(&self) -> u32 {
+        match self {
+            Text::Field(TextField::UserAgent | TextField::Cookie | TextField::Referer) => 25,
+            Text::Field(_) | Text::Literal(_) | Text::Element => 1,
+            Text::At { of, .. } => 30 + of.cost(),
+            Text::Lower(of) | Text::Upper(of) => 15 + of.cost(),
+            Text::Concat(parts) => parts.iter().map(|part| 10 + part.cost()).sum(),
+            Text::UrlDecode { of, .. } => 40 + of.cost(),
+        }
+    }
+}
+
 /// Both sides may be put together in the buffer, so both values are made before either is read.
 fn compare<'v>(
     left: &'v Text,
