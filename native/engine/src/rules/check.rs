@@ -458,7 +458,8 @@ impl Scope<'_> {
     fn list(&self, name: &str, span: &Span) -> Result<&ListItems, Fault> {
         self.lists.get(name).map(|list| &list.items).ok_or_else(|| {
             let fault = Fault::new(span.clone(), format!("there is no list `${name}`"));
-            let names: Vec<&str> = self.lists.keys().copied().collect();
+            let mut names: Vec<&str> = self.lists.keys().copied().collect();
+            names.sort_unstable();
             match spelling::nearest(name, &names) {
                 Some(near) => fault.hint(format!("did you mean `${near}`?")),
                 None => fault.hint("define it under `lists`"),
@@ -488,8 +489,7 @@ fn text_test(text: Text, literal: &[u8], operator: Operator, span: &Span) -> Res
             if operator == O::StrictWildcard {
                 TextTest::Wildcard(Box::new(wildcard(literal)?))
             } else {
-                let test = TextTest::Wildcard(Box::new(wildcard(&literal.to_ascii_lowercase())?));
-                return Ok(Condition::Text(Text::Lower(Box::new(text)), test));
+                return Ok(Condition::Wildcard(text, Box::new(wildcard(&literal.to_ascii_lowercase())?)));
             }
         }
         O::Matches | O::In => unreachable!("the parser gives these a pattern, set or list"),

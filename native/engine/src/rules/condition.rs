@@ -19,6 +19,8 @@ pub(super) enum Condition {
     Constant(bool),
     Certificate(Certified),
     Text(Text, TextTest),
+    /// `wildcard`, which ignores case; the pattern is lower-case.
+    Wildcard(Text, Box<Wildcard>),
     Number(Number, Ranges<i64>),
     Address(Arc<AddressSet>),
     StartsWith(Text, Text),
@@ -100,6 +102,18 @@ impl Condition {
                 buffers.text.truncate(mark);
                 held
             }
+            Condition::Wildcard(text, wildcard) => {
+                let mark = buffers.text.len();
+                let held = text.value(request, element, buffers).is_some_and(|value| {
+                    wildcard.frames(value.bytes(buffers)) && {
+                        // Few values come so far, so only these are copied to be searched in lower case.
+                        let start = value.push_lower(buffers);
+                        wildcard.matches(&buffers.text[start..])
+                    }
+                });
+                buffers.text.truncate(mark);
+                held
+            }
             Condition::Number(number, ranges) => {
                 number.value(request, element, buffers).is_some_and(|value| ranges.contains(value))
             }
@@ -139,6 +153,7 @@ impl Condition {
             Condition::Constant(_) => 0,
             Condition::Certificate(_) => 1,
             Condition::Text(text, test) => text.cost() + test.cost(),
+            Condition::Wildcard(text, _) => 10 + text.cost(),
             Condition::Number(_, _) => 10,
             Condition::Address(_) => 8,
             Condition::StartsWith(left, right) | Condition::EndsWith(left, right) => 2 + left.cost() + right.cost(),
@@ -213,8 +228,7 @@ impl Text {
             Text::Element => Some(Value::Borrowed(element)),
             Text::At { source, position, of } => of.value(request, source.nth(request, *position)?, buffers),
             Text::Lower(of) => {
-                let start = of.value(request, element, buffers)?.push(buffers);
-                buffers.text[start..].make_ascii_lowercase();
+                let start = of.value(request, element, buffers)?.push_lower(buffers);
                 Some(Value::Built(start..buffers.text.len()))
             }
             Text::Upper(of) => {

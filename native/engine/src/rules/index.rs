@@ -15,15 +15,16 @@ use crate::mtls::CertificateField;
 
 use super::condition::Condition;
 use super::necessary::{self, Facts, Path};
-use super::request::{Buffers, Request, certificate};
+use super::request::{Buffers, Request, certificate, extend_lower};
 use super::set::Prefix;
 
 /// Most shapes: each costs a request one look-up of some 5 ns. What does not fit is indexed by fewer facts or
 /// shorter prefixes.
 const MAX_SHAPES: usize = 32;
 
-/// Fewest rules behind a shape: a look-up costs as much as evaluating two or three rules.
-const MIN_RULES: usize = 4;
+/// Fewest rules behind a shape: a look-up costs as much as evaluating two or three rules, and the first one also
+/// the path in lower case.
+const MIN_RULES: usize = 8;
 /// Fewest rules behind the shape of headers, which costs a look-up for each header of the request.
 const MIN_HEADER_RULES: usize = 16;
 
@@ -148,8 +149,7 @@ impl Index {
         let method = lazy(|| method_hash(head.method()));
         let (mut host, mut method) = (host, method);
         let path = &mut buffers.text;
-        path.extend_from_slice(head.path().as_bytes());
-        path.make_ascii_lowercase();
+        extend_lower(path, head.path().as_bytes());
         let mut hashed = (PathShape::Any, 0);
         for probe in &self.shapes {
             let Shape { path: wanted, address, .. } = probe.shape;
@@ -182,8 +182,7 @@ impl Index {
             if let Some(field) = probe.certificate {
                 // Fields are compared in lower case; certificates with upper-case names are the rule, so copy.
                 let mark = path.len();
-                path.extend_from_slice(certificate(request, field));
-                path[mark..].make_ascii_lowercase();
+                extend_lower(path, certificate(request, field));
                 key = mix(key, HASHER.hash_one(&path[mark..]));
                 path.truncate(mark);
             }
@@ -227,8 +226,11 @@ impl Index {
 /// The shapes to use: the frequent ones that occur, then coarser ones that take most of the rest.
 fn choose(rules: &[Option<Vec<Facts>>]) -> HashSet<Shape> {
     let mut counts: HashMap<Shape, usize> = HashMap::new();
-    for shape in rules.iter().flatten().flatten().filter_map(full) {
-        *counts.entry(shape).or_default() += 1;
+    for alternatives in rules.iter().flatten() {
+        let shapes: HashSet<Shape> = alternatives.iter().filter_map(full).collect();
+        for shape in shapes {
+            *counts.entry(shape).or_default() += 1;
+        }
     }
     // With more shapes than fit, half of the room is for coarser ones.
     let exact = if counts.len() <= MAX_SHAPES { MAX_SHAPES } else { MAX_SHAPES / 2 };
