@@ -1,1 +1,426 @@
+//! The door: conversion only, over the engine and the upstream client.
+//!
+//! Hot functions take scalars, strings and buffers. Each catches panics: one request is denied, the process goes on.
+//! The generated index.d.ts is the contract with src/native.ts.
 
+mod clock;
+mod edge;
+mod glibc;
+mod identity;
+mod journal;
+mod policy;
+mod tickets;
+
+use std::cell::RefCell;
+use std::ptr;
+
+use napi::bindgen_prelude::{FunctionRef, Unknown};
+use napi::{Env, Error, JsValue, Result, sys};
+use napi_derive::napi;
+use portcullis_engine::guard::guarded;
+use portcullis_engine::head::MAX_HEAD_BYTES;
+use portcullis_engine::reason::{self, Reason};
+use portcullis_forward::uv::InLoop;
+use portcullis_forward::{Arena, Entry};
+
+use edge::{Edge, Next, Shared};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+thread_local! {
+    static EDGE: RefCell<Option<Edge>> = const { RefCell::new(None) };
+}
+
+/// Runs `act` on this thread's edge. A panic, or a call without or within another's, is None.
+fn with_edge<T>(act: impl FnOnce(&mut Edge) -> T) -> Option<T> {
+    guarded(|| EDGE.with(|edge| edge.try_borrow_mut().ok()?.as_mut().map(act))).flatten()
+}
+
+/// A hot call about one slot: a panic denies that request and is counted.
+fn on_slot(slot: u32, act: impl FnOnce(&mut Edge) -> Next) -> u32 {
+    let next = with_edge(act).or_else(|| {
+        with_edge(|edge| {
+            edge.panicked();
+            edge.refuse(slot, Reason::InternalPanic)
+        })
+    });
+    next.unwrap_or(Next::Close) as u32
+}
+
+/// JavaScript's memory and callback, for the life of an edge thread.
+#[napi(object)]
+pub struct EdgeMemory<'env> {
+    /// Uint8Array, 1 MiB: what origins answered in a turn.
+    pub arena: Unknown<'env>,
+    /// Uint32Array, sixteen words a row: the turn's entries.
+    pub entries: Unknown<'env>,
+    /// Uint8Array, 64 KiB: the last answer of the gateway's own.
+    pub answer: Unknown<'env>,
+    /// Uint32Array of three words: head bytes, body bytes, flags (1 close, 2 no body).
+    pub answer_meta: Unknown<'env>,
+    /// Bodies up to this many bytes are inspected on the edge thread.
+    pub inline_bytes: u32,
+}
+
+/// Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled.
+#[napi]
+pub fn attach(env: Env, memory: EdgeMemory, on_turn: FunctionRef<u32, ()>) -> Result<()> {
+    let (arena, arena_len) = typed_array(&env, &memory.arena)?;
+    let (entries, entry_bytes) = typed_array(&env, &memory.entries)?;
+    let (answer_bytes, answer_len) = typed_array(&env, &memory.answer)?;
+    let (answer_meta, _) = typed_array(&env, &memory.answer_meta)?;
+    let mut uv_loop = ptr::null_mut();
+    // SAFETY: a live environment; the loop it answers is this thread's own.
+    unsafe { sys::napi_get_uv_event_loop(env.raw(), &raw mut uv_loop) };
+    let entries = entries.cast::<Entry>();
+    let capacity = entry_bytes / size_of::<Entry>();
+    let arena = Arena { bytes: arena, len: arena_len, entries, capacity };
+    let turn = Turn::new(&env, on_turn)?;
+    // SAFETY: the loop of this thread; the buffers are referenced above for the life of the environment.
+    let client = unsafe { InLoop::start(uv_loop.cast(), arena, Box::new(move |count| turn.call(count))) }
+        .map_err(|error| Error::from_reason(format!("the event loop refused the upstream client: {error}")))?;
+    let shared = Shared { answer_meta: answer_meta.cast(), answer_bytes, answer_len, entries };
+    EDGE.with(|edge| *edge.borrow_mut() = Some(Edge::new(client, &shared, memory.inline_bytes as usize)));
+    Ok(())
+}
+
+/// Closes the upstream client's handles and ends this thread's edge; `done` is called when the loop holds none of
+/// them any more. A worker thread that ends before aborts the process.
+#[napi]
+pub fn detach(env: Env, done: FunctionRef<u32, ()>) -> Result<()> {
+    let turn = Turn::new(&env, done)?;
+    let edge = EDGE.with(|edge| edge.borrow_mut().take());
+    match edge {
+        Some(edge) => {
+            let client = edge.client.clone();
+            client.shutdown(Box::new(move || turn.call(0)));
+        }
+        None => turn.call(0),
+    }
+    Ok(())
+}
+
+/// Whether connections have an identity here; without, every request is asked for its peer.
+#[napi]
+pub fn has_identity() -> bool {
+    identity::available()
+}
+
+/// A connection was opened.
+#[napi]
+pub fn opened(response: Unknown) {
+    let connection = identity::of(response.raw());
+    if connection != 0 {
+        with_edge(|edge| edge.opened(connection));
+    }
+}
+
+/// A connection was closed. Answers the slot of its exchange under way, or 2^32 - 1.
+#[napi]
+pub fn closed(response: Unknown) -> u32 {
+    let connection = identity::of(response.raw());
+    with_edge(|edge| edge.closed(connection)).unwrap_or(u32::MAX)
+}
+
+/// Without identity: the exchange of this slot is over, or its client is gone.
+#[napi]
+pub fn abandoned(slot: u32) {
+    with_edge(|edge| edge.closed(slot as usize + 1));
+}
+
+/// Parses a client certificate; the number stands for it until `forget`. 2^32 - 1 when too many are held.
+#[napi]
+pub fn certificate(pem: String) -> u32 {
+    with_edge(|edge| edge.certificate(&pem)).unwrap_or(u32::MAX)
+}
+
+#[napi]
+pub fn forget(certificate: u32) {
+    with_edge(|edge| edge.forget(certificate));
+}
+
+/// Decides a request. `head` is `METHOD /path?query\n` and `name:value\n` for every field. Answers what to do next.
+#[napi]
+pub fn decide(env: Env, slot: u32, response: Unknown, head: Unknown) -> u32 {
+    let connection = match identity::of(response.raw()) {
+        0 => slot as usize + 1,
+        connection => connection,
+    };
+    on_slot(slot, |edge| {
+        read_text(&env, &head, edge.head_buffer(slot));
+        edge.decide(slot, connection)
+    })
+}
+
+/// Tells who is at the other end, when `decide` asked. Answers what to do next.
+#[napi]
+pub fn peer(slot: u32, address: String, certificate: u32) -> u32 {
+    on_slot(slot, |edge| edge.peer(slot, &address, certificate))
+}
+
+/// Sends a request that passed. Answers what to do next.
+#[napi]
+pub fn forward(slot: u32) -> u32 {
+    on_slot(slot, |edge| edge.forward(slot))
+}
+
+/// A piece of the request's body. Answers what to do next.
+#[napi]
+pub fn body(env: Env, slot: u32, piece: Unknown, last: bool) -> u32 {
+    let (mut bytes, mut length) = (ptr::null_mut(), 0);
+    // SAFETY: a live environment; uWebSockets.js hands over an ArrayBuffer that lives until its callback returns.
+    let status = unsafe { sys::napi_get_arraybuffer_info(env.raw(), piece.raw(), &raw mut bytes, &raw mut length) };
+    let piece: &[u8] = if status == sys::Status::napi_ok && length > 0 {
+        // SAFETY: `length` bytes, untouched while this call runs.
+        unsafe { std::slice::from_raw_parts(bytes.cast(), length) }
+    } else {
+        &[]
+    };
+    on_slot(slot, |edge| edge.body(slot, piece, last))
+}
+
+/// The number under which a pool thread finds a body that waits for inspection.
+#[napi]
+pub fn ticket(slot: u32) -> u32 {
+    with_edge(|edge| edge.ticket(slot)).unwrap_or(u32::MAX)
+}
+
+/// Inspects a waiting body, on whatever thread this is called.
+#[napi]
+pub fn inspect(ticket: u32) {
+    guarded(|| {
+        if let Some(ticket) = tickets::find(ticket) {
+            let result = ticket.schemas.check(ticket.schema, &ticket.body);
+            let _ = ticket.result.set(result);
+        }
+    });
+}
+
+/// The pool is done with a body, or gave it up. Answers what to do next.
+#[napi]
+pub fn inspected(slot: u32, ticket: u32) -> u32 {
+    on_slot(slot, |edge| edge.inspected(slot, ticket))
+}
+
+/// Denies an exchange for a reason found by JavaScript or told by a failed entry: the reason's number.
+#[napi]
+pub fn refuse(slot: u32, reason: u32) -> u32 {
+    let reason = Reason::ALL.get(reason as usize).copied().unwrap_or(Reason::InternalPanic);
+    on_slot(slot, |edge| edge.refuse(slot, reason))
+}
+
+/// The reasons that JavaScript gives, as the numbers that `refuse` takes.
+#[napi(object)]
+pub struct ReasonNumbers {
+    pub malformed: u32,
+    pub origin_connect: u32,
+    pub overload: u32,
+}
+
+#[napi]
+pub fn reason_numbers() -> ReasonNumbers {
+    ReasonNumbers {
+        malformed: Reason::HttpMalformed as u32,
+        origin_connect: Reason::OriginConnect as u32,
+        overload: Reason::InternalOverload as u32,
+    }
+}
+
+/// Counts a denial of a request that never got a slot.
+#[napi]
+pub fn refused(reason: u32) {
+    if let Some(&reason) = Reason::ALL.get(reason as usize) {
+        with_edge(|edge| edge.refused(reason));
+    }
+}
+
+/// Stops reading a response: the client is slower than the origin.
+#[napi]
+pub fn pause(slot: u32) {
+    with_edge(|edge| edge.pause(slot));
+}
+
+#[napi]
+pub fn resume(slot: u32) {
+    with_edge(|edge| edge.resume(slot));
+}
+
+/// A WebSocket handshake that passed.
+#[napi(object)]
+pub struct Upgrade {
+    /// `address:port` of the origin, one or more.
+    pub addresses: Vec<String>,
+    /// The request head as the origin gets it.
+    pub head: String,
+}
+
+/// What the handshake towards the origin is made of. From here on the exchange ends with `upgraded`.
+#[napi]
+pub fn upgrade(slot: u32) -> Option<Upgrade> {
+    with_edge(|edge| edge.upgrade(slot)).flatten().map(|(addresses, head)| Upgrade { addresses, head })
+}
+
+/// A WebSocket is over: 101 when it had been opened, else the status the client was given.
+#[napi]
+pub fn upgraded(slot: u32, status: u32) {
+    with_edge(|edge| edge.upgraded(slot, status as u16));
+}
+
+/// Now and then (about four times a second): publishes counters and event lines that no later exchange has flushed.
+#[napi]
+pub fn tick() {
+    with_edge(|edge| {
+        edge.journal.flush();
+        edge.publish();
+    });
+}
+
+/// Compiles a policy (JSON of native/engine/src/policy.rs). Answers JSON `{ generation, problems }`; without problems
+/// and with `activate` it is in force for the whole process.
+#[napi]
+pub fn compile(policy: String, activate: bool) -> String {
+    let compiled = guarded(|| policy::compile(&policy, activate));
+    compiled.and_then(|compiled| serde_json::to_string(&compiled).ok()).unwrap_or_else(|| {
+        r#"{"generation":0,"problems":[{"at":"","message":"a bug: compiling this policy panicked"}]}"#.to_owned()
+    })
+}
+
+/// Share (0 to 1) of plain access lines that are written; security events always are.
+#[napi]
+pub fn sample(rate: f64) {
+    journal::set_sample_rate(rate);
+}
+
+/// Metric families as JSON, all threads added up.
+#[napi]
+pub fn metrics() -> String {
+    guarded(|| portcullis_engine::meters::scrape(policy::current().load().generation)).unwrap_or_else(|| "[]".into())
+}
+
+/// Moves whole event lines into `buffer`; answers their bytes, 0 when none waits.
+#[napi]
+pub fn drain(env: Env, buffer: Unknown) -> u32 {
+    let Ok((bytes, length)) = typed_array(&env, &buffer) else { return 0 };
+    // SAFETY: JavaScript's own buffer, untouched while this call runs.
+    let out = unsafe { std::slice::from_raw_parts_mut(bytes, length) };
+    guarded(|| journal::drain(out)).unwrap_or(0) as u32
+}
+
+/// docs/reasons.md.
+#[napi]
+pub fn reasons() -> String {
+    reason::markdown()
+}
+
+/// Takes standard output for records alone: answers a duplicate of descriptor 1, and points 1 at standard error,
+/// where native code that prints does no harm. -1 when the system refuses.
+#[napi]
+pub fn claim_stdout() -> i32 {
+    // SAFETY: descriptors 1 and 2 exist in every process that Node started.
+    unsafe {
+        let records = libc::fcntl(1, libc::F_DUPFD_CLOEXEC, 3);
+        if records >= 0 && libc::dup2(2, 1) < 0 {
+            libc::close(records);
+            return -1;
+        }
+        records
+    }
+}
+
+/// A JavaScript function that native code calls from the loop, with a scope and Node's callback rules around it.
+struct Turn {
+    env: sys::napi_env,
+    function: FunctionRef<u32, ()>,
+    context: sys::napi_async_context,
+}
+
+impl Turn {
+    fn new(env: &Env, function: FunctionRef<u32, ()>) -> Result<Turn> {
+        let mut context = ptr::null_mut();
+        let name = env.create_string("portcullis.turn")?;
+        // SAFETY: a live environment and a string of it; the context lives as long as the thread.
+        let status = unsafe { sys::napi_async_init(env.raw(), ptr::null_mut(), name.raw(), &raw mut context) };
+        if status != sys::Status::napi_ok {
+            return Err(Error::from_reason("napi_async_init failed"));
+        }
+        Ok(Turn { env: env.raw(), function, context })
+    }
+
+    fn call(&self, count: usize) {
+        if count > 0 {
+            with_edge(|edge| edge.turn(count));
+        }
+        // SAFETY: called from the loop of the environment's own thread, outside any JavaScript. An exception that
+        // JavaScript let out is cleared: src/edge.ts contains its own.
+        unsafe {
+            let mut scope = ptr::null_mut();
+            if sys::napi_open_handle_scope(self.env, &raw mut scope) != sys::Status::napi_ok {
+                return;
+            }
+            let env = Env::from_raw(self.env);
+            if let Ok(function) = self.function.borrow_back(&env) {
+                let (mut global, mut argument, mut result) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+                sys::napi_get_global(self.env, &raw mut global);
+                sys::napi_create_uint32(self.env, count as u32, &raw mut argument);
+                let status = sys::napi_make_callback(
+                    self.env,
+                    self.context,
+                    global,
+                    function.raw(),
+                    1,
+                    &raw const argument,
+                    &raw mut result,
+                );
+                if status == sys::Status::napi_pending_exception {
+                    sys::napi_get_and_clear_last_exception(self.env, &raw mut result);
+                }
+            }
+            sys::napi_close_handle_scope(self.env, scope);
+        }
+    }
+}
+
+/// The memory of a typed array, referenced so that it lives as long as the environment.
+fn typed_array(env: &Env, array: &Unknown) -> Result<(*mut u8, usize)> {
+    let (mut kind, mut length, mut bytes, mut buffer, mut offset) = (0, 0, ptr::null_mut(), ptr::null_mut(), 0);
+    // SAFETY: a live environment; anything but a typed array is answered with a status.
+    let status = unsafe {
+        sys::napi_get_typedarray_info(
+            env.raw(),
+            array.raw(),
+            &raw mut kind,
+            &raw mut length,
+            &raw mut bytes,
+            &raw mut buffer,
+            &raw mut offset,
+        )
+    };
+    if status != sys::Status::napi_ok || bytes.is_null() {
+        return Err(Error::from_reason("a typed array was expected"));
+    }
+    let word = if kind == sys::TypedarrayType::uint32_array { 4 } else { 1 };
+    Ok((bytes.cast(), length * word))
+}
+
+/// Reads a string into a buffer that is kept. Longer than a head may be: cut, and then refused for its length.
+fn read_text(env: &Env, text: &Unknown, into: &mut String) {
+    let mut bytes = std::mem::take(into).into_bytes();
+    bytes.clear();
+    // One more than the bound, so that a cut is noticed, and room for the last character and the terminator.
+    bytes.reserve(MAX_HEAD_BYTES + 8);
+    let mut length = 0;
+    // SAFETY: the capacity was reserved above; napi writes at most that many bytes and tells how many.
+    unsafe {
+        let status = sys::napi_get_value_string_utf8(
+            env.raw(),
+            text.raw(),
+            bytes.as_mut_ptr().cast(),
+            MAX_HEAD_BYTES + 8,
+            &raw mut length,
+        );
+        bytes.set_len(if status == sys::Status::napi_ok { length } else { 0 });
+    }
+    // An empty text is malformed: fails closed.
+    *into = String::from_utf8(bytes).unwrap_or_default();
+}

@@ -2,13 +2,20 @@
 //!
 //! Pure Rust: no sockets, files, runtime or napi. What an operator wrote arrives as a [`policy::Policy`],
 //! is compiled once into an immutable [`snapshot::Snapshot`], and every request is decided against one
-//! snapshot from its start to its end. What changes between requests lives in [`state`].
+//! snapshot from its start to its end. What changes between requests is counted in [`meters`] or cached with its connection.
 
+pub mod answer;
+pub mod decide;
 pub mod endpoints;
+pub mod event;
+pub mod exchange;
+pub mod guard;
 pub mod head;
+pub mod meters;
 pub mod mtls;
 pub mod peer;
 pub mod policy;
 pub mod reason;
 pub mod rules;
 pub mod schema;
+pub mod snapshot;

@@ -1,8 +1,9 @@
 //! Who is at the other end of a connection, and what its certificate is worth for the host it asks for.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::rc::Rc;
 
+use crate::decide::Known;
 use crate::mtls::Certificate;
 use crate::reason::Reason;
 
@@ -10,8 +11,17 @@ use crate::reason::Reason;
 #[derive(Debug, Clone)]
 pub struct Peer {
     pub address: IpAddr,
+    /// The address as text: logs and the origin get it with every request.
+    pub text: String,
     /// The leaf that TLS presented. Never trusted by itself: see [`Identity`].
-    pub certificate: Option<Arc<Certificate>>,
+    pub certificate: Option<Rc<Known>>,
+}
+
+impl Peer {
+    #[must_use]
+    pub fn new(address: IpAddr, certificate: Option<Rc<Known>>) -> Peer {
+        Peer { address, text: address.to_string(), certificate }
+    }
 }
 
 /// The client certificate as it counts for one request: verified against the trust of the host asked for.

@@ -43,7 +43,6 @@ catalogue! {
     HttpHeadTooLarge = "http.head_too_large", 431, 8, "The request's header is too large.", "More than 16 KiB or 100 fields.";
     HttpBodyTooLarge = "http.body_too_large", 413, 8, "The request's body is too large.", "Above the host's `maxBodyBytes`, or above the bound for bodies that are inspected.";
     HttpUnknownHost = "http.unknown_host", 421, 5, "This host is not served here.", "No entry under `hosts` matches the Host header.";
-    HttpUpgrade = "http.upgrade", 400, 3, "This protocol upgrade is not supported.", "Only `Upgrade: websocket` is passed on.";
     HttpPipelined = "http.pipelined", 400, 3, "Nothing may follow a chunked request on its connection.", "What arrives behind a chunked body is refused, because its start cannot be told for certain.";
 
     // mtls: the client certificate
@@ -79,7 +78,6 @@ catalogue! {
     InternalPanic = "internal.panic", 500, 13, "Internal error.", "A bug: a panic was caught while the request was decided. Please report it with the log line.";
     InternalOverload = "internal.overload", 503, 14, "The service is busy.", "Exchange slots, or the queue of bodies to inspect, are full.";
     InternalTimeout = "internal.timeout", 503, 14, "The service is busy.", "The body was not inspected in time.";
-    ClientTimeout = "http.timeout", 408, 4, "The request's body did not arrive in time.", "The client sent its body too slowly.";
 }
 
 impl Reason {
@@ -92,4 +90,21 @@ impl Reason {
     pub fn id(self) -> &'static str {
         self.entry().id
     }
+}
+
+/// docs/reasons.md.
+#[must_use]
+pub fn markdown() -> String {
+    use std::fmt::Write as _;
+    let mut out = String::from(
+        "# Reasons\n\nWhy an exchange was denied. The id stands in the answer (`reason`), in the event line \
+         (`SecurityRuleID`) and in the label of `portcullis_denials_total`.\nThis page is rendered from \
+         native/engine/src/reason.rs.\n\n| id | HTTP | gRPC | what the client is told | what to look at |\n\
+         |---|---|---|---|---|\n",
+    );
+    for entry in CATALOGUE {
+        let id = if entry.id.ends_with('.') { format!("{}<name>", entry.id) } else { entry.id.to_owned() };
+        let _ = writeln!(out, "| `{id}` | {} | {} | {} | {} |", entry.status, entry.grpc, entry.title, entry.hint);
+    }
+    out
 }

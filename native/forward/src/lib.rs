@@ -18,6 +18,7 @@ pub mod poller;
 pub mod request;
 mod response;
 mod socket;
+pub mod status;
 pub mod uv;
 
 pub use arena::{Arena, Entry, Kind, Token};

@@ -1,5 +1,25 @@
 //! Client certificates: read once, verified against the trust of the host that is asked for.
+//!
+//! [`Certificate`] is what the client showed, whatever it is worth; [`TrustSet`] is whom a host believes; only
+//! [`TrustSet::verify`] joins the two. A verdict is a pure function of certificate, trust set and time, and says
+//! itself until when it holds, so that a caller may keep it.
+//!
+//! Two readers look at every leaf: rustls-webpki builds and checks the path, x509-parser reads the fields and what
+//! webpki leaves out (key usage, the strength of the leaf's own key). What either cannot read is refused.
 
-/// A parsed client certificate.
-#[derive(Debug)]
-pub struct Certificate;
+mod authority;
+mod certificate;
+mod distinguished_name;
+mod fields;
+mod key_strength;
+mod path;
+mod revocation;
+mod revocation_list;
+mod serial_set;
+#[cfg(test)]
+mod tests;
+mod trust_set;
+
+pub use certificate::{Certificate, MAX_DER_BYTES};
+pub use fields::{CertificateField, MAX_RFC9440_BYTES};
+pub use trust_set::{FAULT_RECHECK_SECONDS, TrustSet, Verdict};

@@ -1,1 +1,172 @@
 //! Rules in Cloudflare's expression language.
+//!
+//! Text becomes a tree of nodes (`parse`), the nodes become typed conditions (`check`), and an index over what a
+//! condition needs (`index`) says which rules a request can match at all. Rules are evaluated in their order; the
+//! index only leaves out those that cannot match.
+
+mod check;
+mod condition;
+mod decode;
+mod field;
+mod function;
+mod index;
+mod list;
+mod literal;
+mod necessary;
+mod parse;
+mod pattern;
+mod request;
+mod set;
+mod spelling;
+mod syntax;
+mod wildcard;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+use crate::policy::{self, Problem, RuleAction};
+
+use check::Scope;
+use condition::Condition;
+use index::{Cursors, Index};
+use pattern::Patterns;
+use request::Buffers;
+use syntax::Fault;
+
+pub use request::Request;
+
+/// Most rules: twice the number that the index is measured with. Above it, lists are the better tool.
+pub const MAX_RULES: usize = 20_000;
+
+/// Compiled rules; immutable.
+#[derive(Debug)]
+pub struct Rules {
+    rules: Box<[Rule]>,
+    index: Index,
+}
+
+#[derive(Debug)]
+struct Rule {
+    name: Box<str>,
+    condition: Condition,
+    action: RuleAction,
+}
+
+/// Buffers that are kept between requests, one per thread: evaluation allocates nothing once they have grown.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    buffers: Buffers,
+    cursors: Cursors,
+}
+
+impl Rules {
+    /// Compiles all rules; every rule or list that cannot be compiled adds a problem. With problems, what is
+    /// returned must not be used.
+    #[must_use]
+    pub fn compile(rules: &[policy::Rule], lists: &[policy::List], problems: &mut Vec<Problem>) -> Rules {
+        let lists = list::compile(lists, problems);
+        if rules.len() > MAX_RULES {
+            problems.push(Problem {
+                at: rules[MAX_RULES].at.clone(),
+                span: None,
+                message: format!("there are {} rules, more than the {MAX_RULES} that are allowed", rules.len()),
+                hint: Some("put what differs into a list: `in $name`".to_owned()),
+            });
+            return Rules { rules: Box::default(), index: Index::default() };
+        }
+        let mut patterns = Patterns::default();
+        let mut compiled = Vec::with_capacity(rules.len());
+        for rule in rules {
+            let condition = parse::parse(&rule.expression).and_then(|node| {
+                Scope { text: &rule.expression, lists: &lists, patterns: &mut patterns }.compile(&node)
+            });
+            match condition {
+                Ok(condition) => {
+                    compiled.push(Rule { name: rule.name.as_str().into(), condition, action: rule.action });
+                }
+                Err(Fault { span, message, hint }) => {
+                    problems.push(Problem { at: rule.at.clone(), span: Some((span.start, span.end)), message, hint });
+                }
+            }
+        }
+        let index = Index::build(compiled.iter().map(|rule| &rule.condition));
+        Rules { rules: compiled.into_boxed_slice(), index }
+    }
+
+    /// The rule that blocks the request, if one does. Matches of `log` rules before it are added to `logged`; a
+    /// match of a `skip` rule ends the evaluation.
+    pub fn evaluate(&self, request: &Request<'_>, scratch: &mut Scratch, logged: &mut Vec<u32>) -> Option<u32> {
+        let request = canonical(request);
+        let Scratch { buffers, cursors } = scratch;
+        buffers.clear();
+        self.index.gather(&request, buffers, cursors);
+        while let Some(candidate) = self.index.next(cursors) {
+            if let Some(end) = self.step(candidate, &request, buffers, logged) {
+                return end;
+            }
+        }
+        None
+    }
+
+    /// What [`Rules::evaluate`] answers, without the index: the oracle for its tests.
+    #[cfg(test)]
+    fn evaluate_all(&self, request: &Request<'_>, scratch: &mut Scratch, logged: &mut Vec<u32>) -> Option<u32> {
+        let request = canonical(request);
+        scratch.buffers.clear();
+        (0..self.rules.len() as u32)
+            .find_map(|index| self.step(index, &request, &mut scratch.buffers, logged))
+            .flatten()
+    }
+
+    /// Some when the evaluation ends with this rule.
+    #[inline]
+    fn step<'v>(
+        &'v self,
+        index: u32,
+        request: &Request<'v>,
+        buffers: &mut Buffers,
+        logged: &mut Vec<u32>,
+    ) -> Option<Option<u32>> {
+        let rule = &self.rules[index as usize];
+        if !rule.condition.holds(request, b"", buffers) {
+            return None;
+        }
+        match rule.action {
+            RuleAction::Log => {
+                logged.push(index);
+                None
+            }
+            RuleAction::Block => Some(Some(index)),
+            RuleAction::Skip => Some(None),
+        }
+    }
+
+    /// The rule's name, for reasons (`rules.<name>`) and events.
+    #[must_use]
+    pub fn name(&self, index: u32) -> &str {
+        &self.rules[index as usize].name
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// How many rules the index cannot leave out: they are evaluated for every request.
+    #[must_use]
+    pub fn unindexed(&self) -> usize {
+        self.index.always()
+    }
+}
+
+/// A dual-stack socket shows an IPv4 peer as `::ffff:192.0.2.1`: the same client, so the same address.
+fn canonical<'a>(request: &Request<'a>) -> Request<'a> {
+    Request { address: request.address.to_canonical(), ..*request }
+}

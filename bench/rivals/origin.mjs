@@ -1,0 +1,64 @@
+// The origin behind every gateway: nginx answering from memory, on the load generator's core.
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort, installed, start as startProgram } from '../processes.mjs';
+
+/** 142 bytes, the size of a small resource. */
+export const GET_ANSWER =
+  '{"id":1,"status":"packed","customer":"c-1042","currency":"EUR","total_cents":1299,"lines":2,"created":"2026-01-05T09:30:00Z","carrier":"post"}';
+
+const POST_ANSWER = '{"id":1,"status":"accepted"}';
+
+export async function start(place) {
+  if (!installed('nginx', '-v')) throw new Error('the origin of the bench is nginx: install nginx');
+  const folder = join(place.folder, 'origin');
+  mkdirSync(folder, { recursive: true });
+  const port = await freePort();
+  writeFileSync(
+    join(folder, 'nginx.conf'),
+    `daemon off;
+pid ${folder}/nginx.pid;
+error_log stderr crit;
+worker_processes 1;
+worker_rlimit_nofile 32768;
+events { worker_connections 16384; }
+http {
+  access_log off;
+  client_body_temp_path ${folder}/body;
+  default_type application/json;
+  keepalive_timeout 600s;
+  keepalive_requests 1000000000;
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location = /bench-status { stub_status; }
+    location / {
+      if ($request_method = POST) { return 201 '${POST_ANSWER}'; }
+      return 200 '${GET_ANSWER}';
+    }
+  }
+}
+`,
+  );
+  const program = startProgram('load', 'nginx', ['-e', 'stderr', '-c', join(folder, 'nginx.conf')]);
+  for (let tries = 0; !(await listens(port)); tries++) {
+    if (tries === 50) throw new Error(`the origin does not start: ${program.err}`);
+    await sleep(100);
+  }
+  return { port, program, answered: () => answered(port) };
+}
+
+/** How many requests the origin has seen in its life: what the load generator counts must have come this far. */
+async function answered(port) {
+  const text = await (await fetch(`http://127.0.0.1:${port}/bench-status`)).text();
+  return Number(/^\s*\d+\s+\d+\s+(\d+)/m.exec(text)[1]);
+}
+
+function listens(port) {
+  return new Promise(resolve => {
+    const socket = connect(port, '127.0.0.1', () => resolve(true) || socket.destroy());
+    socket.on('error', () => resolve(false));
+  });
+}

@@ -1,0 +1,193 @@
+// npm start: from a fresh clone to a gateway that lets a client certificate through, and nothing without one.
+//
+// Nothing but Node is needed to get as far as saying what is missing: what comes from packages is imported after they
+// are installed. The origin and the gateway are processes of their own; Ctrl-C ends the gateway first, so that what it
+// has begun still finds its origin.
+
+import { spawn } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { buildOrExplain } from '../../.ci/build.mjs';
+import { root } from '../../.ci/step.mjs';
+
+const PORTS = [
+  { port: 8443, of: 'the gateway' },
+  { port: 9090, of: "the gateway's admin server", host: '127.0.0.1' },
+  { port: 3000, of: 'the example origin', host: '127.0.0.1' },
+];
+const READY = 'http://127.0.0.1:9090/readyz';
+/** A loaded machine starts the gateway in seconds; past this something is wrong. */
+const READY_WITHIN_MS = 30_000;
+/** More than the gateway's own bound for draining (`drain.grace`, 30 s unless configured). */
+const STOP_WITHIN_MS = 35_000;
+
+const PKI = '.portcullis/pki';
+const EVENTS = '.portcullis/events.ndjson';
+
+const children = [];
+let stopping = false;
+
+await start();
+
+async function start() {
+  if (!(await portsAreFree())) return fail();
+  console.log('Preparing (the first start compiles for some minutes, later ones take seconds)');
+  if (!(await buildOrExplain())) return fail();
+  const { makePki } = await import('./pki.mjs');
+  const made = await makePki(join(root, PKI));
+  console.log(`  ${'certificates'.padEnd(12)} ${made ? `made in ${PKI}` : 'unchanged'}`);
+  if (!(await portsAreFree())) return fail();
+
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop(0));
+  // However this process ends, its children do not stay behind.
+  process.on('exit', () => {
+    for (const one of children) one.kill('SIGTERM');
+  });
+  process.stdout.on('error', () => stop(1));
+  const origin = child('origin', ['examples/quickstart/origin.mjs']);
+  origin.stdout.resume();
+  const gateway = child('gateway', ['dist/main.js', 'run', '--config', 'examples/quickstart/portcullis.yaml']);
+  showExchanges(gateway);
+  if (await isReady()) console.log(whatToType());
+}
+
+/** Names every port that is taken, before anything is started. */
+async function portsAreFree() {
+  const taken = [];
+  for (const { port, host, of } of PORTS) if (!(await isFree(port, host))) taken.push({ port, of });
+  for (const { port, of } of taken) {
+    console.error(`Port ${port} is busy, and ${of} needs it: end the program that listens there, then start again.`);
+  }
+  return taken.length === 0;
+}
+
+function isFree(port, host) {
+  return new Promise(resolve => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen({ port, host, exclusive: true }, () => probe.close(() => resolve(true)));
+  });
+}
+
+/** In a process group of its own, so that Ctrl-C reaches only this process and the order of ending is ours. */
+function child(name, args) {
+  const started = spawn(process.execPath, args, { cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+  started.ended = new Promise(resolve => started.once('close', (code, signal) => resolve(signal ?? code)));
+  started.ended.then(how => {
+    if (stopping) return;
+    console.error(`\nThe ${name} ended by itself (${typeof how === 'number' ? `exit code ${how}` : how}).`);
+    stop(1);
+  });
+  createInterface({ input: started.stderr }).on('line', line => console.error(printable(logLine(line))));
+  children.unshift(started);
+  return started;
+}
+
+async function isReady() {
+  const deadline = Date.now() + READY_WITHIN_MS;
+  while (!stopping) {
+    const answer = await fetch(READY, { signal: AbortSignal.timeout(1000) }).catch(() => null);
+    if (answer?.ok) return !stopping;
+    if (Date.now() > deadline) {
+      console.error(`The gateway did not become ready within ${READY_WITHIN_MS / 1000} s (${READY}).`);
+      await stop(1);
+      break;
+    }
+    await new Promise(resolve => setTimeout(resolve, 50));
+  }
+  return false;
+}
+
+function whatToType() {
+  const curl = `curl --cacert ${PKI}/server-ca.pem`;
+  const client = `--cert ${PKI}/client.pem --key ${PKI}/client.key`;
+  const post = body =>
+    `${curl} ${client} -H 'content-type: application/json' -d '${body}' https://localhost:8443/orders`;
+  return `
+Portcullis is running. Type in another terminal, in this folder:
+
+  # passes: a client certificate of the demo authority
+  ${curl} ${client} https://localhost:8443/orders/1
+
+  # refused with 403 mtls.missing: no client certificate
+  ${curl} https://localhost:8443/orders/1
+
+  # passes: an order as examples/quickstart/openapi.yaml describes it
+  ${post('{"customer":"ada","lines":[{"sku":"LAMP-01","quantity":1}]}')}
+
+  # refused with 400 schema.body: nobody orders nothing
+  ${post('{"customer":"ada","lines":[{"sku":"LAMP-01","quantity":0}]}')}
+
+  # refused with 403 rules.no-scanners
+  ${curl} ${client} -A sqlmap https://localhost:8443/orders/1
+
+  # metrics
+  curl http://127.0.0.1:9090/metrics
+
+Configuration: examples/quickstart/portcullis.yaml (changes are picked up while it runs)
+Each exchange is a line below, and its whole record one in ${EVENTS}. Ctrl-C ends everything.
+`;
+}
+
+/** The gateway writes its records to standard output: all of each is kept in a file, its gist shown. */
+function showExchanges(gateway) {
+  const kept = createWriteStream(join(root, EVENTS), { flags: 'a', mode: 0o600 });
+  kept.on('error', error => console.error(`${EVENTS}: ${error.message}`));
+  createInterface({ input: gateway.stdout }).on('line', line => {
+    kept.write(`${line}\n`);
+    console.log(printable(gist(line)));
+  });
+}
+
+function gist(line) {
+  const record = parsed(line);
+  if (!record?.EdgeResponseStatus) return line;
+  const { EdgeStartTimestamp: at = '', EdgeResponseStatus: status, EdgeDurationUs: us = 0 } = record;
+  const verdict = record.SecurityRuleID ? `${record.SecurityAction} ${record.SecurityRuleID}` : 'pass';
+  const asked = `${record.ClientRequestMethod} ${record.ClientRequestPath}`;
+  return `${at.slice(11, 23)}  ${status}  ${asked.padEnd(24)} ${(us / 1000).toFixed(1).padStart(6)} ms  ${verdict}`;
+}
+
+/** The program's log is JSON as well; its levels are pino's numbers. */
+function logLine(line) {
+  const entry = parsed(line);
+  if (!entry?.msg) return line;
+  const level = { 20: 'debug', 30: 'info', 40: 'warning', 50: 'error', 60: 'fatal' }[entry.level] ?? entry.level;
+  return `gateway ${level}: ${entry.msg}${entry.err?.message ? `: ${entry.err.message}` : ''}`;
+}
+
+function parsed(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}
+
+/** What clients wrote must not steer the terminal. */
+function printable(text) {
+  return text.replace(/\p{Cc}/gu, '\u{fffd}');
+}
+
+/** Asks the gateway and then the origin to end, and waits for them. Asked again, it waits no longer. */
+async function stop(code) {
+  if (stopping) {
+    for (const one of children) one.kill('SIGKILL');
+    return;
+  }
+  stopping = true;
+  if (code === 0) console.log('\nEnding ...');
+  for (const one of children) {
+    one.kill('SIGTERM');
+    const late = setTimeout(() => one.kill('SIGKILL'), STOP_WITHIN_MS);
+    await one.ended;
+    clearTimeout(late);
+  }
+  process.exit(code);
+}
+
+function fail() {
+  process.exitCode = 1;
+}

@@ -1,0 +1,719 @@
+//! One edge thread's exchanges: joins the engine's decision, the upstream client and the record.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hashbrown::HashMap;
+use portcullis_engine::answer::Answer;
+use portcullis_engine::decide::{self, Known, MAX_INSPECTED_BYTES, Outcome};
+use portcullis_engine::event::{self, Ending};
+use portcullis_engine::exchange::{Denial, Exchange};
+use portcullis_engine::head::Framing;
+use portcullis_engine::meters::{self, Meters};
+use portcullis_engine::mtls::Certificate;
+use portcullis_engine::peer::Peer;
+use portcullis_engine::policy::CertificateHeader;
+use portcullis_engine::reason::Reason;
+use portcullis_engine::snapshot::Snapshot;
+use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, write_head};
+use portcullis_forward::uv::InLoop;
+use portcullis_forward::{Body, Entry, Flow, Kind, OriginId, OriginSpec, Request, Token};
+
+use crate::clock::{self, Ids};
+use crate::journal::Journal;
+use crate::policy;
+use crate::tickets::{self, Ticket};
+
+/// What JavaScript does next with an exchange. Part of the door's contract with src/native.ts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Next {
+    /// Nothing: the request is on its way, the response comes in a turn.
+    Sent = 0,
+    /// `forward(slot)`.
+    Forward = 1,
+    /// Read the body and give it to `body(slot, ..)`.
+    Body = 2,
+    /// The answer's memory holds an answer of our own: write it.
+    Answer = 3,
+    /// The connection's peer is not known yet: `peer(slot, ..)`.
+    Peer = 4,
+    /// Close the connection without an answer.
+    Close = 5,
+    /// Stop reading the body until the turn says Drained.
+    Pause = 6,
+    /// A WebSocket handshake that passed: `upgrade(slot)`.
+    Upgrade = 7,
+    /// `ticket(slot)` waits for the inspection pool.
+    Inspect = 8,
+}
+
+/// No exchange on this connection.
+const NONE: u32 = u32::MAX;
+/// Most certificates that a thread's JavaScript cache may hold at once, with room for those being evicted.
+const MAX_CERTIFICATES: usize = 65_536;
+
+struct Connection {
+    peer: Option<Peer>,
+    /// The slot of its exchange under way, or NONE.
+    active: u32,
+    /// A chunked request came: nothing behind it is read.
+    last: bool,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Free,
+    Deciding,
+    /// Decided to pass; the request is not sent yet.
+    Passed,
+    /// The body is gathered for inspection.
+    Collecting,
+    Inspecting,
+    Forwarded,
+    /// A response head went to the client; the end is still to come.
+    Answering,
+    Upgraded,
+}
+
+#[derive(Default)]
+struct Slot {
+    generation: u32,
+    /// As in the exchange, as bytes.
+    id: [u8; 32],
+    stage: Stage,
+    exchange: Exchange,
+    malformed: Option<Reason>,
+    connection: usize,
+    schema: u32,
+    body: Vec<u8>,
+    /// When the upload began to be waited for.
+    waiting_us: u64,
+    ticket: u32,
+    sent_bytes: u64,
+    status: u16,
+}
+
+pub struct Edge {
+    pub client: InLoop,
+    /// `[head bytes, body bytes, flags]` of the last answer; JavaScript reads it at once.
+    answer_meta: *mut u32,
+    answer_bytes: *mut u8,
+    answer_len: usize,
+    entries: *mut Entry,
+    snapshot: arc_swap::Cache<&'static arc_swap::ArcSwap<Snapshot>, Arc<Snapshot>>,
+    /// Of the snapshot with this generation.
+    origins: (u64, Vec<OriginId>),
+    connections: HashMap<usize, Connection, foldhash::fast::RandomState>,
+    slots: Vec<Slot>,
+    certificates: Vec<Option<Rc<Known>>>,
+    free_certificates: Vec<u32>,
+    pub meters: Arc<Mutex<Meters>>,
+    pub journal: Journal,
+    ids: Ids,
+    answer: Answer,
+    head: Vec<u8>,
+    inline_bytes: usize,
+}
+
+/// Flags of an answer of ours.
+const ANSWER_CLOSE: u32 = 1;
+const ANSWER_NO_BODY: u32 = 2;
+
+/// JavaScript's memory that the edge writes into.
+pub struct Shared {
+    pub answer_meta: *mut u32,
+    pub answer_bytes: *mut u8,
+    pub answer_len: usize,
+    pub entries: *mut Entry,
+}
+
+impl Edge {
+    pub fn new(client: InLoop, shared: &Shared, inline_bytes: usize) -> Edge {
+        Edge {
+            client,
+            answer_meta: shared.answer_meta,
+            answer_bytes: shared.answer_bytes,
+            answer_len: shared.answer_len,
+            entries: shared.entries,
+            snapshot: arc_swap::Cache::new(policy::current()),
+            origins: (0, Vec::new()),
+            connections: HashMap::default(),
+            slots: Vec::new(),
+            certificates: Vec::new(),
+            free_certificates: Vec::new(),
+            meters: Meters::register(),
+            journal: Journal::register(),
+            ids: Ids::seeded(),
+            answer: Answer::default(),
+            head: Vec::with_capacity(2048),
+            inline_bytes: inline_bytes.min(MAX_INSPECTED_BYTES as usize),
+        }
+    }
+
+    // --- connections -------------------------------------------------------------------------------------------
+
+    pub fn opened(&mut self, connection: usize) {
+        self.connections.insert(connection, Connection { peer: None, active: NONE, last: false });
+        let mut meters = lock(&self.meters);
+        meters.scalars.connections_opened += 1;
+        meters.scalars.connections_open += 1;
+    }
+
+    /// The connection is gone: its exchange is given up. Answers the slot of that exchange, or NONE.
+    pub fn closed(&mut self, connection: usize) -> u32 {
+        let Some(gone) = self.connections.remove(&connection) else { return NONE };
+        {
+            let mut meters = lock(&self.meters);
+            meters.scalars.connections_open = meters.scalars.connections_open.saturating_sub(1);
+        }
+        if gone.active == NONE {
+            return NONE;
+        }
+        self.give_up(gone.active, gone.peer.as_ref());
+        gone.active
+    }
+
+    fn give_up(&mut self, index: u32, peer: Option<&Peer>) {
+        let slot = &mut self.slots[index as usize];
+        match slot.stage {
+            Stage::Free => return,
+            Stage::Forwarded | Stage::Answering => {
+                self.client.client().cancel(Token { slot: index, generation: slot.generation });
+            }
+            Stage::Inspecting => {
+                tickets::take(slot.ticket);
+            }
+            Stage::Deciding | Stage::Passed | Stage::Collecting | Stage::Upgraded => {}
+        }
+        lock(&self.meters).scalars.clients_gone += 1;
+        let status = if slot.stage == Stage::Answering { slot.status } else { 499 };
+        let nobody = nobody();
+        self.finish(index, peer.unwrap_or(&nobody), status);
+    }
+
+    // --- certificates ------------------------------------------------------------------------------------------
+
+    /// Parses a certificate for JavaScript's cache. NONE when the table is full.
+    pub fn certificate(&mut self, pem: &str) -> u32 {
+        lock(&self.meters).scalars.certificates_parsed += 1;
+        let known = Some(Rc::new(Known::new(Arc::new(Certificate::from_pem(pem)))));
+        if let Some(index) = self.free_certificates.pop() {
+            self.certificates[index as usize] = known;
+            return index;
+        }
+        if self.certificates.len() >= MAX_CERTIFICATES {
+            return NONE;
+        }
+        self.certificates.push(known);
+        self.certificates.len() as u32 - 1
+    }
+
+    /// JavaScript's cache dropped a certificate; connections that present it keep theirs.
+    pub fn forget(&mut self, certificate: u32) {
+        if let Some(place) = self.certificates.get_mut(certificate as usize)
+            && place.take().is_some()
+        {
+            self.free_certificates.push(certificate);
+        }
+    }
+
+    // --- deciding ----------------------------------------------------------------------------------------------
+
+    /// The head buffer of a slot, to be filled before [`Edge::decide`].
+    pub fn head_buffer(&mut self, index: u32) -> &mut String {
+        let index = index as usize;
+        if index >= self.slots.len() {
+            self.slots.resize_with(index + 1, Slot::default);
+        }
+        self.slots[index].exchange.head.buffer()
+    }
+
+    /// Decides the request whose head stands in the slot's buffer.
+    pub fn decide(&mut self, index: u32, connection: usize) -> Next {
+        let slot = &mut self.slots[index as usize];
+        let id = self.ids.request_id();
+        slot.id = id;
+        slot.exchange.begin(clock::now(), std::str::from_utf8(&id).unwrap_or_default());
+        slot.malformed = slot.exchange.head.parse().err();
+        slot.stage = Stage::Deciding;
+        slot.connection = connection;
+        slot.sent_bytes = 0;
+        slot.status = 0;
+        slot.body.clear();
+        let Some(known) = self.connections.get_mut(&connection) else { return Next::Peer };
+        if known.last {
+            slot.stage = Stage::Free;
+            lock(&self.meters).denial(Reason::HttpPipelined, None, true);
+            return Next::Close;
+        }
+        known.active = index;
+        known.last = slot.exchange.head.framing() == Framing::Chunked;
+        if known.peer.is_none() { Next::Peer } else { self.judge(index) }
+    }
+
+    /// Tells who the connection's peer is, then decides the request that asked for it.
+    pub fn peer(&mut self, index: u32, address: &str, certificate: u32) -> Next {
+        let certificate = self.certificates.get(certificate as usize).cloned().flatten();
+        let slot = &self.slots[index as usize];
+        let last = slot.exchange.head.framing() == Framing::Chunked;
+        let connection =
+            self.connections.entry(slot.connection).or_insert(Connection { peer: None, active: index, last });
+        connection.peer = Some(Peer::new(parse_address(address), certificate));
+        self.judge(index)
+    }
+
+    fn judge(&mut self, index: u32) -> Next {
+        let slot = &mut self.slots[index as usize];
+        let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_ref()) else {
+            return self.refuse(index, Reason::InternalPanic);
+        };
+        let snapshot = self.snapshot.load();
+        let outcome = {
+            let mut meters = lock(&self.meters);
+            meters.scalars.exchanges_open += 1;
+            decide::decide(&mut slot.exchange, snapshot, peer, slot.malformed, &mut meters)
+        };
+        match outcome {
+            Outcome::Deny => self.answer(index),
+            Outcome::Pass => {
+                slot.stage = Stage::Passed;
+                let head = &slot.exchange.head;
+                if !head.has_body() && is_websocket(head.method(), head.field("upgrade")) {
+                    return Next::Upgrade;
+                }
+                Next::Forward
+            }
+            Outcome::Inspect(schema) => {
+                slot.stage = Stage::Collecting;
+                slot.schema = schema;
+                slot.waiting_us = clock::mono_us();
+                Next::Body
+            }
+        }
+    }
+
+    /// Denies an exchange for a reason found outside the engine's stages, and renders the answer.
+    pub fn refuse(&mut self, index: u32, reason: Reason) -> Next {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return Next::Close };
+        if slot.stage == Stage::Free {
+            return Next::Close;
+        }
+        slot.exchange.denial = Some(Denial::from(reason));
+        self.answer(index)
+    }
+
+    /// Renders the denial of an exchange into the answer's memory and ends the exchange.
+    fn answer(&mut self, index: u32) -> Next {
+        let slot = &mut self.slots[index as usize];
+        let Some(denial) = slot.exchange.denial.take() else { return Next::Close };
+        self.answer.render(&slot.exchange, &denial);
+        let is_head = slot.exchange.head.method() == "HEAD";
+        slot.exchange.denial = Some(denial);
+        let mut line = Vec::with_capacity(256);
+        status_line(&mut line, self.answer.status, &slot.exchange.id);
+        line.extend_from_slice(self.answer.fields.as_bytes());
+        let body = self.answer.body.as_bytes();
+        let (status, close) = (self.answer.status, self.answer.close);
+        if line.len() + body.len() > self.answer_len {
+            self.end(index, status);
+            return Next::Close;
+        }
+        // SAFETY: JavaScript's buffers of the lengths checked above, kept alive by the door for the edge's life, and
+        // read only after this call returns.
+        unsafe {
+            std::ptr::copy_nonoverlapping(line.as_ptr(), self.answer_bytes, line.len());
+            std::ptr::copy_nonoverlapping(body.as_ptr(), self.answer_bytes.add(line.len()), body.len());
+            *self.answer_meta = line.len() as u32;
+            *self.answer_meta.add(1) = body.len() as u32;
+            *self.answer_meta.add(2) = if close { ANSWER_CLOSE } else { 0 } | if is_head { ANSWER_NO_BODY } else { 0 };
+        }
+        if close && let Some(connection) = self.connections.get_mut(&slot.connection) {
+            connection.last = true;
+        }
+        slot.sent_bytes = body.len() as u64;
+        self.end(index, status);
+        Next::Answer
+    }
+
+    // --- forwarding --------------------------------------------------------------------------------------------
+
+    /// Sends a request that passed. Its body, if there is one, streams through [`Edge::body`].
+    pub fn forward(&mut self, index: u32) -> Next {
+        let framing = self.slots[index as usize].exchange.head.framing();
+        match framing {
+            Framing::None => self.send(index, Framing::None, Body::None),
+            Framing::Length(0) => self.send(index, Framing::Length(0), Body::None),
+            Framing::Length(length) => {
+                self.send(index, framing, Body::Stream { length: Some(length) });
+                self.slots[index as usize].waiting_us = clock::mono_us();
+                Next::Body
+            }
+            Framing::Chunked => {
+                self.send(index, framing, Body::Stream { length: None });
+                self.slots[index as usize].waiting_us = clock::mono_us();
+                Next::Body
+            }
+        }
+    }
+
+    fn send(&mut self, index: u32, framing: Framing, body: Body<'_>) -> Next {
+        let slot = &mut self.slots[index as usize];
+        let Some(snapshot) = slot.exchange.snapshot.clone() else { return Next::Close };
+        let Some(host) = slot.exchange.host.map(|host| &snapshot.hosts[host]) else { return Next::Close };
+        let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_ref()) else {
+            return Next::Close;
+        };
+        let origin = origin(&self.client, &mut self.origins, &snapshot, host.origin);
+        let head = &slot.exchange.head;
+        let traceparent = match client_traceparent(head) {
+            Some(_) => None,
+            None => {
+                let mut line = *b"00-00000000000000000000000000000000-0000000000000000-00";
+                line[3..35].copy_from_slice(slot.exchange.id.as_bytes());
+                clock::hex(self.ids.word() | 1, &mut line[36..52]);
+                Some(line)
+            }
+        };
+        let verified = slot.exchange.presented == portcullis_engine::exchange::Presented::Verified;
+        let certificate = peer.certificate.as_ref().filter(|_| verified).map(|known| &known.certificate);
+        let carries = |header| certificate.filter(|_| host.forward.contains(&header));
+        self.head.clear();
+        write_head(
+            &mut self.head,
+            head,
+            &Forwarded {
+                peer: &peer.text,
+                proto: "https",
+                request_id: &slot.exchange.id,
+                traceparent: traceparent.as_ref().and_then(|line| std::str::from_utf8(line).ok()),
+                client_cert: carries(CertificateHeader::Rfc9440).map(|certificate| certificate.rfc9440()),
+                cert_sha256: carries(CertificateHeader::Sha256).map(|certificate| certificate.sha256_hex()),
+                body: framing,
+            },
+        );
+        slot.stage = Stage::Forwarded;
+        slot.exchange.forwarded_us = clock::mono_us();
+        self.client.client().send(
+            Token { slot: index, generation: slot.generation },
+            origin,
+            Request {
+                head: &self.head,
+                id: slot.id,
+                body,
+                is_head: head.method() == "HEAD",
+                idempotent: is_idempotent(head.method()),
+            },
+        );
+        Next::Sent
+    }
+
+    /// A piece of the request's body.
+    pub fn body(&mut self, index: u32, piece: &[u8], last: bool) -> Next {
+        let slot = &mut self.slots[index as usize];
+        match slot.stage {
+            Stage::Forwarded | Stage::Answering => {
+                if last {
+                    slot.exchange.upload_us += clock::mono_us().saturating_sub(slot.waiting_us);
+                }
+                let token = Token { slot: index, generation: slot.generation };
+                match self.client.client().body(token, piece, last) {
+                    Flow::Continue => Next::Sent,
+                    Flow::Pause => Next::Pause,
+                }
+            }
+            Stage::Collecting => {
+                if (slot.body.len() + piece.len()) as u64 > MAX_INSPECTED_BYTES {
+                    return self.refuse(index, Reason::HttpBodyTooLarge);
+                }
+                slot.body.extend_from_slice(piece);
+                if !last {
+                    return Next::Sent;
+                }
+                slot.exchange.upload_us += clock::mono_us().saturating_sub(slot.waiting_us);
+                if slot.body.len() <= self.inline_bytes { self.inspect_here(index) } else { self.queue(index) }
+            }
+            // An answer went out before the whole body was here: the rest is read and dropped.
+            Stage::Free | Stage::Deciding | Stage::Passed | Stage::Inspecting | Stage::Upgraded => Next::Sent,
+        }
+    }
+
+    fn inspect_here(&mut self, index: u32) -> Next {
+        lock(&self.meters).scalars.inspected_in_place += 1;
+        let slot = &mut self.slots[index as usize];
+        let Some(schemas) = schemas(&slot.exchange) else { return self.refuse(index, Reason::InternalPanic) };
+        let result = schemas.check(slot.schema, &slot.body);
+        let body = std::mem::take(&mut slot.body);
+        let next = self.verdict(index, result, &body);
+        self.slots[index as usize].body = body;
+        next
+    }
+
+    fn queue(&mut self, index: u32) -> Next {
+        let slot = &mut self.slots[index as usize];
+        let Some(schemas) = schemas(&slot.exchange) else { return self.refuse(index, Reason::InternalPanic) };
+        let ticket = Ticket {
+            schemas,
+            schema: slot.schema,
+            body: std::mem::take(&mut slot.body),
+            result: std::sync::OnceLock::new(),
+            queued_us: clock::mono_us(),
+        };
+        let Some(number) = tickets::issue(ticket) else { return self.refuse(index, Reason::InternalOverload) };
+        slot.ticket = number;
+        slot.stage = Stage::Inspecting;
+        let mut meters = lock(&self.meters);
+        meters.scalars.inspected_in_pool += 1;
+        meters.scalars.inspect_queue += 1;
+        Next::Inspect
+    }
+
+    pub fn ticket(&self, index: u32) -> u32 {
+        self.slots[index as usize].ticket
+    }
+
+    /// The pool is done with an exchange's ticket, or gave it up.
+    pub fn inspected(&mut self, index: u32, ticket: u32) -> Next {
+        let slot = &mut self.slots[index as usize];
+        if slot.stage != Stage::Inspecting || slot.ticket != ticket {
+            return Next::Sent;
+        }
+        let Some(taken) = tickets::take(ticket) else { return self.refuse(index, Reason::InternalPanic) };
+        {
+            let mut meters = lock(&self.meters);
+            meters.scalars.inspect_queue = meters.scalars.inspect_queue.saturating_sub(1);
+            meters.scalars.inspect_wait_us += clock::mono_us().saturating_sub(taken.queued_us);
+        }
+        match taken.result.get() {
+            Some(result) => self.verdict(index, result.clone(), &taken.body),
+            None => self.refuse(index, Reason::InternalTimeout),
+        }
+    }
+
+    fn verdict(&mut self, index: u32, result: Result<(), portcullis_engine::schema::Violation>, body: &[u8]) -> Next {
+        let slot = &mut self.slots[index as usize];
+        match decide::inspected(&mut slot.exchange, result) {
+            Outcome::Deny => self.answer(index),
+            Outcome::Pass | Outcome::Inspect(_) => {
+                self.send(index, Framing::Length(body.len() as u64), Body::Whole(body))
+            }
+        }
+    }
+
+    pub fn pause(&mut self, index: u32) {
+        let generation = self.slots[index as usize].generation;
+        self.client.client().pause(Token { slot: index, generation });
+    }
+
+    pub fn resume(&mut self, index: u32) {
+        let generation = self.slots[index as usize].generation;
+        self.client.client().resume(Token { slot: index, generation });
+    }
+
+    // --- what the origin answered ------------------------------------------------------------------------------
+
+    /// Keeps the record of what a turn is about to hand to JavaScript.
+    pub fn turn(&mut self, count: usize) {
+        for row in 0..count {
+            // SAFETY: the client filled `count` rows of the table and leaves them until its reset.
+            let entry = unsafe { *self.entries.add(row) };
+            let slot = self.slots.get_mut(entry.slot as usize).filter(|slot| slot.generation == entry.generation);
+            let Some(slot) = slot else {
+                // The slot may serve another request by now: JavaScript must not see this row.
+                // SAFETY: as above.
+                unsafe { (*self.entries.add(row)).kind = 0 };
+                continue;
+            };
+            if entry.kind == Kind::Whole as u32 || entry.kind == Kind::Head as u32 {
+                slot.exchange.origin_us = u64::from(entry.origin_us);
+                slot.exchange.origin_status = entry.status as u16;
+                slot.status = entry.status as u16;
+                slot.stage = Stage::Answering;
+            }
+            slot.sent_bytes += u64::from(entry.body_len);
+            let over = entry.kind == Kind::Whole as u32
+                || entry.kind == Kind::End as u32
+                || (entry.kind == Kind::Failed as u32 && entry.flags & Entry::HEAD_SENT != 0);
+            if over {
+                let status = slot.status;
+                if entry.kind == Kind::Failed as u32
+                    && let Some(&reason) = Reason::ALL.get(entry.fault as usize)
+                {
+                    slot.exchange.denial = Some(reason.into());
+                }
+                self.end(entry.slot, status);
+            }
+        }
+    }
+
+    // --- WebSocket ---------------------------------------------------------------------------------------------
+
+    /// What the handshake towards the origin is made of: addresses and the head as the origin gets it.
+    pub fn upgrade(&mut self, index: u32) -> Option<(Vec<String>, String)> {
+        let slot = &mut self.slots[index as usize];
+        let snapshot = slot.exchange.snapshot.clone()?;
+        let host = &snapshot.hosts[slot.exchange.host?];
+        let peer = self.connections.get(&slot.connection)?.peer.as_ref()?;
+        let verified = slot.exchange.presented == portcullis_engine::exchange::Presented::Verified;
+        let certificate = peer.certificate.as_ref().filter(|_| verified).map(|known| &known.certificate);
+        let carries = |header| certificate.filter(|_| host.forward.contains(&header));
+        self.head.clear();
+        write_head(
+            &mut self.head,
+            &slot.exchange.head,
+            &Forwarded {
+                peer: &peer.text,
+                proto: "https",
+                request_id: &slot.exchange.id,
+                traceparent: None,
+                client_cert: carries(CertificateHeader::Rfc9440).map(|certificate| certificate.rfc9440()),
+                cert_sha256: carries(CertificateHeader::Sha256).map(|certificate| certificate.sha256_hex()),
+                body: Framing::None,
+            },
+        );
+        slot.stage = Stage::Upgraded;
+        lock(&self.meters).scalars.websockets_opened += 1;
+        let head = String::from_utf8(self.head.clone()).ok()?;
+        Some((snapshot.origins[host.origin].addresses.clone(), head))
+    }
+
+    /// A WebSocket's handshake or life is over.
+    pub fn upgraded(&mut self, index: u32, status: u16) {
+        if self.slots.get(index as usize).is_some_and(|slot| slot.stage == Stage::Upgraded) {
+            self.end(index, status);
+        }
+    }
+
+    // --- the end -----------------------------------------------------------------------------------------------
+
+    fn end(&mut self, index: u32, status: u16) {
+        let connection = self.slots[index as usize].connection;
+        let peer = match self.connections.get_mut(&connection) {
+            Some(known) => {
+                if known.active == index {
+                    known.active = NONE;
+                }
+                known.peer.clone()
+            }
+            None => None,
+        };
+        self.finish(index, &peer.unwrap_or_else(nobody), status);
+    }
+
+    fn finish(&mut self, index: u32, peer: &Peer, status: u16) {
+        let slot = &mut self.slots[index as usize];
+        let ending = Ending { status, body_bytes: slot.sent_bytes, ended_us: clock::mono_us() };
+        {
+            let mut meters = lock(&self.meters);
+            slot.exchange.count(&mut meters, status, ending.ended_us);
+            meters.scalars.exchanges_open = meters.scalars.exchanges_open.saturating_sub(1);
+        }
+        if event::is_security_event(&slot.exchange) || self.journal.sampled(self.ids.word()) {
+            let written = self.journal.record(|out| event::write(out, &slot.exchange, peer, &ending));
+            let mut meters = lock(&self.meters);
+            if written {
+                meters.scalars.events_written += 1;
+            } else {
+                meters.scalars.events_dropped += 1;
+            }
+        }
+        slot.stage = Stage::Free;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.exchange.snapshot = None;
+    }
+
+    /// Copies the upstream client's counters where a scrape finds them.
+    pub fn publish(&mut self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let counters = self.client.client().counters();
+        let mut meters = lock(&self.meters);
+        let scalars = &mut meters.scalars;
+        scalars.origin_opened = counters.opened.load(Relaxed);
+        scalars.origin_reused = counters.reused.load(Relaxed);
+        scalars.origin_retried = counters.retried.load(Relaxed);
+        scalars.origin_errors = counters.connect_failures.load(Relaxed)
+            + counters.timeouts.load(Relaxed)
+            + counters.closed.load(Relaxed)
+            + counters.malformed.load(Relaxed)
+            + counters.saturated.load(Relaxed);
+        scalars.origin_ejected = counters.ejected.load(Relaxed);
+        scalars.origin_open = counters.open_now.load(Relaxed);
+        scalars.origin_idle = counters.idle_now.load(Relaxed);
+    }
+
+    /// Counts a denial of a request that never got a slot.
+    pub fn refused(&mut self, reason: Reason) {
+        lock(&self.meters).denial(reason, None, true);
+    }
+
+    pub fn panicked(&mut self) {
+        lock(&self.meters).scalars.panics += 1;
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.publish();
+        meters::ended(&self.meters);
+    }
+}
+
+/// The client's pool for an origin of a snapshot; the current snapshot's are looked up once.
+fn origin(client: &InLoop, known: &mut (u64, Vec<OriginId>), snapshot: &Snapshot, index: usize) -> OriginId {
+    if known.0 != snapshot.generation {
+        let mut client = client.client();
+        known.1 = snapshot.origins.iter().map(|origin| client.origin(&spec(origin))).collect();
+        if snapshot.generation > known.0 {
+            client.retain(&known.1);
+        }
+        known.0 = snapshot.generation;
+    }
+    known.1[index]
+}
+
+fn spec(origin: &portcullis_engine::policy::Origin) -> OriginSpec {
+    OriginSpec {
+        // The control plane resolved and checked them; one that does not parse would leave the origin unreachable.
+        addresses: origin.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
+        connections: origin.connections,
+        connect_timeout_ms: origin.connect_timeout_ms,
+        first_byte_timeout_ms: origin.first_byte_timeout_ms,
+        idle_timeout_ms: origin.idle_timeout_ms,
+        queue: OriginSpec::QUEUE,
+    }
+}
+
+fn schemas(exchange: &Exchange) -> Option<Arc<portcullis_engine::schema::Schemas>> {
+    Some(exchange.host()?.openapi.as_ref()?.schemas.clone())
+}
+
+fn is_websocket(method: &str, upgrade: Option<&str>) -> bool {
+    method == "GET" && upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+}
+
+/// `403 Forbidden\r\nX-Request-Id: ...`: uWebSockets.js writes a status as it is given, so one call carries the whole
+/// head. What goes in was parsed and checked.
+fn status_line(out: &mut Vec<u8>, status: u16, id: &str) {
+    out.extend_from_slice(portcullis_forward::status::line(status).as_bytes());
+    out.extend_from_slice(b"\r\nX-Request-Id: ");
+    out.extend_from_slice(id.as_bytes());
+}
+
+fn parse_address(text: &str) -> IpAddr {
+    match text.parse() {
+        Ok(IpAddr::V6(address)) => address.to_canonical(),
+        Ok(address) => address,
+        Err(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
+}
+
+/// Stands in where a connection ended before its peer was known.
+fn nobody() -> Peer {
+    Peer::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), None)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,125 @@
+//! What one request costs the engine: head text in, verdict out, 20 rules, 50 operations, a verified certificate.
+//!
+//! `cargo bench --profile release -p portcullis-engine --bench decide`
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use portcullis_engine::decide::{self, Known, Outcome};
+use portcullis_engine::event::{self, Ending};
+use portcullis_engine::exchange::{Exchange, Now};
+use portcullis_engine::meters::Meters;
+use portcullis_engine::mtls::Certificate;
+use portcullis_engine::peer::Peer;
+use portcullis_engine::policy::Policy;
+use portcullis_engine::snapshot::Snapshot;
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use serde_json::json;
+
+/// An authority's certificate and one client's that it issued, PEM.
+fn pki() -> (String, String) {
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
+    let issuer = Issuer::new(ca, ca_key);
+    let key = KeyPair::generate().unwrap();
+    let mut client = CertificateParams::new(Vec::new()).unwrap();
+    client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    (ca_pem, client.signed_by(&key, &issuer).unwrap().pem())
+}
+
+fn policy(ca: &str, rules: usize) -> Policy {
+    let rules: Vec<_> = (0..rules)
+        .map(|n| {
+            let expression = match n % 4 {
+                0 => format!(r#"http.host eq "internal-{n}.example" and http.request.uri.path eq "/admin/{n}""#),
+                1 => format!(r#"http.request.method eq "DELETE" and starts_with(http.request.uri.path, "/v{n}/")"#),
+                2 => format!("ip.src in {{10.{}.{}.0/24 192.0.2.{}}}", n / 250 % 250, n % 250, n % 250),
+                _ => format!(r#"http.request.uri.path eq "/legacy/{n}" or http.request.uri.path eq "/old/{n}""#),
+            };
+            json!({ "name": format!("rule-{n}"), "at": "", "expression": expression, "action": "block" })
+        })
+        .collect();
+    let operations: Vec<_> = (0..50)
+        .map(|n| match n {
+            0 => json!({ "id": "getOrder", "at": "", "method": "GET", "path": "/orders/{id}" }),
+            _ => json!({ "id": format!("op{n}"), "at": "", "method": "GET", "path": format!("/resource{n}/{{id}}/items/{{item}}") }),
+        })
+        .collect();
+    serde_json::from_value(json!({
+        "authorities": [{ "name": "devices", "at": "", "certificates": ca }],
+        "rules": rules,
+        "origins": [{ "addresses": ["127.0.0.1:3000"], "connections": 64, "connect_timeout_ms": 1, "first_byte_timeout_ms": 1, "idle_timeout_ms": 1 }],
+        "hosts": [{
+            "name": "localhost", "at": "", "origin": 0, "max_body_bytes": 1_048_576,
+            "mtls": { "mode": "require", "trust": ["devices"] },
+            "openapi": { "action": "block", "fallthrough": "block", "operations": operations, "schema": {} },
+        }],
+    }))
+    .unwrap()
+}
+
+fn head() -> String {
+    let mut head = String::from("GET /orders/4711?expand=lines\nhost:localhost:8443\n");
+    for (name, value) in [
+        (
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36",
+        ),
+        ("accept", "application/json, text/plain, */*"),
+        ("accept-encoding", "gzip, deflate, br"),
+        ("accept-language", "en-GB,en;q=0.9,de;q=0.8"),
+        ("authorization", "Bearer 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+        ("cookie", "session=0123456789abcdef0123456789abcdef; theme=dark"),
+        ("x-client-version", "3.14.1"),
+    ] {
+        let _ = writeln!(head, "{name}:{value}");
+    }
+    head
+}
+
+fn bench(criterion: &mut Criterion) {
+    let (ca, client) = pki();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let address: IpAddr = "192.0.2.77".parse().unwrap();
+    let peer = Peer::new(address, Some(Rc::new(Known::new(Arc::new(Certificate::from_pem(&client))))));
+    let started = Now { mono_us: 1, unix_ms: now * 1000 };
+    let head = head();
+    let mut meters = Meters::default();
+    let mut exchange = Exchange::default();
+    let id = "0123456789abcdef0123456789abcdef";
+    for rules in [20, 10_000] {
+        let snapshot = Arc::new(Snapshot::compile(&policy(&ca, rules), now, 1).unwrap());
+        let mut decided = || {
+            exchange.head.buffer().push_str(black_box(&head));
+            exchange.begin(started, id);
+            let malformed = exchange.head.parse().err();
+            decide::decide(&mut exchange, &snapshot, &peer, malformed, &mut meters)
+        };
+        assert_eq!(decided(), Outcome::Pass);
+        criterion.bench_function(&format!("decide, {rules} rules"), |bencher| bencher.iter(&mut decided));
+    }
+    criterion.bench_function("parse the head", |bencher| {
+        bencher.iter(|| exchange.head.parse_text(black_box(&head)));
+    });
+    let mut line = Vec::with_capacity(4096);
+    criterion.bench_function("event line", |bencher| {
+        bencher.iter(|| {
+            line.clear();
+            event::write(&mut line, &exchange, &peer, &Ending { status: 200, body_bytes: 142, ended_us: 900 });
+        });
+    });
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(30).warm_up_time(std::time::Duration::from_millis(500)).measurement_time(std::time::Duration::from_secs(2));
+    targets = bench
+}
+criterion_main!(benches);

@@ -1,0 +1,70 @@
+//! The gateway's own answers: RFC 9457 problem details, the same for every front door.
+
+use std::fmt::Write as _;
+
+use crate::exchange::{Denial, Exchange};
+use crate::head::Framing;
+
+/// Bodies up to this length are read and thrown away so that the connection can go on; above, it is closed.
+const MAX_DISCARDED_BYTES: u64 = 64 * 1024;
+
+/// An answer of our own.
+#[derive(Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    /// Fields after the first, each preceded by CRLF.
+    pub fields: String,
+    pub body: String,
+    /// Nothing more can be read from this connection with certainty.
+    pub close: bool,
+}
+
+impl Answer {
+    /// Renders a denial for its exchange, replacing what this answer held.
+    pub fn render(&mut self, exchange: &Exchange, denial: &Denial) {
+        let entry = denial.reason.entry();
+        let reason = exchange.reason_id(denial);
+        self.status = entry.status;
+        self.fields.clear();
+        self.fields.push_str("\r\nContent-Type: application/problem+json\r\nCache-Control: no-store");
+        if let Some(allow) = &denial.allow {
+            let _ = write!(self.fields, "\r\nAllow: {allow}");
+        }
+        if entry.status == 503 {
+            // One second: the bounds that answer 503 are queues that empty within a turn of traffic.
+            self.fields.push_str("\r\nRetry-After: 1");
+        }
+        self.body.clear();
+        let _ = write!(
+            self.body,
+            "{{\"type\":\"urn:portcullis:reason:{reason}\",\"title\":{},\"status\":{},\"reason\":{},\"requestId\":\"{}\"",
+            serde_json::Value::from(entry.title),
+            entry.status,
+            serde_json::Value::from(reason.as_str()),
+            exchange.id,
+        );
+        if !denial.errors.is_empty() {
+            self.body.push_str(",\"errors\":[");
+            for (index, error) in denial.errors.iter().enumerate() {
+                if index > 0 {
+                    self.body.push(',');
+                }
+                let pointer = serde_json::Value::from(error.pointer.as_str());
+                let message = serde_json::Value::from(error.message.as_str());
+                let _ = write!(self.body, "{{\"pointer\":{pointer},\"message\":{message}}}");
+            }
+            self.body.push(']');
+        }
+        self.body.push('}');
+        self.close = closes(exchange, entry.status);
+    }
+}
+
+/// Whether the connection ends with an answer of ours.
+fn closes(exchange: &Exchange, status: u16) -> bool {
+    match exchange.head.framing() {
+        Framing::Chunked => true,
+        Framing::Length(length) => length > MAX_DISCARDED_BYTES || status == 408,
+        Framing::None => matches!(status, 400 | 431) && exchange.host.is_none(),
+    }
+}

@@ -1,0 +1,137 @@
+//! One exchange: a request, what was found out about it, and its answer. Lives in a slot and keeps its buffers.
+
+use std::sync::Arc;
+
+use crate::head::Head;
+use crate::meters::{Meters, Verdict};
+use crate::policy::MtlsMode;
+use crate::reason::Reason;
+use crate::rules;
+use crate::schema::ViolationError;
+use crate::snapshot::{Host, Snapshot};
+
+/// Two clocks, read together.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Now {
+    /// Monotonic, microseconds.
+    pub mono_us: u64,
+    /// Unix time, milliseconds.
+    pub unix_ms: u64,
+}
+
+/// Why an exchange was denied, or would have been.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    pub reason: Reason,
+    /// Index of the rule, for [`Reason::Rule`].
+    pub rule: Option<u32>,
+    /// Value of the answer's Allow field, for 405.
+    pub allow: Option<String>,
+    /// What is wrong with the body.
+    pub errors: Vec<ViolationError>,
+}
+
+impl From<Reason> for Denial {
+    fn from(reason: Reason) -> Denial {
+        Denial { reason, rule: None, allow: None, errors: Vec::new() }
+    }
+}
+
+/// What the client's certificate was worth, for the record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Presented {
+    /// The mode is `off`, or the exchange ended before the certificate counted.
+    #[default]
+    NotLooked,
+    Absent,
+    Verified,
+    Fault(Reason),
+}
+
+#[derive(Default)]
+pub struct Exchange {
+    pub head: Head,
+    /// 32 hex digits; also the trace id when the client brought no traceparent.
+    pub id: String,
+    /// The policy this exchange is decided by, from start to end.
+    pub snapshot: Option<Arc<Snapshot>>,
+    pub host: Option<usize>,
+    pub operation: Option<u32>,
+    pub mode: MtlsMode,
+    pub presented: Presented,
+    pub denial: Option<Denial>,
+    /// Denials of controls in log mode.
+    pub logged: Vec<Denial>,
+    pub scratch: rules::Scratch,
+    pub matched: Vec<u32>,
+
+    pub started: Now,
+    /// When the request was handed to the origin; 0 when it never was. Monotonic microseconds.
+    pub forwarded_us: u64,
+    /// Time spent waiting for the client's body.
+    pub upload_us: u64,
+    /// From the request written to the first byte of the response.
+    pub origin_us: u64,
+    pub origin_status: u16,
+}
+
+impl Exchange {
+    /// Empties the slot for the next request; buffers stay.
+    pub fn begin(&mut self, started: Now, id: &str) {
+        self.id.clear();
+        self.id.push_str(id);
+        self.snapshot = None;
+        self.host = None;
+        self.operation = None;
+        self.mode = MtlsMode::Off;
+        self.presented = Presented::NotLooked;
+        self.denial = None;
+        self.logged.clear();
+        self.matched.clear();
+        self.started = started;
+        self.forwarded_us = 0;
+        self.upload_us = 0;
+        self.origin_us = 0;
+        self.origin_status = 0;
+    }
+
+    #[must_use]
+    pub fn host(&self) -> Option<&Host> {
+        Some(&self.snapshot.as_ref()?.hosts[self.host?])
+    }
+
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match (&self.denial, self.logged.is_empty()) {
+            (Some(_), _) => Verdict::Block,
+            (None, false) => Verdict::Log,
+            (None, true) => Verdict::Pass,
+        }
+    }
+
+    /// `rules.<name>` or the reason's id.
+    #[must_use]
+    pub fn reason_id(&self, denial: &Denial) -> String {
+        match (denial.rule, &self.snapshot) {
+            (Some(rule), Some(snapshot)) => format!("{}{}", denial.reason.id(), snapshot.rules.name(rule)),
+            _ => denial.reason.id().to_owned(),
+        }
+    }
+
+    /// Counts the exchange. Exchanges whose host is unknown are counted by their denial only.
+    pub fn count(&self, meters: &mut Meters, status: u16, ended_us: u64) {
+        let denials = self.logged.iter().map(|denial| (denial, false));
+        for (denial, blocked) in denials.chain(self.denial.iter().map(|denial| (denial, true))) {
+            let rule = denial.rule.and_then(|rule| Some(self.snapshot.as_ref()?.rule_series[rule as usize]));
+            meters.denial(denial.reason, rule, blocked);
+        }
+        let Some(host) = self.host() else { return };
+        let series = match (&host.openapi, self.operation) {
+            (Some(openapi), Some(operation)) => openapi.operations[operation as usize].series,
+            _ => host.unmatched,
+        };
+        meters.exchange(series, self.verdict(), status);
+        let whole = ended_us.saturating_sub(self.started.mono_us);
+        meters.duration(host.series, whole, whole.saturating_sub(self.upload_us + self.origin_us));
+    }
+}

@@ -1,0 +1,330 @@
+//! What is counted. Every edge thread counts into its own [`Meters`]; a scrape adds them up.
+//!
+//! Label values come from the policy only (host names, operation ids, rule names), never from a request, and are
+//! interned to small numbers when a policy is compiled, so that counting is an index and an addition.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use foldhash::HashMap;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::reason::Reason;
+
+/// Most label sets of one kind that are told apart; what comes later is counted as `other`.
+/// 20,000 series of 15 counters are 2.4 MB a thread.
+const MAX_SERIES: usize = 20_000;
+/// Bucket bounds of the duration histograms, seconds.
+const BOUNDS: [f64; 14] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+#[derive(Debug, Clone, Copy)]
+pub struct OperationSeries(u32);
+#[derive(Debug, Clone, Copy)]
+pub struct HostSeries(u32);
+#[derive(Debug, Clone, Copy)]
+pub struct RuleSeries(u32);
+
+/// What became of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Pass,
+    /// Passed, although a control in log mode would have denied it.
+    Log,
+    Block,
+}
+
+#[derive(Default)]
+struct Names {
+    index: HashMap<Vec<String>, u32>,
+    list: Vec<Vec<String>>,
+}
+
+impl Names {
+    fn intern(&mut self, labels: Vec<String>) -> u32 {
+        if let Some(&known) = self.index.get(&labels) {
+            return known;
+        }
+        if self.list.len() >= MAX_SERIES {
+            let other = vec!["other".to_owned(); labels.len()];
+            if labels != other && !self.index.contains_key(&other) {
+                self.index.insert(other.clone(), self.list.len() as u32);
+                self.list.push(other.clone());
+            }
+            return self.index[&other];
+        }
+        let id = self.list.len() as u32;
+        self.index.insert(labels.clone(), id);
+        self.list.push(labels);
+        id
+    }
+}
+
+#[derive(Default)]
+struct Registry {
+    operations: Names,
+    hosts: Names,
+    rules: Names,
+    threads: Vec<Arc<Mutex<Meters>>>,
+    /// What threads counted that have ended since.
+    ended: Meters,
+}
+
+static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
+
+fn with_registry<T>(act: impl FnOnce(&mut Registry) -> T) -> T {
+    act(lock(&REGISTRY).get_or_insert_with(Registry::default))
+}
+
+/// A poisoned lock is taken all the same: counters have no invariant that a panic could break.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub fn operation_series(host: &str, operation: &str) -> OperationSeries {
+    OperationSeries(with_registry(|registry| registry.operations.intern(vec![host.to_owned(), operation.to_owned()])))
+}
+
+pub fn host_series(host: &str) -> HostSeries {
+    HostSeries(with_registry(|registry| registry.hosts.intern(vec![host.to_owned()])))
+}
+
+pub fn rule_series(rule: &str) -> RuleSeries {
+    RuleSeries(with_registry(|registry| registry.rules.intern(vec![rule.to_owned()])))
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Histogram {
+    buckets: [u64; BOUNDS.len() + 1],
+    sum_us: u64,
+}
+
+impl Histogram {
+    fn add(&mut self, us: u64) {
+        let seconds = us as f64 / 1e6;
+        let bucket = BOUNDS.iter().position(|&bound| seconds <= bound).unwrap_or(BOUNDS.len());
+        self.buckets[bucket] += 1;
+        self.sum_us += us;
+    }
+
+    fn merge(&mut self, other: &Histogram) {
+        for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets) {
+            *mine += theirs;
+        }
+        self.sum_us += other.sum_us;
+    }
+}
+
+/// One thread's counters.
+#[derive(Debug, Default, Clone)]
+pub struct Meters {
+    /// By operation series: verdict, then status class 1xx to 5xx.
+    requests: Vec<[[u64; 5]; 3]>,
+    whole: Vec<Histogram>,
+    own: Vec<Histogram>,
+    /// By reason: logged, blocked.
+    reasons: Vec<[u64; 2]>,
+    rules: Vec<[u64; 2]>,
+    pub scalars: Scalars,
+}
+
+macro_rules! scalars {
+    ($($name:ident: $kind:literal, $metric:literal, $help:literal;)*) => {
+        /// Counters and gauges without labels.
+        #[derive(Debug, Default, Clone, Copy)]
+        pub struct Scalars { $(pub $name: u64),* }
+
+        impl Scalars {
+            fn merge(&mut self, other: &Scalars) { $(self.$name += other.$name;)* }
+            fn families(&self) -> Vec<Value> {
+                vec![$(json!({ "name": $metric, "help": $help, "type": $kind, "samples": [{ "labels": {}, "value": self.$name }] })),*]
+            }
+        }
+    };
+}
+
+scalars! {
+    connections_opened: "counter", "portcullis_connections_total", "Client connections accepted.";
+    connections_open: "gauge", "portcullis_connections_open", "Client connections open now.";
+    exchanges_open: "gauge", "portcullis_exchanges_open", "Exchanges under way now.";
+    verify_hits: "counter", "portcullis_mtls_verification_cache_hits_total", "Certificate verdicts answered from the cache.";
+    verify_misses: "counter", "portcullis_mtls_verification_cache_misses_total", "Certificate verdicts that built and checked a path.";
+    certificates_parsed: "counter", "portcullis_mtls_certificates_parsed_total", "Client certificates parsed because the thread's cache did not hold them.";
+    events_written: "counter", "portcullis_events_total", "Event lines written.";
+    events_dropped: "counter", "portcullis_events_dropped_total", "Event lines dropped because the destination was slower than the traffic.";
+    panics: "counter", "portcullis_engine_panics_total", "Panics caught at the door; each denied one request.";
+    clients_gone: "counter", "portcullis_clients_gone_total", "Exchanges whose client went away before the answer.";
+    websockets_opened: "counter", "portcullis_websockets_total", "WebSocket connections passed through.";
+    inspected_in_place: "counter", "portcullis_schema_inspected_in_place_total", "Bodies inspected on the edge thread.";
+    inspected_in_pool: "counter", "portcullis_schema_inspected_in_pool_total", "Bodies inspected by the pool.";
+    inspect_queue: "gauge", "portcullis_schema_queue_depth", "Bodies waiting for the pool now.";
+    inspect_wait_us: "counter", "portcullis_schema_queue_wait_microseconds_total", "Time that bodies waited for the pool.";
+    origin_opened: "counter", "portcullis_origin_connections_total", "Connections opened to origins.";
+    origin_reused: "counter", "portcullis_origin_connections_reused_total", "Requests sent on a kept-alive origin connection.";
+    origin_retried: "counter", "portcullis_origin_retries_total", "Requests sent again because a kept-alive connection had died.";
+    origin_errors: "counter", "portcullis_origin_errors_total", "Origin faults: connect failures, timeouts, closed early, malformed.";
+    origin_ejected: "counter", "portcullis_origin_ejections_total", "Times an origin address was taken out of rotation.";
+    origin_open: "gauge", "portcullis_origin_connections_open", "Connections to origins open now.";
+    origin_idle: "gauge", "portcullis_origin_connections_idle", "Connections to origins idle in the pool now.";
+}
+
+impl Meters {
+    /// A new thread's meters, part of every scrape until [`ended`].
+    #[must_use]
+    pub fn register() -> Arc<Mutex<Meters>> {
+        let meters = Arc::new(Mutex::new(Meters::default()));
+        with_registry(|registry| registry.threads.push(meters.clone()));
+        meters
+    }
+
+    pub fn exchange(&mut self, series: OperationSeries, verdict: Verdict, status: u16) {
+        let class = (status / 100).clamp(1, 5) as usize - 1;
+        slot(&mut self.requests, series.0)[verdict as usize][class] += 1;
+    }
+
+    /// The whole exchange and the gateway's own share of it (without waiting for client or origin).
+    pub fn duration(&mut self, host: HostSeries, whole_us: u64, own_us: u64) {
+        slot(&mut self.whole, host.0).add(whole_us);
+        slot(&mut self.own, host.0).add(own_us);
+    }
+
+    pub fn denial(&mut self, reason: Reason, rule: Option<RuleSeries>, blocked: bool) {
+        match rule {
+            Some(rule) => slot(&mut self.rules, rule.0)[usize::from(blocked)] += 1,
+            None => slot(&mut self.reasons, reason as u32)[usize::from(blocked)] += 1,
+        }
+    }
+
+    fn merge(&mut self, other: &Meters) {
+        for (index, theirs) in other.requests.iter().enumerate() {
+            let mine = slot(&mut self.requests, index as u32);
+            for (mine, theirs) in mine.iter_mut().flatten().zip(theirs.iter().flatten()) {
+                *mine += theirs;
+            }
+        }
+        for (index, theirs) in other.whole.iter().enumerate() {
+            slot(&mut self.whole, index as u32).merge(theirs);
+        }
+        for (index, theirs) in other.own.iter().enumerate() {
+            slot(&mut self.own, index as u32).merge(theirs);
+        }
+        for (mine, theirs) in [(&mut self.reasons, &other.reasons), (&mut self.rules, &other.rules)] {
+            for (index, theirs) in theirs.iter().enumerate() {
+                let mine = slot(mine, index as u32);
+                mine[0] += theirs[0];
+                mine[1] += theirs[1];
+            }
+        }
+        self.scalars.merge(&other.scalars);
+    }
+}
+
+/// The meters of a thread that ends: its counts stay, its gauges go.
+pub fn ended(meters: &Arc<Mutex<Meters>>) {
+    with_registry(|registry| {
+        registry.threads.retain(|thread| !Arc::ptr_eq(thread, meters));
+        let mut last = lock(meters).clone();
+        last.scalars.connections_open = 0;
+        last.scalars.exchanges_open = 0;
+        last.scalars.inspect_queue = 0;
+        last.scalars.origin_open = 0;
+        last.scalars.origin_idle = 0;
+        registry.ended.merge(&last);
+    });
+}
+
+/// All families, as the JSON that the admin's `/metrics` renders.
+#[must_use]
+pub fn scrape(generation: u64) -> String {
+    with_registry(|registry| {
+        let mut sum = registry.ended.clone();
+        for thread in &registry.threads {
+            sum.merge(&lock(thread));
+        }
+        let mut families = vec![
+            requests_family(&sum, &registry.operations),
+            denials_family(&sum, &registry.rules),
+            histogram_family(
+                "portcullis_exchange_duration_seconds",
+                "The whole exchange, first byte in to last byte out.",
+                &sum.whole,
+                &registry.hosts,
+            ),
+            histogram_family(
+                "portcullis_exchange_own_duration_seconds",
+                "The gateway's own share of an exchange: without waiting for the client's body or the origin.",
+                &sum.own,
+                &registry.hosts,
+            ),
+            json!({ "name": "portcullis_snapshot_generation", "help": "Number of the policy snapshot in force.", "type": "gauge", "samples": [{ "labels": {}, "value": generation }] }),
+        ];
+        families.extend(sum.scalars.families());
+        Value::Array(families).to_string()
+    })
+}
+
+#[derive(Serialize)]
+struct Sample {
+    labels: Value,
+    value: u64,
+}
+
+fn requests_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.requests) {
+        for (verdict, classes) in ["pass", "log", "block"].iter().zip(cells) {
+            for (class, &value) in ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().zip(classes) {
+                if value > 0 {
+                    samples.push(Sample {
+                        labels: json!({ "host": labels[0], "operation": labels[1], "code": class, "verdict": verdict }),
+                        value,
+                    });
+                }
+            }
+        }
+    }
+    json!({ "name": "portcullis_requests_total", "help": "Exchanges by host, operation, status class and verdict.", "type": "counter", "samples": samples })
+}
+
+fn denials_family(sum: &Meters, rules: &Names) -> Value {
+    let mut samples = Vec::new();
+    let catalogue = Reason::ALL.iter().map(|reason| reason.id().to_owned());
+    let named = rules.list.iter().map(|labels| format!("rules.{}", labels[0]));
+    for (reason, cells) in catalogue.zip(&sum.reasons).chain(named.zip(&sum.rules)) {
+        for (action, &value) in ["log", "block"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample { labels: json!({ "reason": reason, "action": action }), value });
+            }
+        }
+    }
+    json!({ "name": "portcullis_denials_total", "help": "Denials by reason, and whether they were only logged.", "type": "counter", "samples": samples })
+}
+
+fn histogram_family(name: &str, help: &str, histograms: &[Histogram], names: &Names) -> Value {
+    let samples: Vec<Value> = names
+        .list
+        .iter()
+        .zip(histograms)
+        .map(|(labels, histogram)| {
+            let mut count = 0;
+            let buckets: Vec<(f64, u64)> = BOUNDS
+                .iter()
+                .zip(histogram.buckets)
+                .map(|(&bound, value)| {
+                    count += value;
+                    (bound, count)
+                })
+                .collect();
+            let count = count + histogram.buckets[BOUNDS.len()];
+            json!({ "labels": { "host": labels[0] }, "buckets": buckets, "sum": histogram.sum_us as f64 / 1e6, "count": count })
+        })
+        .collect();
+    json!({ "name": name, "help": help, "type": "histogram", "samples": samples })
+}
+
+fn slot<T: Default + Clone>(list: &mut Vec<T>, index: u32) -> &mut T {
+    let index = index as usize;
+    if index >= list.len() {
+        list.resize(index + 1, T::default());
+    }
+    &mut list[index]
+}

@@ -1,0 +1,178 @@
+//! A client certificate as it was presented; nothing here says whether it is to be trusted.
+//!
+//! Reading never fails: what cannot be read becomes a certificate with a fault, so that the denial, the log line and
+//! the metrics treat it like any other bad certificate. Only what every request needs is read at once; the texts that
+//! rules compare are read at the first question for one of them.
+
+use std::sync::OnceLock;
+
+use aws_lc_rs::digest;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::X509Version;
+
+use super::fields::{self, CertificateField, Fields};
+use super::key_strength;
+use crate::reason::Reason;
+
+/// Largest certificate that is read: the bound of a whole request head, because a larger one could not be forwarded
+/// in a header anyway. Client certificates are 0.5 to 3 KiB; those with long SPIFFE or attribute lists reach 8.
+pub const MAX_DER_BYTES: usize = 16 * 1024;
+
+/// The same in PEM: base64 is 4/3 of the bytes, a line break per 64 characters, and the two marker lines.
+const MAX_PEM_BYTES: usize = MAX_DER_BYTES / 2 * 3;
+
+/// A parsed client certificate. Parsed once, shared by all requests of its connections.
+#[derive(Debug)]
+pub struct Certificate {
+    der: CertificateDer<'static>,
+    sha256_hex: String,
+    not_after: u64,
+    fault: Option<Reason>,
+    unfit: Option<Reason>,
+    fields: OnceLock<Box<Fields>>,
+    rfc9440: OnceLock<String>,
+}
+
+impl Certificate {
+    /// Never fails: what cannot be read yields a certificate with a [`fault`](Self::fault).
+    #[must_use]
+    pub fn from_pem(pem: &str) -> Certificate {
+        let der = if pem.len() <= MAX_PEM_BYTES { CertificateDer::from_pem_slice(pem.as_bytes()).ok() } else { None };
+        match der {
+            Some(der) if der.len() <= MAX_DER_BYTES => Certificate::from_der(der),
+            _ => Certificate {
+                der: CertificateDer::from(Vec::new()),
+                sha256_hex: String::new(),
+                not_after: 0,
+                fault: Some(Reason::MtlsMalformed),
+                unfit: None,
+                fields: OnceLock::new(),
+                rfc9440: OnceLock::new(),
+            },
+        }
+    }
+
+    fn from_der(der: CertificateDer<'static>) -> Certificate {
+        let (not_after, fault, unfit) = match inspect(&der) {
+            Ok((not_after, unfit)) => (not_after, None, unfit),
+            Err(fault) => (0, Some(fault), None),
+        };
+        Certificate {
+            sha256_hex: fields::lower_hex(digest::digest(&digest::SHA256, &der).as_ref()),
+            der,
+            not_after,
+            fault,
+            unfit,
+            fields: OnceLock::new(),
+            rfc9440: OnceLock::new(),
+        }
+    }
+
+    /// Why the certificate cannot be used at all, whoever issued it: `MtlsMalformed` or `MtlsVersion`.
+    #[must_use]
+    pub fn fault(&self) -> Option<Reason> {
+        self.fault
+    }
+
+    /// Why the certificate may not authenticate a client although its issuer is trusted: a weak key, or a key usage
+    /// without digitalSignature. Told only behind a good path, because a missing path is the more useful news.
+    pub(super) fn unfit(&self) -> Option<Reason> {
+        self.unfit
+    }
+
+    /// Unix seconds.
+    pub(super) fn not_after(&self) -> u64 {
+        self.not_after
+    }
+
+    /// Lower-case hex of the SHA-256 over the DER; empty when there is no DER.
+    #[must_use]
+    pub fn sha256_hex(&self) -> &str {
+        &self.sha256_hex
+    }
+
+    /// The certificate's bytes; empty when the PEM could not be read.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    pub(super) fn as_der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    /// The field's value; empty when the certificate has none. Never says that the certificate is trusted.
+    #[must_use]
+    pub fn field(&self, field: CertificateField) -> &str {
+        match field {
+            CertificateField::FingerprintSha256 => &self.sha256_hex,
+            CertificateField::Rfc9440 => self.rfc9440(),
+            CertificateField::ChainRfc9440 => "",
+            _ => self.fields().text(field),
+        }
+    }
+
+    /// `:base64:` as in `Client-Cert` (RFC 9440, 2.2); empty when [too large](Self::rfc9440_too_large).
+    #[must_use]
+    pub fn rfc9440(&self) -> &str {
+        self.rfc9440.get_or_init(|| fields::rfc9440(&self.der).unwrap_or_default())
+    }
+
+    /// `cert_rfc9440_too_large`
+    #[must_use]
+    pub fn rfc9440_too_large(&self) -> bool {
+        !self.der.is_empty() && self.rfc9440().is_empty()
+    }
+
+    /// `cert_chain_rfc9440_too_large`; never, because TLS hands over the leaf only.
+    #[must_use]
+    pub fn chain_rfc9440_too_large(&self) -> bool {
+        false
+    }
+
+    /// DNS names of the subject alternative name.
+    pub fn dns_names(&self) -> impl Iterator<Item = &str> {
+        self.fields().dns_names.iter().map(String::as_str)
+    }
+
+    /// Mail addresses of the subject alternative name.
+    pub fn email_addresses(&self) -> impl Iterator<Item = &str> {
+        self.fields().email_addresses.iter().map(String::as_str)
+    }
+
+    /// URIs of the subject alternative name (SPIFFE ids).
+    pub fn uris(&self) -> impl Iterator<Item = &str> {
+        self.fields().uris.iter().map(String::as_str)
+    }
+
+    fn fields(&self) -> &Fields {
+        self.fields.get_or_init(|| Box::new(Fields::read(&self.der)))
+    }
+}
+
+/// What webpki does not look at or show: notAfter, and what makes the certificate unfit for clients. `Err` is a fault.
+fn inspect(der: &[u8]) -> Result<(u64, Option<Reason>), Reason> {
+    let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| Reason::MtlsMalformed)?;
+    if !rest.is_empty() {
+        return Err(Reason::MtlsMalformed);
+    }
+    if certificate.version() != X509Version::V3 {
+        return Err(Reason::MtlsVersion);
+    }
+    // RFC 5280, 4.2.1.3: the key signs the TLS handshake, so a key usage that is present has to allow that.
+    let signs = match certificate.key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| usage.value.digital_signature()),
+        Err(_) => return Err(Reason::MtlsMalformed),
+    };
+    let unfit = if !key_strength::is_strong(certificate.public_key()) {
+        Some(Reason::MtlsSignature)
+    } else if !signs {
+        Some(Reason::MtlsUsage)
+    } else {
+        None
+    };
+    Ok((u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0), unfit))
+}

@@ -1,0 +1,7 @@
+//! Facts about client certificates. Every certificate is made here, at run time, and judged at one fixed moment.
+
+mod authorities;
+mod certificates;
+mod paths;
+mod pki;
+mod revocations;

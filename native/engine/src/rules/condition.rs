@@ -1,0 +1,223 @@
+//! A compiled expression: a tree of typed conditions, walked once per request.
+//!
+//! A missing value (no such header, argument, cookie or position) makes every comparison false, `ne` included, and
+//! passes through functions. `element` is what `[*]` stands for, where one encloses the condition.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use memchr::memmem::Finder;
+use regex_automata::meta::Regex;
+
+use super::decode;
+use super::request::{Buffers, Certified, Request, Source, TextField, Value};
+use super::set::{AddressSet, Ranges, TextSet};
+use super::wildcard::Wildcard;
+
+#[derive(Debug)]
+pub(super) enum Condition {
+    Constant(bool),
+    Certificate(Certified),
+    Text(Text, TextTest),
+    Number(Number, Ranges<i64>),
+    Address(Arc<AddressSet>),
+    StartsWith(Text, Text),
+    EndsWith(Text, Text),
+    /// `any` and `all`; `all` of nothing is true.
+    Quantified {
+        source: Source,
+        every: bool,
+        of: Box<Condition>,
+    },
+    /// One element of a mapped array of booleans.
+    At {
+        source: Source,
+        position: usize,
+        of: Box<Condition>,
+    },
+    Not(Box<Condition>),
+    And(Box<[Condition]>),
+    Or(Box<[Condition]>),
+    Xor(Box<[Condition]>),
+}
+
+#[derive(Debug)]
+pub(super) enum TextTest {
+    Equal(Box<[u8]>),
+    NotEqual(Box<[u8]>),
+    /// Bytewise order; `or_equal` holds for the literal itself.
+    Less {
+        than: Box<[u8]>,
+        or_equal: bool,
+    },
+    Greater {
+        than: Box<[u8]>,
+        or_equal: bool,
+    },
+    Contains(Box<Finder<'static>>),
+    Matches(Box<Regex>),
+    Wildcard(Box<Wildcard>),
+    In(Arc<TextSet>),
+}
+
+#[derive(Debug)]
+pub(super) enum Text {
+    Field(TextField),
+    Literal(Box<[u8]>),
+    /// What `[*]` stands for.
+    Element,
+    At {
+        source: Source,
+        position: usize,
+        of: Box<Text>,
+    },
+    Lower(Box<Text>),
+    Upper(Box<Text>),
+    /// Missing parts are left out; missing if all are.
+    Concat(Box<[Text]>),
+    UrlDecode {
+        of: Box<Text>,
+        recursive: bool,
+        unicode: bool,
+    },
+}
+
+#[derive(Debug)]
+pub(super) enum Number {
+    Length(Text),
+    Count(Source),
+    At { source: Source, position: usize, of: Box<Number> },
+}
+
+impl Condition {
+    pub fn holds<'v>(&'v self, request: &Request<'v>, element: &'v [u8], buffers: &mut Buffers) -> bool {
+        match self {
+            Condition::Constant(value) => *value,
+            Condition::Certificate(certified) => certified.holds(request),
+            Condition::Text(text, test) => {
+                let mark = buffers.text.len();
+                let held = text.value(request, element, buffers).is_some_and(|value| test.holds(value.bytes(buffers)));
+                buffers.text.truncate(mark);
+                held
+            }
+            Condition::Number(number, ranges) => {
+                number.value(request, element, buffers).is_some_and(|value| ranges.contains(value))
+            }
+            Condition::Address(set) => set.contains(request.address),
+            Condition::StartsWith(text, start) => {
+                compare(text, start, request, element, buffers, |text, start| text.starts_with(start))
+            }
+            Condition::EndsWith(text, end) => {
+                compare(text, end, request, element, buffers, |text, end| text.ends_with(end))
+            }
+            Condition::Quantified { source, every, of } => {
+                let stopped = source.each(request, |element| {
+                    if of.holds(request, element, buffers) == *every {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
+                    }
+                });
+                stopped.is_continue() == *every
+            }
+            Condition::At { source, position, of } => {
+                source.nth(request, *position).is_some_and(|element| of.holds(request, element, buffers))
+            }
+            Condition::Not(of) => !of.holds(request, element, buffers),
+            Condition::And(all) => all.iter().all(|of| of.holds(request, element, buffers)),
+            Condition::Or(any) => any.iter().any(|of| of.holds(request, element, buffers)),
+            Condition::Xor(odd) => odd.iter().fold(false, |sum, of| sum ^ of.holds(request, element, buffers)),
+        }
+    }
+}
+
+/// Both sides may be put together in the buffer, so both values are made before either is read.
+fn compare<'v>(
+    left: &'v Text,
+    right: &'v Text,
+    request: &Request<'v>,
+    element: &'v [u8],
+    buffers: &mut Buffers,
+    test: fn(&[u8], &[u8]) -> bool,
+) -> bool {
+    let mark = buffers.text.len();
+    let left = left.value(request, element, buffers);
+    let right = right.value(request, element, buffers);
+    let held = left.zip(right).is_some_and(|(left, right)| test(left.bytes(buffers), right.bytes(buffers)));
+    buffers.text.truncate(mark);
+    held
+}
+
+impl TextTest {
+    fn holds(&self, text: &[u8]) -> bool {
+        match self {
+            TextTest::Equal(literal) => *text == **literal,
+            TextTest::NotEqual(literal) => *text != **literal,
+            TextTest::Less { than, or_equal } => *text < **than || (*or_equal && *text == **than),
+            TextTest::Greater { than, or_equal } => *text > **than || (*or_equal && *text == **than),
+            TextTest::Contains(finder) => finder.find(text).is_some(),
+            TextTest::Matches(regex) => regex.is_match(text),
+            TextTest::Wildcard(wildcard) => wildcard.matches(text),
+            TextTest::In(set) => set.contains(text),
+        }
+    }
+}
+
+impl Text {
+    pub fn value<'v>(&'v self, request: &Request<'v>, element: &'v [u8], buffers: &mut Buffers) -> Option<Value<'v>> {
+        match self {
+            Text::Field(field) => Some(field.value(request, buffers)),
+            Text::Literal(literal) => Some(Value::Borrowed(literal)),
+            Text::Element => Some(Value::Borrowed(element)),
+            Text::At { source, position, of } => of.value(request, source.nth(request, *position)?, buffers),
+            Text::Lower(of) => {
+                let start = of.value(request, element, buffers)?.push(buffers);
+                buffers.text[start..].make_ascii_lowercase();
+                Some(Value::Built(start..buffers.text.len()))
+            }
+            Text::Upper(of) => {
+                let start = of.value(request, element, buffers)?.push(buffers);
+                buffers.text[start..].make_ascii_uppercase();
+                Some(Value::Built(start..buffers.text.len()))
+            }
+            Text::Concat(parts) => {
+                // A part may itself be built at the end of the buffer, so each is copied behind it and then moved
+                // down to where the sum ends.
+                let start = buffers.text.len();
+                let mut end = start;
+                let mut found = false;
+                for part in parts {
+                    if let Some(value) = part.value(request, element, buffers) {
+                        let from = value.push(buffers);
+                        let length = buffers.text.len() - from;
+                        buffers.text.copy_within(from.., end);
+                        end += length;
+                        found = true;
+                    }
+                    buffers.text.truncate(end);
+                }
+                found.then_some(Value::Built(start..end))
+            }
+            Text::UrlDecode { of, recursive, unicode } => {
+                let start = of.value(request, element, buffers)?.push(buffers);
+                decode::url_decode(&mut buffers.text, start, *recursive, *unicode);
+                Some(Value::Built(start..buffers.text.len()))
+            }
+        }
+    }
+}
+
+impl Number {
+    fn value<'v>(&'v self, request: &Request<'v>, element: &'v [u8], buffers: &mut Buffers) -> Option<i64> {
+        match self {
+            Number::Length(text) => {
+                let mark = buffers.text.len();
+                let length = text.value(request, element, buffers).map(|value| value.bytes(buffers).len() as i64);
+                buffers.text.truncate(mark);
+                length
+            }
+            Number::Count(source) => source.count(request).map(|count| count as i64),
+            Number::At { source, position, of } => of.value(request, source.nth(request, *position)?, buffers),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The fields: one table of names, and how each is read from a request.
+
+use crate::mtls::CertificateField;
+
+use super::request::{ArrayField, Certified, MapField, TextField};
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Field {
+    Text(TextField),
+    Boolean(Boolean),
+    Address,
+    Array(ArrayField),
+    Map(MapField),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Boolean {
+    /// TLS always: the gateway listens for nothing else.
+    Always,
+    Certificate(Certified),
+}
+
+pub(super) const FIELDS: &[(&str, Field)] = {
+    use CertificateField as C;
+    use Field::{Address, Array, Boolean as Bool, Map, Text};
+    &[
+        ("http.host", Text(TextField::Host)),
+        ("http.request.method", Text(TextField::Method)),
+        ("http.request.uri", Text(TextField::Uri)),
+        ("http.request.uri.path", Text(TextField::Path)),
+        ("http.request.uri.query", Text(TextField::Query)),
+        ("http.request.uri.args", Map(MapField::Arguments)),
+        ("http.request.uri.args.names", Array(ArrayField::ArgumentNames)),
+        ("http.request.uri.args.values", Array(ArrayField::ArgumentValues)),
+        ("http.request.headers", Map(MapField::Headers)),
+        ("http.request.headers.names", Array(ArrayField::HeaderNames)),
+        ("http.request.headers.values", Array(ArrayField::HeaderValues)),
+        ("http.request.cookies", Map(MapField::Cookies)),
+        ("http.user_agent", Text(TextField::UserAgent)),
+        ("http.cookie", Text(TextField::Cookie)),
+        ("http.referer", Text(TextField::Referer)),
+        ("ip.src", Address),
+        ("ssl", Bool(Boolean::Always)),
+        ("cf.tls_client_auth.cert_presented", Bool(Boolean::Certificate(Certified::Presented))),
+        ("cf.tls_client_auth.cert_verified", Bool(Boolean::Certificate(Certified::Verified))),
+        ("cf.tls_client_auth.cert_revoked", Bool(Boolean::Certificate(Certified::Revoked))),
+        ("cf.tls_client_auth.cert_issuer_dn", Text(TextField::Certificate(C::IssuerDn))),
+        ("cf.tls_client_auth.cert_subject_dn", Text(TextField::Certificate(C::SubjectDn))),
+        ("cf.tls_client_auth.cert_issuer_dn_rfc2253", Text(TextField::Certificate(C::IssuerDnRfc2253))),
+        ("cf.tls_client_auth.cert_subject_dn_rfc2253", Text(TextField::Certificate(C::SubjectDnRfc2253))),
+        ("cf.tls_client_auth.cert_issuer_dn_legacy", Text(TextField::Certificate(C::IssuerDnLegacy))),
+        ("cf.tls_client_auth.cert_subject_dn_legacy", Text(TextField::Certificate(C::SubjectDnLegacy))),
+        ("cf.tls_client_auth.cert_serial", Text(TextField::Certificate(C::Serial))),
+        ("cf.tls_client_auth.cert_issuer_serial", Text(TextField::Certificate(C::IssuerSerial))),
+        ("cf.tls_client_auth.cert_fingerprint_sha256", Text(TextField::Certificate(C::FingerprintSha256))),
+        ("cf.tls_client_auth.cert_fingerprint_sha1", Text(TextField::Certificate(C::FingerprintSha1))),
+        ("cf.tls_client_auth.cert_not_before", Text(TextField::Certificate(C::NotBefore))),
+        ("cf.tls_client_auth.cert_not_after", Text(TextField::Certificate(C::NotAfter))),
+        ("cf.tls_client_auth.cert_ski", Text(TextField::Certificate(C::Ski))),
+        ("cf.tls_client_auth.cert_issuer_ski", Text(TextField::Certificate(C::IssuerSki))),
+        ("cf.tls_client_auth.cert_rfc9440", Text(TextField::Certificate(C::Rfc9440))),
+        ("cf.tls_client_auth.cert_rfc9440_too_large", Bool(Boolean::Certificate(Certified::TooLarge))),
+        ("cf.tls_client_auth.cert_chain_rfc9440", Text(TextField::Certificate(C::ChainRfc9440))),
+        ("cf.tls_client_auth.cert_chain_rfc9440_too_large", Bool(Boolean::Certificate(Certified::ChainTooLarge))),
+    ]
+};
+
+pub(super) fn find(name: &str) -> Option<Field> {
+    FIELDS.iter().find(|(field, _)| *field == name).map(|(_, field)| *field)
+}

@@ -1,0 +1,270 @@
+//! What rules look at, and how each field is read from it. Values are bytes: literals may hold any (`"\xff"`).
+//!
+//! Nothing is copied unless it must be: [`Value::Built`] and [`Value::Uri`] live in [`Buffers`], which are kept
+//! between requests.
+
+use std::net::IpAddr;
+use std::ops::{ControlFlow, Range};
+
+use crate::head::Head;
+use crate::mtls::CertificateField;
+use crate::peer::Identity;
+
+/// One request as rules see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub head: &'a Head,
+    /// `ip.src`
+    pub address: IpAddr,
+    /// `cf.tls_client_auth.*`
+    pub identity: Identity<'a>,
+}
+
+/// A value that is not in the request as it stands is put together here.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    /// A stack: whoever evaluates truncates it to where it was.
+    pub text: Vec<u8>,
+    uri: Vec<u8>,
+}
+
+impl Buffers {
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.uri.clear();
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Value<'v> {
+    Borrowed(&'v [u8]),
+    /// In [`Buffers::text`].
+    Built(Range<usize>),
+    Uri,
+}
+
+impl<'v> Value<'v> {
+    pub fn bytes<'b>(&self, buffers: &'b Buffers) -> &'b [u8]
+    where
+        'v: 'b,
+    {
+        match self {
+            Value::Borrowed(bytes) => bytes,
+            Value::Built(range) => &buffers.text[range.clone()],
+            Value::Uri => &buffers.uri,
+        }
+    }
+
+    /// Puts the value at the end of [`Buffers::text`], so that it can be changed; gives where it starts.
+    pub fn push(&self, buffers: &mut Buffers) -> usize {
+        let start = buffers.text.len();
+        match self {
+            Value::Borrowed(bytes) => buffers.text.extend_from_slice(bytes),
+            Value::Built(range) => buffers.text.extend_from_within(range.clone()),
+            Value::Uri => buffers.text.extend_from_slice(&buffers.uri),
+        }
+        start
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TextField {
+    Host,
+    Method,
+    Uri,
+    Path,
+    Query,
+    UserAgent,
+    Cookie,
+    Referer,
+    Certificate(CertificateField),
+}
+
+impl TextField {
+    pub fn value<'v>(self, request: &Request<'v>, buffers: &mut Buffers) -> Value<'v> {
+        let head = request.head;
+        Value::Borrowed(match self {
+            TextField::Host => head.host().as_bytes(),
+            TextField::Method => head.method().as_bytes(),
+            TextField::Path => head.path().as_bytes(),
+            TextField::Query => head.query().as_bytes(),
+            TextField::Uri if head.query().is_empty() => head.path().as_bytes(),
+            TextField::Uri => {
+                if buffers.uri.is_empty() {
+                    buffers.uri.extend_from_slice(head.path().as_bytes());
+                    buffers.uri.push(b'?');
+                    buffers.uri.extend_from_slice(head.query().as_bytes());
+                }
+                return Value::Uri;
+            }
+            TextField::UserAgent => return joined(head, "user-agent", b", ", buffers),
+            TextField::Referer => return joined(head, "referer", b", ", buffers),
+            TextField::Cookie => return joined(head, "cookie", b"; ", buffers),
+            TextField::Certificate(field) => certificate(request, field),
+        })
+    }
+}
+
+/// All lines of a header as one value, as an origin would join them (RFC 9110, 5.2; RFC 9113, 8.2.3 for cookies):
+/// a second line must not hide from a rule.
+fn joined<'v>(head: &'v Head, name: &'static str, separator: &[u8], buffers: &mut Buffers) -> Value<'v> {
+    let mut lines = head.values(name);
+    let Some(first) = lines.next() else { return Value::Borrowed(b"") };
+    let Some(second) = lines.next() else { return Value::Borrowed(first.as_bytes()) };
+    let start = buffers.text.len();
+    buffers.text.extend_from_slice(first.as_bytes());
+    for line in std::iter::once(second).chain(lines) {
+        buffers.text.extend_from_slice(separator);
+        buffers.text.extend_from_slice(line.as_bytes());
+    }
+    Value::Built(start..buffers.text.len())
+}
+
+/// Empty without a certificate. Filled whatever the certificate is worth, as Cloudflare does.
+pub(super) fn certificate<'v>(request: &Request<'v>, field: CertificateField) -> &'v [u8] {
+    request.identity.certificate.map_or(b"", |certificate| certificate.field(field).as_bytes())
+}
+
+/// Booleans about the client certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Certified {
+    Presented,
+    Verified,
+    Revoked,
+    TooLarge,
+    ChainTooLarge,
+}
+
+impl Certified {
+    pub fn holds(self, request: &Request<'_>) -> bool {
+        let identity = &request.identity;
+        match self {
+            Certified::Presented => identity.presented(),
+            Certified::Verified => identity.verified(),
+            Certified::Revoked => identity.revoked(),
+            Certified::TooLarge => identity.certificate.is_some_and(|certificate| certificate.rfc9440_too_large()),
+            Certified::ChainTooLarge => {
+                identity.certificate.is_some_and(|certificate| certificate.chain_rfc9440_too_large())
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MapField {
+    Headers,
+    Arguments,
+    Cookies,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ArrayField {
+    HeaderNames,
+    HeaderValues,
+    ArgumentNames,
+    ArgumentValues,
+}
+
+/// Where an array's elements come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    Array(ArrayField),
+    Header(Box<str>),
+    Argument(Box<[u8]>),
+    Cookie(Box<[u8]>),
+}
+
+impl Source {
+    /// Calls `visit` for each element in the order of the request. Bounded by the head's size.
+    pub fn each<'v>(
+        &self,
+        request: &Request<'v>,
+        mut visit: impl FnMut(&'v [u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let head = request.head;
+        match self {
+            Source::Array(ArrayField::HeaderNames) => head.fields().try_for_each(|(name, _)| visit(name.as_bytes())),
+            Source::Array(ArrayField::HeaderValues) => head.fields().try_for_each(|(_, value)| visit(value.as_bytes())),
+            Source::Array(ArrayField::ArgumentNames) => arguments(head).try_for_each(|(name, _)| visit(name)),
+            Source::Array(ArrayField::ArgumentValues) => arguments(head).try_for_each(|(_, value)| visit(value)),
+            Source::Header(wanted) => {
+                head.fields().filter(|(name, _)| **name == **wanted).try_for_each(|(_, value)| visit(value.as_bytes()))
+            }
+            Source::Argument(wanted) => {
+                arguments(head).filter(|(name, _)| **name == **wanted).try_for_each(|(_, value)| visit(value))
+            }
+            Source::Cookie(wanted) => {
+                cookies(head).filter(|(name, _)| decodes_to(name, wanted)).try_for_each(|(_, value)| visit(value))
+            }
+        }
+    }
+
+    /// The element at that position; None out of bounds.
+    pub fn nth<'v>(&self, request: &Request<'v>, position: usize) -> Option<&'v [u8]> {
+        let (mut left, mut found) = (position, None);
+        let _ = self.each(request, |element| {
+            if left == 0 {
+                found = Some(element);
+                return ControlFlow::Break(());
+            }
+            left -= 1;
+            ControlFlow::Continue(())
+        });
+        found
+    }
+
+    /// How many elements; None for a key that the map does not hold.
+    pub fn count(&self, request: &Request<'_>) -> Option<usize> {
+        let mut count = 0;
+        let _ = self.each(request, |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        (count > 0 || matches!(self, Source::Array(_))).then_some(count)
+    }
+}
+
+/// The query's parts between `&`, each split at its first `=`; neither name nor value is decoded.
+fn arguments<'v>(head: &'v Head) -> impl Iterator<Item = (&'v [u8], &'v [u8])> {
+    pairs(head.query().as_bytes(), b'&')
+}
+
+/// All cookies of all Cookie lines: parts between `;`, each split at its first `=` (RFC 6265, 4.2.1).
+fn cookies<'v>(head: &'v Head) -> impl Iterator<Item = (&'v [u8], &'v [u8])> {
+    head.values("cookie")
+        .flat_map(|line| pairs(line.as_bytes(), b';'))
+        .map(|(name, value)| (name.trim_ascii(), value.trim_ascii()))
+}
+
+fn pairs(text: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], &[u8])> {
+    text.split(move |&byte| byte == separator).filter(|part| !part.is_empty()).map(|part| {
+        match memchr::memchr(b'=', part) {
+            Some(at) => (&part[..at], &part[at + 1..]),
+            None => (part, &part[part.len()..]),
+        }
+    })
+}
+
+/// Whether the percent-encoded `name` means `wanted` (Cloudflare decodes the names of cookies, not their values).
+fn decodes_to(name: &[u8], wanted: &[u8]) -> bool {
+    let (mut at, mut matched) = (0, 0);
+    while at < name.len() {
+        let (byte, length) = match escape(&name[at..]) {
+            Some(byte) => (byte, 3),
+            None => (name[at], 1),
+        };
+        if wanted.get(matched) != Some(&byte) {
+            return false;
+        }
+        matched += 1;
+        at += length;
+    }
+    matched == wanted.len()
+}
+
+/// The byte that a leading `%HH` stands for.
+pub(super) fn escape(text: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = text else { return None };
+    let digit = |byte: &u8| (*byte as char).to_digit(16).map(|digit| digit as u8);
+    Some(digit(high)? << 4 | digit(low)?)
+}

@@ -1,0 +1,319 @@
+//! The corpus (test/corpus/rules/*.json), and properties that hold for any input.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{Request, Rules, Scratch, parse};
+use crate::head::Head;
+use crate::mtls::Certificate;
+use crate::peer::Identity;
+use crate::policy::{List, Problem, Rule, RuleAction};
+use crate::reason::Reason;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    lists: Vec<List>,
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Group {
+    name: String,
+    /// The lines of the door's text: `GET /a?b`, then `name:value`; a host is added when there is none.
+    #[serde(default)]
+    head: Vec<String>,
+    #[serde(default = "loopback")]
+    address: IpAddr,
+    #[serde(default)]
+    certificate: Option<Presented>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Presented {
+    Verified,
+    Revoked,
+    Untrusted,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    expression: String,
+    #[serde(default)]
+    matches: Option<bool>,
+    /// `^` below the bytes that the problem's span covers.
+    #[serde(default)]
+    underlined: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    hint: Option<String>,
+}
+
+fn loopback() -> IpAddr {
+    IpAddr::from([127, 0, 0, 1])
+}
+
+fn corpus(name: &str) -> Vec<(String, File)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../test/corpus/rules").join(name);
+    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+        .into_iter()
+        .map(|path| {
+            let file = serde_json::from_str(&fs::read_to_string(&path).unwrap())
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            (path.file_name().unwrap().to_string_lossy().into_owned(), file)
+        })
+        .collect()
+}
+
+fn rule(expression: &str, action: RuleAction) -> Rule {
+    Rule { name: "case".into(), at: "/rules/0/expression".into(), expression: expression.into(), action }
+}
+
+fn compile(expressions: &[(String, RuleAction)], lists: &[List]) -> Result<Rules, Vec<Problem>> {
+    let rules: Vec<Rule> = expressions.iter().map(|(expression, action)| rule(expression, *action)).collect();
+    let mut problems = Vec::new();
+    let rules = Rules::compile(&rules, lists, &mut problems);
+    if problems.is_empty() { Ok(rules) } else { Err(problems) }
+}
+
+fn head(lines: &[String]) -> Head {
+    let mut text = lines.first().cloned().unwrap_or_else(|| "GET /".to_owned());
+    if !lines.iter().any(|line| line.starts_with("host:")) {
+        text.push_str("\nhost:api.example.com");
+    }
+    for line in lines.iter().skip(1) {
+        text.push('\n');
+        text.push_str(line);
+    }
+    let mut head = Head::default();
+    head.parse_text(&text).unwrap_or_else(|reason| panic!("{}: {text}", reason.id()));
+    head
+}
+
+fn certificate() -> Certificate {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = rcgen::CertificateParams::new(["device-1".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
+    Certificate::from_pem(&pem)
+}
+
+fn identity(certificate: &Certificate, presented: Option<Presented>) -> Identity<'_> {
+    Identity {
+        certificate: presented.map(|_| certificate),
+        fault: match presented {
+            Some(Presented::Revoked) => Some(Reason::MtlsRevoked),
+            Some(Presented::Untrusted) => Some(Reason::MtlsUntrusted),
+            Some(Presented::Verified) | None => None,
+        },
+    }
+}
+
+#[test]
+fn expressions_of_the_corpus_match_as_written() {
+    let certificate = certificate();
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for (file, File { lists, groups }) in corpus("match") {
+        for group in groups {
+            let head = head(&group.head);
+            let identity = identity(&certificate, group.certificate);
+            let request = Request { head: &head, address: group.address, identity };
+            for case in group.cases {
+                count += 1;
+                let place = format!("{file}: {}: {}", group.name, case.expression);
+                let expected = case.matches.unwrap_or_else(|| panic!("{place}: no `matches`"));
+                match compile(&[(case.expression, RuleAction::Block)], &lists) {
+                    Err(problems) => failures.push(format!("{place}: {problems:?}")),
+                    Ok(rules) => {
+                        let mut scratch = Scratch::default();
+                        let indexed = rules.evaluate(&request, &mut scratch, &mut Vec::new()).is_some();
+                        let plain = rules.evaluate_all(&request, &mut scratch, &mut Vec::new()).is_some();
+                        if (indexed, plain) != (expected, expected) {
+                            failures.push(format!("{place}: index says {indexed}, evaluation {plain}"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+    assert!(count > 100, "only {count} cases were found");
+}
+
+#[test]
+fn refused_expressions_of_the_corpus_say_where_and_why() {
+    let mut failures = Vec::new();
+    for (file, File { lists, groups }) in corpus("refuse") {
+        for case in groups.into_iter().flat_map(|group| group.cases) {
+            let place = format!("{file}: {}", case.expression);
+            let Err(problems) = compile(&[(case.expression.clone(), RuleAction::Block)], &lists) else {
+                failures.push(format!("{place}: compiles"));
+                continue;
+            };
+            let problem = &problems[0];
+            let (start, end) = problem.span.unwrap();
+            let mut underlined = " ".repeat(start) + &"^".repeat(end - start);
+            if start == end {
+                underlined.push('|');
+            }
+            let found = (Some(underlined), Some(problem.message.clone()), problem.hint.clone());
+            if found != (case.underlined, case.message, case.hint) {
+                failures.push(format!("{place}\n{}\n    {}\n    {:?}", found.0.unwrap(), found.1.unwrap(), found.2));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// What the rules of these expressions do with a request for `/a`: who blocks, and who logged.
+fn outcome(rules: &[(&str, RuleAction)]) -> (Option<u32>, Vec<u32>) {
+    let rules: Vec<_> = rules.iter().map(|(expression, action)| ((*expression).to_owned(), *action)).collect();
+    let rules = compile(&rules, &[]).unwrap();
+    let head = head(&["GET /a".to_owned()]);
+    let request = Request { head: &head, address: loopback(), identity: Identity { certificate: None, fault: None } };
+    let (mut scratch, mut logged) = (Scratch::default(), Vec::new());
+    let blocked = rules.evaluate(&request, &mut scratch, &mut logged);
+    (blocked, logged)
+}
+
+#[test]
+fn the_first_block_ends_the_evaluation() {
+    use RuleAction::{Block, Log};
+    let path = "http.request.uri.path eq \"/a\"";
+    assert_eq!(outcome(&[("not ssl", Block), (path, Log), ("ssl", Block), (path, Block)]), (Some(2), vec![1]));
+    assert_eq!(outcome(&[(path, Block), ("ssl", Block)]), (Some(0), vec![]));
+}
+
+#[test]
+fn skip_leaves_out_the_rules_after_it() {
+    use RuleAction::{Block, Log, Skip};
+    let path = "http.request.uri.path eq \"/a\"";
+    assert_eq!(outcome(&[("ssl", Log), (path, Skip), ("ssl", Block), (path, Block)]), (None, vec![0]));
+    assert_eq!(outcome(&[("not ssl", Skip), ("ssl", Block)]), (Some(1), vec![]));
+}
+
+#[test]
+fn rules_that_match_nothing_let_pass() {
+    assert_eq!(outcome(&[]), (None, vec![]));
+    assert_eq!(outcome(&[("http.request.uri.path eq \"/b\"", RuleAction::Block)]), (None, vec![]));
+}
+
+#[test]
+fn all_problems_of_all_rules_are_told_at_once() {
+    let rules: Vec<Rule> = ["http.hots eq \"a\"", "ssl", "http.host eq"]
+        .iter()
+        .enumerate()
+        .map(|(n, expression)| Rule {
+            name: format!("r{n}"),
+            at: format!("/rules/{n}/expression"),
+            expression: (*expression).to_owned(),
+            action: RuleAction::Block,
+        })
+        .collect();
+    let mut problems = Vec::new();
+    let _ = Rules::compile(&rules, &[], &mut problems);
+    let found: Vec<_> = problems.iter().map(|problem| (problem.at.as_str(), problem.span.unwrap())).collect();
+    assert_eq!(found, [("/rules/0/expression", (0, 9)), ("/rules/2/expression", (12, 12))]);
+}
+
+#[test]
+fn a_mistyped_address_refuses_its_list() {
+    let list = |items: &[&str]| List {
+        name: "l".into(),
+        at: "/lists/l".into(),
+        items: items.iter().map(|item| (*item).to_owned()).collect(),
+    };
+    let problems = |items: &[&str]| match compile(&[], &[list(items)]) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.into_iter().map(|problem| (problem.at, problem.message)).collect(),
+    };
+    assert_eq!(problems(&["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]), []);
+    assert_eq!(problems(&["acme", "10.0.0.1", "v1.2.3", "beef"]), []);
+    let mistyped = [
+        ("10.0.0.0/33", "`10.0.0.0/33` is not a prefix"),
+        ("10.0.0.1/8", "`10.0.0.1/8` names an address inside a network"),
+        ("10.0.0.256", "`10.0.0.256` is not an address"),
+        ("10.0.0", "`10.0.0` is not an address"),
+        ("2001:db8::/129", "`2001:db8::/129` is not a prefix"),
+        ("2001:db8:::1", "`2001:db8:::1` is not an address"),
+    ];
+    for (item, message) in mistyped {
+        assert_eq!(problems(&["192.0.2.1", item]), [("/lists/l/1".to_owned(), message.to_owned())]);
+        assert_eq!(problems(&[item]), [("/lists/l/0".to_owned(), message.to_owned())]);
+    }
+}
+
+#[test]
+fn every_bound_refuses_what_is_above_it() {
+    let long = format!("http.host eq \"{}\"", "a".repeat(parse::MAX_EXPRESSION_BYTES));
+    let problems = compile(&[(long, RuleAction::Block)], &[]).unwrap_err();
+    assert!(problems[0].message.contains("more than the 4096"), "{problems:?}");
+
+    let many = vec![("ssl".to_owned(), RuleAction::Log); super::MAX_RULES + 1];
+    let problems = compile(&many, &[]).unwrap_err();
+    assert!(problems[0].message.contains("20001 rules"), "{problems:?}");
+
+    let items = (0..=super::list::MAX_LIST_ITEMS).map(|n| n.to_string()).collect();
+    let list = List { name: "l".into(), at: "/lists/l".into(), items };
+    let problems = compile(&[], &[list]).unwrap_err();
+    assert!(problems[0].message.contains("more than 500000 items"), "{problems:?}");
+
+    let heavy = ("http.host matches \"[a-z]{900}\"".to_owned(), RuleAction::Log);
+    let problems = compile(&vec![heavy; 5_000], &[]).unwrap_err();
+    assert!(problems[0].message.contains("regular expressions of all rules"), "{:?}", problems[0]);
+}
+
+#[test]
+fn rules_without_a_usable_condition_are_counted() {
+    let count = |expressions: &[&str]| {
+        let rules: Vec<_> = expressions.iter().map(|text| ((*text).to_owned(), RuleAction::Log)).collect();
+        compile(&rules, &[]).unwrap().unindexed()
+    };
+    assert_eq!(
+        count(&[
+            "http.host eq \"a\"",
+            "http.host in {\"a\" \"b\"} and not ssl",
+            "http.request.method eq \"PUT\" and http.user_agent contains \"x\"",
+            "http.request.uri.path wildcard \"/api/*\"",
+            "starts_with(http.request.uri, \"/api?\") or ip.src in {10.0.0.0/8 192.0.2.1}",
+            "cf.tls_client_auth.cert_fingerprint_sha256 eq \"00\"",
+            "any(http.request.headers[\"x-a\"][*] contains \"x\")",
+            "lower(http.request.cookies[\"s\"][0]) eq \"x\"",
+        ]),
+        0
+    );
+    assert_eq!(count(&["ssl", "not http.host eq \"a\"", "http.user_agent contains \"x\"", "http.host ne \"a\""]), 4);
+    assert_eq!(count(&["http.host eq \"a\" or http.user_agent contains \"x\"", "ip.src ne 192.0.2.1"]), 2);
+}
+
+#[test]
+fn every_certificate_field_is_the_certificates_own() {
+    let certificate = certificate();
+    let head = head(&[]);
+    let identity = identity(&certificate, Some(Presented::Verified));
+    let request = Request { head: &head, address: loopback(), identity };
+    let mut checked = 0;
+    for (name, field) in super::field::FIELDS {
+        let super::field::Field::Text(super::request::TextField::Certificate(field)) = field else { continue };
+        let value = certificate.field(*field);
+        for (expression, expected) in
+            [(format!("{name} eq r#\"{value}\"#"), true), (format!("{name} eq r#\"{value}.\"#"), false)]
+        {
+            let rules = compile(&[(expression, RuleAction::Block)], &[]).unwrap();
+            let blocked = rules.evaluate(&request, &mut Scratch::default(), &mut Vec::new()).is_some();
+            assert_eq!(blocked, expected, "{name}");
+        }
+        checked += 1;
+    }
+    assert_eq!(checked, 16);
+}

@@ -1,0 +1,70 @@
+//! `wildcard` patterns: `*` stands for any bytes, the rest for itself, and the whole value must match.
+
+use memchr::memmem::{Finder, FinderBuilder};
+
+/// Compiled to its literal parts, so that matching is one forward search per part: linear, whatever the pattern.
+#[derive(Debug)]
+pub(super) struct Wildcard {
+    prefix: Box<[u8]>,
+    /// None: the pattern has no star.
+    rest: Option<(Box<[Finder<'static>]>, Box<[u8]>)>,
+}
+
+impl Wildcard {
+    /// `\*` and `\\` are literal.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with the pattern, and what would do.
+    pub fn new(pattern: &[u8]) -> Result<Wildcard, (&'static str, &'static str)> {
+        let mut parts = vec![Vec::new()];
+        let mut bytes = pattern.iter().copied();
+        let mut previous_star = false;
+        while let Some(byte) = bytes.next() {
+            let star = byte == b'*';
+            if star && previous_star {
+                return Err(("a wildcard pattern has two `*` in a row", "one `*` stands for any number of characters"));
+            }
+            previous_star = star;
+            let part = parts.last_mut().expect("starts with one part");
+            match byte {
+                b'*' => parts.push(Vec::new()),
+                b'\\' => match bytes.next() {
+                    Some(escaped @ (b'*' | b'\\')) => part.push(escaped),
+                    _ => {
+                        return Err((
+                            "a wildcard pattern has a backslash that escapes nothing",
+                            "write `\\*` or `\\\\`, best in a raw string: r\"\\*\"",
+                        ));
+                    }
+                },
+                _ => part.push(byte),
+            }
+        }
+        let last = parts.pop().expect("has one part");
+        if parts.is_empty() {
+            return Ok(Wildcard { prefix: last.into_boxed_slice(), rest: None });
+        }
+        let finder = |part: &Vec<u8>| FinderBuilder::new().build_forward(part).into_owned();
+        let middle = parts[1..].iter().map(finder).collect();
+        Ok(Wildcard { prefix: parts.swap_remove(0).into_boxed_slice(), rest: Some((middle, last.into_boxed_slice())) })
+    }
+
+    pub fn matches(&self, text: &[u8]) -> bool {
+        let Some((middle, suffix)) = &self.rest else { return *text == *self.prefix };
+        let Some(mut text) = text.strip_prefix(&*self.prefix).and_then(|text| text.strip_suffix(&**suffix)) else {
+            return false;
+        };
+        middle.iter().all(|part| match part.find(text) {
+            Some(at) => {
+                text = &text[at + part.needle().len()..];
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// What a match starts with, and whether that is all of it.
+    pub fn prefix(&self) -> (&[u8], bool) {
+        (&self.prefix, self.rest.is_none())
+    }
+}

@@ -1,0 +1,177 @@
+//! The compiled policy: immutable, swapped whole, seen whole by every request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foldhash::HashMap;
+
+use crate::endpoints::Endpoints;
+use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
+use crate::mtls::TrustSet;
+use crate::policy::{Action, CertificateHeader, MtlsMode, Origin, PathMode, Policy, Problem};
+use crate::rules::Rules;
+use crate::schema::Schemas;
+
+/// Everything one request is decided by.
+pub struct Snapshot {
+    /// Counts compilations that were swapped in, from 1.
+    pub generation: u64,
+    pub hosts: Vec<Host>,
+    pub rules: Rules,
+    /// By rule index.
+    pub rule_series: Vec<RuleSeries>,
+    pub origins: Vec<Origin>,
+    exact: HashMap<String, usize>,
+    /// `*.example.com` under `example.com`.
+    wildcard: HashMap<String, usize>,
+}
+
+pub struct Host {
+    pub name: String,
+    pub origin: usize,
+    pub max_body_bytes: u64,
+    pub trust: Arc<Trust>,
+    pub forward: Vec<CertificateHeader>,
+    pub openapi: Option<Openapi>,
+    pub series: HostSeries,
+    /// For requests that match no operation.
+    pub unmatched: OperationSeries,
+    mode: MtlsMode,
+    /// Longest prefix first.
+    paths: Vec<PathMode>,
+}
+
+/// A trust set with the number its cached verdicts are kept under.
+pub struct Trust {
+    /// Never used twice in a process: verdicts of an older snapshot cannot be mistaken for its own.
+    pub id: u64,
+    pub set: TrustSet,
+}
+
+pub struct Openapi {
+    pub action: Action,
+    pub fallthrough: Action,
+    pub endpoints: Endpoints,
+    pub schemas: Arc<Schemas>,
+    pub operations: Vec<Operation>,
+}
+
+pub struct Operation {
+    pub id: String,
+    pub series: OperationSeries,
+}
+
+static TRUST_IDS: AtomicU64 = AtomicU64::new(1);
+
+impl Snapshot {
+    /// Compiles a policy whole.
+    ///
+    /// # Errors
+    /// Every problem found, each with the place of the configuration value it stands in.
+    pub fn compile(policy: &Policy, now: u64, generation: u64) -> Result<Snapshot, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let rules = Rules::compile(&policy.rules, &policy.lists, &mut problems);
+        let mut trusts: HashMap<Vec<String>, Arc<Trust>> = HashMap::default();
+        let mut snapshot = Snapshot {
+            generation,
+            hosts: Vec::with_capacity(policy.hosts.len()),
+            rules,
+            rule_series: policy.rules.iter().map(|rule| meters::rule_series(&rule.name)).collect(),
+            origins: policy.origins.clone(),
+            exact: HashMap::default(),
+            wildcard: HashMap::default(),
+        };
+        for host in &policy.hosts {
+            let trust = trusts
+                .entry(host.mtls.trust.clone())
+                .or_insert_with(|| compile_trust(policy, &host.mtls.trust, &host.at, now, &mut problems))
+                .clone();
+            let openapi = host.openapi.as_ref().map(|openapi| Openapi {
+                action: openapi.action,
+                fallthrough: openapi.fallthrough,
+                endpoints: Endpoints::compile(&openapi.operations, &mut problems),
+                schemas: Arc::new(Schemas::compile(openapi, &format!("{}/openapi/file", host.at), &mut problems)),
+                operations: openapi
+                    .operations
+                    .iter()
+                    .map(|operation| Operation {
+                        id: operation.id.clone(),
+                        series: meters::operation_series(&host.name, &operation.id),
+                    })
+                    .collect(),
+            });
+            let mut paths: Vec<PathMode> = host
+                .mtls
+                .paths
+                .iter()
+                .map(|path| PathMode { prefix: path.prefix.trim_end_matches('/').to_owned(), mode: path.mode })
+                .collect();
+            paths.sort_by_key(|path| std::cmp::Reverse(path.prefix.len()));
+            if host.origin >= policy.origins.len() {
+                problems.push(problem(&format!("{}/origin", host.at), "no such origin"));
+            }
+            let index = snapshot.hosts.len();
+            let taken = match host.name.strip_prefix("*.") {
+                Some(suffix) => snapshot.wildcard.insert(suffix.to_owned(), index),
+                None => snapshot.exact.insert(host.name.clone(), index),
+            };
+            if taken.is_some() {
+                problems.push(problem(&host.at, "this host appears twice"));
+            }
+            snapshot.hosts.push(Host {
+                name: host.name.clone(),
+                origin: host.origin,
+                max_body_bytes: host.max_body_bytes,
+                trust,
+                forward: host.mtls.forward.clone(),
+                openapi,
+                series: meters::host_series(&host.name),
+                unmatched: meters::operation_series(&host.name, "-"),
+                mode: host.mtls.mode,
+                paths,
+            });
+        }
+        if problems.is_empty() { Ok(snapshot) } else { Err(problems) }
+    }
+
+    /// The host that serves a (lower-case) name: exact before `*.`, which stands for exactly one label.
+    #[must_use]
+    pub fn host(&self, name: &str) -> Option<usize> {
+        self.exact.get(name).copied().or_else(|| {
+            let (_, suffix) = name.split_once('.')?;
+            self.wildcard.get(suffix).copied()
+        })
+    }
+}
+
+impl Host {
+    /// The mode for a normalised path: the longest prefix of whole segments, else the host's own.
+    #[must_use]
+    pub fn mtls_mode(&self, path: &str) -> MtlsMode {
+        self.paths
+            .iter()
+            .find(|entry| {
+                path.strip_prefix(entry.prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+            .map_or(self.mode, |entry| entry.mode)
+    }
+}
+
+fn compile_trust(policy: &Policy, names: &[String], at: &str, now: u64, problems: &mut Vec<Problem>) -> Arc<Trust> {
+    let mut authorities = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        match policy.authorities.iter().find(|authority| authority.name == *name) {
+            Some(authority) => authorities.push(authority),
+            None => problems
+                .push(problem(&format!("{at}/mtls/trust/{index}"), &format!("no authority is called \"{name}\""))),
+        }
+    }
+    Arc::new(Trust {
+        id: TRUST_IDS.fetch_add(1, Ordering::Relaxed),
+        set: TrustSet::compile(&authorities, now, problems),
+    })
+}
+
+fn problem(at: &str, message: &str) -> Problem {
+    Problem { at: at.to_owned(), span: None, message: message.to_owned(), hint: None }
+}

@@ -1,0 +1,133 @@
+import type {
+  AppOptions,
+  HttpRequest,
+  HttpResponse,
+  TemplatedApp,
+  us_listen_socket,
+  us_socket_context_t,
+  WebSocketBehavior,
+} from 'uWebSockets.js';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { UwsModule } from './uws.js';
+
+/** The files of one TLS context. */
+export interface TlsContext {
+  /** SNI name, `*.example.com` allowed. */
+  host: string;
+  certificate: string;
+  key: string;
+  /** PEM file of the authorities whose certificates the TLS layer lets through; null asks for none. */
+  clientAuthorities: string | null;
+}
+
+export interface TlsContexts {
+  /** For clients that send no SNI name. Its `clientAuthorities` decides whether certificates are asked for at all. */
+  fallback: TlsContext;
+  hosts: TlsContext[];
+}
+
+export interface Handlers<Bridge> {
+  /** A connection was opened (count > 0) or closed (count < 0). */
+  connection(res: HttpResponse, count: number): void;
+  request(res: HttpResponse, req: HttpRequest): void;
+  upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void;
+  webSocket: Pick<WebSocketBehavior<Bridge>, 'open' | 'message' | 'drain' | 'close'>;
+}
+
+/** Seconds without a frame after which a passed-through WebSocket is closed; pings keep it open. */
+const WEBSOCKET_IDLE_S = 120;
+/** Largest WebSocket message, and most bytes that wait for a slow reader of them. */
+export const WEBSOCKET_BYTES = 1024 * 1024;
+
+/** One thread's listening app: TLS contexts by SNI name, and the same routes on each. */
+export class Listener<Bridge> {
+  private readonly app: TemplatedApp;
+  private readonly hosts = new Map<string, string>();
+  private socket: us_listen_socket | null = null;
+
+  constructor(
+    private readonly uws: UwsModule,
+    tls: TlsContexts,
+    private readonly handlers: Handlers<Bridge>,
+  ) {
+    this.app = uws.SSLApp(options(tls.fallback));
+    this.app.filter((res, count) => handlers.connection(res, Number(count)));
+    this.route();
+    this.swap(tls);
+  }
+
+  /** Binds with SO_REUSEPORT: several threads share the port and the kernel spreads connections over them. */
+  listen(address: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.app.listen(address, port, socket => {
+        if (socket === false) {
+          reject(new Error(`cannot listen on ${address}:${port}`));
+          return;
+        }
+        this.socket = socket;
+        resolve(this.uws.us_socket_local_port(socket as never));
+      });
+    });
+  }
+
+  /** Replaces contexts whose files changed, adds new hosts, removes old ones; connections go on. */
+  swap(tls: TlsContexts): void {
+    const wanted = new Map(tls.hosts.map(context => [context.host, context]));
+    for (const [host, known] of this.hosts) {
+      const next = wanted.get(host);
+      if (next !== undefined && fingerprint(next) === known) continue;
+      this.app.removeServerName(host);
+      this.hosts.delete(host);
+    }
+    for (const [host, context] of wanted) {
+      if (this.hosts.has(host)) continue;
+      this.app.addServerName(host, options(context));
+      // Routes of the default app do not serve a host that was added: it wants its own.
+      this.app.domain(host);
+      this.route();
+      this.hosts.set(host, fingerprint(context));
+    }
+  }
+
+  private route(): void {
+    const { handlers } = this;
+    this.app.any('/*', (res, req) => handlers.request(res, req));
+    this.app.ws<Bridge>('/*', {
+      ...handlers.webSocket,
+      upgrade: (res, req, context) => handlers.upgrade(res, req, context),
+      idleTimeout: WEBSOCKET_IDLE_S,
+      maxPayloadLength: WEBSOCKET_BYTES,
+      maxBackpressure: WEBSOCKET_BYTES,
+      closeOnBackpressureLimit: true,
+      compression: 0,
+    });
+  }
+
+  /** Takes no new connections; those that are open go on. */
+  stop(): void {
+    if (this.socket !== null) this.uws.us_listen_socket_close(this.socket);
+    this.socket = null;
+  }
+
+  /** Closes everything. */
+  close(): void {
+    this.socket = null;
+    this.app.close();
+  }
+}
+
+/** Changes with the context's words and with its files' contents: a renewed certificate keeps its path. */
+function fingerprint(context: TlsContext): string {
+  const hash = createHash('sha256').update(JSON.stringify(context));
+  for (const file of [context.certificate, context.key]) hash.update(readFileSync(file));
+  return hash.digest('hex');
+}
+
+function options(context: TlsContext): AppOptions {
+  return {
+    cert_file_name: context.certificate,
+    key_file_name: context.key,
+    ...(context.clientAuthorities === null ? {} : { ca_file_name: context.clientAuthorities }),
+  };
+}

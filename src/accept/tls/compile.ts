@@ -1,0 +1,97 @@
+// Certificates that the gateway shows, and whose client certificates TLS itself lets through, per host.
+
+import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { isIP } from 'node:net';
+import type { Loading } from '../../config/loading.js';
+import { child } from '../../config/pointer.js';
+import type { Tls } from './config.js';
+
+export interface TlsHost {
+  host: string;
+  /** Paths. */
+  certificate: string;
+  key: string;
+  /** Digest of what the two files hold, to notice a change. */
+  content: string;
+  /** Certificates of the authorities this host trusts, PEM each; null when it asks for no certificate. */
+  clientAuthorities: string[] | null;
+}
+
+export function compileTls(
+  host: string,
+  tls: Tls,
+  clientAuthorities: string[] | null,
+  at: string,
+  loading: Loading,
+): TlsHost | null {
+  const pem = loading.text(child(at, 'certificate'), tls.certificate);
+  const secret = loading.text(child(at, 'key'), tls.key);
+  const certificate = pem === null ? null : readCertificate(pem, child(at, 'certificate'), loading);
+  const key = secret === null ? null : readKey(secret, child(at, 'key'), loading);
+  if (certificate) warnOfCertificate(host, certificate, child(at, 'certificate'), loading);
+  if (key) warnOfMode(loading.path(tls.key), child(at, 'key'), loading);
+  if (!certificate || !key) return null;
+  if (!certificate.checkPrivateKey(key)) {
+    loading.problem(child(at, 'key'), 'this key does not belong to the certificate', {
+      hint: "the host's own certificate has to be the first one in its file",
+    });
+    return null;
+  }
+  return {
+    host,
+    certificate: loading.path(tls.certificate),
+    key: loading.path(tls.key),
+    content: createHash('sha256').update(`${pem}\0${secret}`).digest('hex'),
+    clientAuthorities,
+  };
+}
+
+function readCertificate(pem: string, at: string, loading: Loading): X509Certificate | null {
+  try {
+    if (!pem.includes('-----BEGIN CERTIFICATE-----')) throw new Error('no PEM certificate in it');
+    return new X509Certificate(pem);
+  } catch (error) {
+    loading.problem(at, `the certificate cannot be read: ${reason(error)}`, {
+      hint: 'PEM; DER converts with `openssl x509 -inform der`',
+    });
+    return null;
+  }
+}
+
+function readKey(pem: string, at: string, loading: Loading): KeyObject | null {
+  try {
+    return createPrivateKey(pem);
+  } catch (error) {
+    const encrypted = (error as NodeJS.ErrnoException).code === 'ERR_MISSING_PASSPHRASE';
+    loading.problem(at, encrypted ? 'the key is encrypted' : `the key cannot be read: ${reason(error)}`, {
+      hint: encrypted
+        ? 'decrypt it with `openssl pkey` and keep the file readable by the gateway only'
+        : 'a private key in PEM',
+    });
+    return null;
+  }
+}
+
+function reason(error: unknown): string {
+  // OpenSSL 3 prefixes its reasons with `error:XXXXXXXX:library::`.
+  return (error as Error).message.replace(/^error:[0-9A-F]+:/i, '').replace(/^[^:]*::/, '');
+}
+
+function warnOfCertificate(host: string, certificate: X509Certificate, at: string, loading: Loading): void {
+  const covered = isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host.replace(/^\*\./, 'any.'));
+  if (!covered) {
+    loading.warning(at, `the certificate does not cover ${host}`, {
+      hint: `it names ${certificate.subjectAltName ?? 'nothing'}; clients will refuse it`,
+    });
+  }
+  if (new Date(certificate.validTo).getTime() < Date.now()) {
+    loading.warning(at, `the certificate expired on ${certificate.validTo}`, { hint: 'clients will refuse it' });
+  }
+}
+
+function warnOfMode(file: string, at: string, loading: Loading): void {
+  if (statSync(file).mode & 0o004) {
+    loading.warning(at, 'every user of this machine can read the key', { hint: `chmod 600 ${file}` });
+  }
+}

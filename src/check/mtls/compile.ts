@@ -1,0 +1,120 @@
+// Authorities and per-host client-certificate policy, files read. Whether the certificates are any good is
+// the engine's to say.
+
+import { X509Certificate } from 'node:crypto';
+import type { Loading } from '../../config/loading.js';
+import { child, pointer } from '../../config/pointer.js';
+import type { PolicyAuthority, PolicyMtls } from '../../config/policy.js';
+import { suggest } from '../../config/suggest.js';
+import type { Authority, Mtls } from './config.js';
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+export function compileAuthorities(authorities: Record<string, Authority>, loading: Loading): PolicyAuthority[] {
+  return Object.entries(authorities).map(([name, { certificates, intermediates, revocation }]) => {
+    const at = pointer(['authorities', name]);
+    const anchors = readCertificates(child(at, 'certificates'), certificates, loading);
+    warnOfAnchors(child(at, 'certificates'), anchors, loading);
+    return {
+      name,
+      at,
+      certificates: anchors.join('\n'),
+      intermediates: intermediates
+        ? readCertificates(child(at, 'intermediates'), intermediates, loading).join('\n')
+        : '',
+      crls: (revocation?.crl ?? []).flatMap((file, index, { length }) => {
+        const written = pointer(['authorities', name, 'revocation', 'crl']);
+        return readCrl(length > 1 ? child(written, index) : written, file, loading) ?? [];
+      }),
+    };
+  });
+}
+
+function readCertificates(at: string, file: string, loading: Loading): string[] {
+  const bytes = loading.bytes(at, file);
+  if (!bytes) return [];
+  const found = bytes.toString('latin1').match(PEM_CERTIFICATE);
+  if (found) return found;
+  try {
+    return [new X509Certificate(bytes).toString().trim()];
+  } catch {
+    loading.problem(at, 'the file holds no certificate', {
+      hint: 'PEM with `-----BEGIN CERTIFICATE-----`; PKCS#7 converts with `openssl pkcs7 -print_certs`',
+    });
+    return [];
+  }
+}
+
+function warnOfAnchors(at: string, anchors: readonly string[], loading: Loading): void {
+  let selfIssued = 0;
+  for (const pem of anchors) {
+    try {
+      const certificate = new X509Certificate(pem);
+      const name = certificate.subject.replaceAll('\n', ', ');
+      if (certificate.checkIssued(certificate)) selfIssued += 1;
+      if (new Date(certificate.validTo).getTime() < Date.now()) {
+        loading.warning(at, `the authority's certificate (${name}) expired on ${certificate.validTo}`, {
+          hint: 'every client certificate under it is denied: load its successor',
+        });
+      }
+    } catch {
+      return; // The engine says what is wrong with it.
+    }
+  }
+  if (anchors.length > 0 && selfIssued === 0) {
+    loading.warning(at, 'no certificate in this file is self-signed', {
+      hint: 'TLS itself only accepts clients whose path ends in a self-signed certificate: add the root to the file',
+    });
+  }
+}
+
+function readCrl(at: string, file: string, loading: Loading): string | null {
+  const bytes = loading.bytes(at, file);
+  if (!bytes) return null;
+  return bytes.subarray(0, 4096).includes('-----BEGIN X509 CRL-----')
+    ? bytes.toString('latin1')
+    : bytes.toString('base64');
+}
+
+export function compileMtls(mtls: Mtls, at: string, loading: Loading): PolicyMtls {
+  const known = loading.names('/authorities');
+  for (const [index, name] of mtls.trust.entries()) {
+    if (known.includes(name)) continue;
+    const meant = suggest(name, known);
+    loading.problem(child(child(at, 'trust'), index), `no authority is called \`${name}\``, {
+      hint: meant ? `did you mean \`${meant}\`?` : `authorities: ${known.join(', ') || 'none'}`,
+    });
+  }
+  if (wantsCertificates(mtls) && mtls.trust.length === 0) {
+    loading.problem(at, 'client certificates are asked for, but no authority is trusted', {
+      key: true,
+      hint: '`trust: [<name under authorities>]`, or `mode: off` to let clients in without a certificate',
+    });
+  }
+  for (const prefix of Object.keys(mtls.paths)) {
+    if (!/^\/[^?#%\s]*$/.test(prefix) || /\/\.{0,2}(\/|$)/.test(prefix.replace(/\/$/, ''))) {
+      loading.problem(child(child(at, 'paths'), prefix), `\`${prefix}\` is not a path prefix`, {
+        key: true,
+        hint: 'starts with `/`, whole segments, normalised: such as `/orders`',
+      });
+    }
+  }
+  return {
+    mode: mtls.mode,
+    trust: mtls.trust,
+    paths: Object.entries(mtls.paths).map(([prefix, mode]) => ({ prefix, mode })),
+    forward: [...new Set(mtls.forward)],
+  };
+}
+
+/** Certificates that TLS has to know to let this host's clients in; null when it asks for none. */
+export function clientAuthorities(mtls: Mtls, authorities: readonly PolicyAuthority[]): string[] | null {
+  if (!wantsCertificates(mtls)) return null;
+  return authorities
+    .filter(({ name }) => mtls.trust.includes(name))
+    .flatMap(({ certificates, intermediates }) => `${certificates}\n${intermediates}`.match(PEM_CERTIFICATE) ?? []);
+}
+
+function wantsCertificates({ mode, paths }: Mtls): boolean {
+  return mode !== 'off' || Object.values(paths).some(other => other !== 'off');
+}

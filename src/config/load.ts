@@ -1,0 +1,138 @@
+// A configuration file to a policy: read, validated, files and names looked up, all problems at once.
+
+import { lookup } from 'node:dns/promises';
+import { dirname, resolve as resolvePath } from 'node:path';
+import { compileTls, type TlsHost } from '../accept/tls/compile.js';
+import { compileOpenapi } from '../check/endpoints/compile.js';
+import { clientAuthorities, compileAuthorities, compileMtls } from '../check/mtls/compile.js';
+import { compileLists, compileRules } from '../check/rules/compile.js';
+import { compileOrigins, type Resolve } from '../forward/origins/compile.js';
+import { compileEvents } from '../journal/events/compile.js';
+import { Loading, readBounded, readSurroundings } from './loading.js';
+import { child, path, pointer } from './pointer.js';
+import type { EngineProblem, Policy, PolicyHost } from './policy.js';
+import { beginning, inOrder, type Problem } from './problem.js';
+import { Source } from './read.js';
+import type { Config } from './schema.js';
+import { checkNames, validate } from './validate.js';
+
+/** RFC 1123 labels, `*` only as the first; underscores as seen in the wild. */
+const HOST_NAME = /^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+const LIST_NAME = /^[a-z][a-z0-9_]{0,49}$/;
+
+export interface Loaded {
+  /** Problems and warnings, by place. */
+  remarks: Problem[];
+  files: string[];
+  /** null when a problem leaves nothing to look at. */
+  parts: Parts | null;
+  /** Problems of the engine, with their places. */
+  place(problems: readonly EngineProblem[]): Problem[];
+}
+
+export interface Parts {
+  config: Config;
+  /** Of events: `stdout`, or an absolute path. */
+  destination: string;
+  policy: Policy;
+  tls: TlsHost[];
+  /** The same policy with the origins' names resolved anew. */
+  resolved(resolve: Resolve): Promise<Policy>;
+}
+
+export interface Lookups {
+  env: NodeJS.ProcessEnv;
+  resolve: Resolve;
+}
+
+export const systemLookups: Lookups = {
+  env: process.env,
+  // IPv4 first, so that the order does not change with the resolver's mood.
+  resolve: async name => {
+    const found = await lookup(name, { all: true });
+    return found.sort((a, b) => a.family - b.family || (a.address < b.address ? -1 : 1)).map(({ address }) => address);
+  },
+};
+
+export async function load(file: string, lookups: Lookups = systemLookups): Promise<Loaded> {
+  const absolute = resolvePath(file);
+  const files = new Set([absolute]);
+  let text: string;
+  try {
+    text = readBounded(absolute).toString('utf8');
+  } catch (error) {
+    const hint = 'name another file with `--config`';
+    const problem: Problem = { severity: 'problem', place: beginning(file), message: (error as Error).message, hint };
+    return { remarks: [problem], files: [...files], parts: null, place: () => [] };
+  }
+  const source = new Source(file, text, readSurroundings(absolute, lookups.env, files));
+  const loading = new Loading(source, dirname(absolute));
+  const config = source.value === undefined ? null : validate(loading);
+  const parts = config && (await compile(config, loading, lookups));
+  return {
+    remarks: inOrder([...source.problems, ...loading.problems]),
+    files: [...files, ...loading.files],
+    parts,
+    place: problems => inOrder(placed(problems, loading)),
+  };
+}
+
+async function compile(config: Config, loading: Loading, lookups: Lookups): Promise<Parts> {
+  checkNames(loading, 'hosts', HOST_NAME, 'a host name', 'lower-case, such as `api.example.com` or `*.example.com`');
+  checkNames(loading, 'authorities', NAME, 'a name', 'letters, digits, `-` and `_`, at most 64');
+  checkNames(loading, 'lists', LIST_NAME, 'a list name', 'lower-case letters, digits and `_`, at most 50');
+  if (Object.keys(config.hosts).length === 0 && loading.names('/hosts').length === 0) {
+    loading.problem('/hosts', 'no host is served', { key: true, hint: 'add one, such as `api.example.com:`' });
+  }
+  const authorities = compileAuthorities(config.authorities, loading);
+  const tls: TlsHost[] = [];
+  const hosts: Omit<PolicyHost, 'origin'>[] = [];
+  for (const [name, host] of Object.entries(config.hosts)) {
+    const at = pointer(['hosts', name]);
+    const trusted = clientAuthorities(host.mtls, authorities);
+    const shown = compileTls(name, host.tls, trusted, child(at, 'tls'), loading);
+    if (shown) tls.push(shown);
+    hosts.push({
+      name,
+      at,
+      mtls: compileMtls(host.mtls, child(at, 'mtls'), loading),
+      openapi: host.openapi ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading) : null,
+      max_body_bytes: host.maxBodyBytes,
+    });
+  }
+  const lists = compileLists(config.lists);
+  const rules = compileRules(config.rules, loading);
+  const forward = async (resolve: Resolve, told: Loading): Promise<Policy> => {
+    const written = Object.entries(config.hosts).map(([name, { origin }]) => ({
+      origin,
+      at: pointer(['hosts', name, 'origin']),
+    }));
+    const { origins, chosen } = await compileOrigins(written, told, resolve);
+    const whole = hosts.flatMap((host, i) => (typeof chosen[i] === 'number' ? [{ ...host, origin: chosen[i] }] : []));
+    return { authorities, lists, rules, origins, hosts: whole };
+  };
+  return {
+    config,
+    destination: compileEvents(config.events, loading),
+    tls,
+    policy: await forward(lookups.resolve, loading),
+    // What is said about names again later has nowhere to go: `resolve` answers for those that fail by then.
+    resolved: resolve => forward(resolve, new Loading(loading.source, loading.directory)),
+  };
+}
+
+/** Where the engine's problems may only be echoes of a problem that was found here, by its section. */
+const ECHOES: Readonly<Record<string, readonly string[]>> = { lists: ['rules'], authorities: ['authorities', 'hosts'] };
+
+function placed(problems: readonly EngineProblem[], loading: Loading): Problem[] {
+  const muted = new Set([...loading.faulty].flatMap(section => ECHOES[section] ?? []));
+  return problems
+    .filter(({ at }) => !muted.has(path(at)[0] ?? ''))
+    .map(({ at, span, message, hint }) => ({
+      severity: 'problem',
+      place: loading.place(at, { bytes: span }),
+      message,
+      ...(hint && { hint }),
+    }));
+}

@@ -1,0 +1,349 @@
+/**
+ * One edge thread: joins accept, check, forward and journal for the exchanges of its event loop.
+ *
+ * An exception never leaves a handler here: a worker thread that ends while its app or native handles are open takes
+ * the process down. It is contained, told to the main thread, and this thread is drained and replaced.
+ */
+
+import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js';
+import { parentPort, workerData } from 'node:worker_threads';
+import { readHead } from './accept/head.js';
+import { Listener, type TlsContexts, WEBSOCKET_BYTES } from './accept/listener.js';
+import { PeerReader } from './accept/peer.js';
+import { loadUws } from './accept/uws.js';
+import { InspectPool } from './check/schema/pool.js';
+import { Exchange } from './exchange.js';
+import { Responses, writeHead } from './forward/responses.js';
+import { connect, type WebSocketBridge } from './forward/websocket.js';
+import * as native from './native.js';
+import { AnswerFlag, Next, NONE, Word } from './native.js';
+
+export interface EdgeOptions {
+  thread: number;
+  listen: { address: string; port: number };
+  tls: TlsContexts;
+  inspect: { inlineBytes: number; threads: number };
+  /** Most exchanges at once; 503 above. */
+  exchanges: number;
+}
+
+export type ToEdge = { type: 'tls'; tls: TlsContexts } | { type: 'drain'; graceMs: number };
+export type FromEdge =
+  | { type: 'listening'; port: number }
+  | { type: 'failed'; what: string; message: string }
+  | { type: 'drained' };
+
+/** A turn's responses; at 64 KiB for the largest whole one, more than a turn ever brings at once. */
+const ARENA_BYTES = 1024 * 1024;
+const ARENA_ROWS = 1024;
+const ANSWER_BYTES = 64 * 1024;
+const TICK_MS = 250;
+/** Numbers of reasons, by native/engine/src/reason.rs: told by the door so that they cannot differ. */
+const { malformed, originConnect, overload } = native.reasonNumbers();
+
+const options = workerData as EdgeOptions;
+const port = parentPort;
+if (port === null) throw new Error('edge.js is a worker thread');
+
+const uws = loadUws();
+const identity = native.hasIdentity();
+const peers = new PeerReader();
+const exchanges: Exchange[] = [];
+const free: Exchange[] = [];
+const waiting = new Map<number, Exchange>();
+const bridges = new Set<WebSocketBridge>();
+let open = 0;
+let connections = 0;
+
+const arena = new Uint8Array(ARENA_BYTES);
+const entries = new Uint32Array(ARENA_ROWS * Word.perRow);
+const answer = new Uint8Array(ANSWER_BYTES);
+const answerMeta = new Uint32Array(3);
+const responses = new Responses(arena, entries, exchanges, {
+  release,
+  failed: (exchange, reason) => act(exchange, native.refuse(exchange.slot, reason)),
+});
+
+native.attach(
+  { arena, entries, answer, answerMeta, inlineBytes: options.inspect.inlineBytes },
+  contained('turn', (count: number) => responses.turn(count)),
+);
+const pool = new InspectPool({
+  threads: options.inspect.threads,
+  done: contained('inspected', (tickets: Iterable<number>) => {
+    for (const ticket of tickets) inspected(ticket);
+  }),
+});
+
+const listener = new Listener<{ bridge: WebSocketBridge }>(uws, options.tls, {
+  connection: contained('connection', connection),
+  request: contained('request', request),
+  upgrade: contained('upgrade', upgrade),
+  webSocket: {
+    open: contained('webSocket.open', socket => {
+      socket.getUserData().bridge.client = socket as never;
+    }),
+    message: contained('webSocket.message', (socket, message, isBinary) =>
+      socket.getUserData().bridge.toOrigin(message, isBinary),
+    ),
+    drain: contained('webSocket.drain', socket => socket.getUserData().bridge.drained()),
+    close: contained('webSocket.close', (socket, code, message) => {
+      const { bridge } = socket.getUserData();
+      bridges.delete(bridge);
+      bridge.clientClosed(code, Buffer.from(message).toString());
+    }),
+  },
+});
+
+// --- a request's life ---------------------------------------------------------------------------------------------
+
+function connection(res: HttpResponse, count: number): void {
+  if (count > 0) {
+    connections++;
+    native.opened(res);
+    return;
+  }
+  connections--;
+  // Before anything else can answer: writing to a closed connection throws.
+  const slot = native.closed(res);
+  if (slot !== NONE) gone(exchanges[slot]);
+}
+
+function gone(exchange: Exchange | undefined): void {
+  if (exchange === undefined || exchange.res === null) return;
+  exchange.res = null;
+  release(exchange);
+}
+
+function request(res: HttpResponse, req: HttpRequest): void {
+  const exchange = take(res);
+  if (exchange === null) return;
+  // With identity the closing connection finds its exchange; without, each exchange needs a closure of its own.
+  res.onAborted(identity ? ignore : () => abandoned(exchange, res));
+  act(exchange, native.decide(exchange.slot, res, readHead(req)), req);
+}
+
+function ignore(): void {}
+
+function abandoned(exchange: Exchange, res: HttpResponse): void {
+  if (exchange.res !== res) return;
+  native.abandoned(exchange.slot);
+  gone(exchange);
+}
+
+/** An exchange for a new request; null when too many are under way, which is answered here. */
+function take(res: HttpResponse): Exchange | null {
+  let exchange = free.pop();
+  if (exchange === undefined) {
+    if (exchanges.length >= options.exchanges) {
+      native.refused(overload);
+      res.writeStatus('503 Service Unavailable').writeHeader('Retry-After', '1').end('', true);
+      return null;
+    }
+    exchange = new Exchange(exchanges.length);
+    exchanges.push(exchange);
+  }
+  exchange.res = res;
+  open++;
+  return exchange;
+}
+
+function release(exchange: Exchange): void {
+  if (exchange.ticket >= 0) waiting.delete(exchange.ticket);
+  exchange.reset();
+  if (!identity) native.abandoned(exchange.slot);
+  open--;
+  free.push(exchange);
+}
+
+/** Does what native code says comes next. `req` is there only while its handler runs. */
+function act(exchange: Exchange, next: number, req?: HttpRequest): void {
+  const { res } = exchange;
+  if (res === null) return;
+  switch (next) {
+    case Next.Sent:
+      return;
+    case Next.Forward:
+      act(exchange, native.forward(exchange.slot), req);
+      return;
+    case Next.Peer:
+      act(exchange, native.peer(exchange.slot, peers.address(res), peers.certificate(res)), req);
+      return;
+    case Next.Body:
+      read(exchange, res, req);
+      return;
+    case Next.Answer:
+      refuse(exchange, res);
+      return;
+    case Next.Inspect:
+      queue(exchange);
+      return;
+    case Next.Pause:
+      res.pause();
+      return;
+    case Next.Upgrade:
+      // A handshake that uWebSockets.js did not take for one: its key is not one (RFC 6455, 4.2.1).
+      act(exchange, native.refuse(exchange.slot, malformed));
+      return;
+    default:
+      exchange.res = null;
+      release(exchange);
+      res.close();
+  }
+}
+
+function read(exchange: Exchange, res: HttpResponse, req: HttpRequest | undefined): void {
+  exchange.last = req !== undefined && req.getHeader('transfer-encoding') !== '';
+  if (req?.getHeader('expect').toLowerCase() === '100-continue') {
+    // A status is written as it is given: this makes a whole interim response (RFC 9110, 15.2.1).
+    res.writeStatus('100 Continue\r\n');
+    exchange.continued = true;
+  }
+  res.onData((piece, last) => {
+    try {
+      if (exchange.res === res) act(exchange, native.body(exchange.slot, piece, last));
+    } catch (error) {
+      fail('body', error);
+    }
+  });
+}
+
+/** Writes the answer that native code rendered. */
+function refuse(exchange: Exchange, res: HttpResponse): void {
+  const head = answerMeta[0] as number;
+  const body = answer.subarray(head, head + (answerMeta[1] as number));
+  const flags = answerMeta[2] as number;
+  const close = (flags & AnswerFlag.Close) !== 0 || responses.draining;
+  res.cork(() => {
+    writeHead(exchange, answer.subarray(0, head));
+    exchange.res = null;
+    if ((flags & AnswerFlag.NoBody) !== 0) res.endWithoutBody(body.length, close);
+    else res.end(body, close);
+  });
+  release(exchange);
+}
+
+// --- bodies that wait for the inspection pool ---------------------------------------------------------------------
+
+function queue(exchange: Exchange): void {
+  const ticket = native.ticket(exchange.slot);
+  if (!pool.submit(ticket)) {
+    act(exchange, native.refuse(exchange.slot, overload));
+    return;
+  }
+  exchange.ticket = ticket;
+  waiting.set(ticket, exchange);
+}
+
+function inspected(ticket: number): void {
+  const exchange = waiting.get(ticket);
+  if (exchange === undefined) return;
+  waiting.delete(ticket);
+  exchange.ticket = -1;
+  act(exchange, native.inspected(exchange.slot, ticket));
+}
+
+// --- WebSocket ----------------------------------------------------------------------------------------------------
+
+function upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
+  const exchange = take(res);
+  if (exchange === null) return;
+  res.onAborted(identity ? ignore : () => abandoned(exchange, res));
+  const key = req.getHeader('sec-websocket-key');
+  const protocols = req.getHeader('sec-websocket-protocol');
+  let next = native.decide(exchange.slot, res, readHead(req));
+  if (next === Next.Peer) next = native.peer(exchange.slot, peers.address(res), peers.certificate(res));
+  if (next !== Next.Upgrade) {
+    act(exchange, next, req);
+    return;
+  }
+  const handshake = native.upgrade(exchange.slot);
+  const address = handshake?.addresses[0];
+  if (!handshake || address === undefined) {
+    act(exchange, native.refuse(exchange.slot, originConnect));
+    return;
+  }
+  connect(address, handshake.head, protocols, WEBSOCKET_BYTES).then(
+    contained('webSocket.connect', result => {
+      if (exchange.res !== res) {
+        if ('bridge' in result) result.bridge.terminate();
+        return;
+      }
+      if ('status' in result) {
+        act(exchange, native.refuse(exchange.slot, originConnect));
+        return;
+      }
+      native.upgraded(exchange.slot, 101);
+      // The socket moves into another context: its HTTP connection ends here.
+      native.closed(res);
+      exchange.res = null;
+      release(exchange);
+      bridges.add(result.bridge);
+      res.cork(() => res.upgrade({ bridge: result.bridge }, key, result.bridge.protocol, '', context));
+    }),
+  );
+}
+
+// --- the thread's life --------------------------------------------------------------------------------------------
+
+/** Wraps a handler so that nothing it throws leaves it. */
+function contained<Args extends unknown[]>(what: string, act: (...args: Args) => void): (...args: Args) => void {
+  return (...args) => {
+    try {
+      act(...args);
+    } catch (error) {
+      fail(what, error);
+    }
+  };
+}
+
+let failures = 0;
+
+/** The exchange in question is lost, the others end in peace: the main thread starts a replacement and drains this. */
+function fail(what: string, error: unknown): void {
+  if (failures++ > 0) return;
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  port?.postMessage({ type: 'failed', what, message } satisfies FromEdge);
+}
+
+process.on('uncaughtException', error => fail('uncaught', error));
+process.on('unhandledRejection', error => fail('unhandled', error));
+
+const ticking = setInterval(contained('tick', native.tick), TICK_MS);
+
+/** Takes no new connections, lets exchanges end, then closes what is left and ends the thread. */
+function drain(graceMs: number): void {
+  if (responses.draining) return;
+  responses.draining = true;
+  listener.stop();
+  const deadline = Date.now() + graceMs;
+  const polling = setInterval(() => {
+    // Kept-alive connections end by themselves: each answer says `Connection: close`, idle ones time out.
+    if ((open > 0 || connections > 0) && Date.now() < deadline) return;
+    clearInterval(polling);
+    clearInterval(ticking);
+    for (const bridge of bridges) bridge.terminate();
+    listener.close();
+    peers.clear();
+    pool.close().finally(() => {
+      native.detach(() => {
+        port?.postMessage({ type: 'drained' } satisfies FromEdge);
+        port?.close();
+      });
+    });
+  }, 20);
+}
+
+port.on('message', (message: ToEdge) => {
+  try {
+    if (message.type === 'tls') listener.swap(message.tls);
+    else drain(message.graceMs);
+  } catch (error) {
+    fail(message.type, error);
+  }
+});
+
+listener.listen(options.listen.address, options.listen.port).then(
+  bound => port.postMessage({ type: 'listening', port: bound } satisfies FromEdge),
+  error => fail('listen', error),
+);

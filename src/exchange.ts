@@ -1,0 +1,40 @@
+import type { HttpResponse } from 'uWebSockets.js';
+
+/**
+ * One request and its response, as the edge thread's event loop sees it. What was decided and what is on its way lives
+ * in the native slot of the same number. All fields are set here, so that every exchange has one shape.
+ */
+export class Exchange {
+  readonly slot: number;
+  /** Null when nothing may be written any more: answered, or the client went away. */
+  res: HttpResponse | null = null;
+  /** `100 Continue` went out: the status line has to go another way (see `writeHead` in edge.ts). */
+  continued = false;
+  /** The connection ends with this exchange: its request came in chunks, and what follows cannot be told for certain. */
+  last = false;
+  /** Content-Length of a response that streams; -1 when it is chunked or there is none. */
+  length = -1;
+  /** Bytes of a streamed response that the client's socket did not take yet. */
+  pending: Uint8Array[] = [];
+  /** The origin's side of the response is complete. */
+  complete = false;
+  /** The origin is told to wait for the client. */
+  paused = false;
+  /** Number of the body that waits for the inspection pool, or -1. */
+  ticket = -1;
+
+  constructor(slot: number) {
+    this.slot = slot;
+  }
+
+  reset(): void {
+    this.res = null;
+    this.continued = false;
+    this.last = false;
+    this.length = -1;
+    if (this.pending.length > 0) this.pending = [];
+    this.complete = false;
+    this.paused = false;
+    this.ticket = -1;
+  }
+}

@@ -1,0 +1,198 @@
+import type { Exchange } from '../exchange.js';
+import { EntryFlag, Kind, pause, resume, Word } from '../native.js';
+
+/** What the edge thread does when a response needs more than writing. */
+export interface ResponseHandlers {
+  /** The exchange is over: its slot may serve another. */
+  release(exchange: Exchange): void;
+  /** The origin failed before anything was sent: `reason` is the number of the reason. */
+  failed(exchange: Exchange, reason: number): void;
+}
+
+const CONTINUED_FIRST = Buffer.from('HTTP/1.1 ');
+const REQUEST_ID = Buffer.from('\r\nX-Request-Id: ');
+
+/**
+ * Writes the head of a response: `200 OK\r\nX-Request-Id: ..\r\nName: value`. uWebSockets.js writes a status as it is
+ * given, so one call carries all of it; every byte was parsed and checked by native code.
+ */
+export function writeHead(exchange: Exchange, head: Uint8Array): void {
+  const { res } = exchange;
+  if (res === null) return;
+  if (!exchange.continued) {
+    res.writeStatus(head);
+    return;
+  }
+  // The status line was spent on `100 Continue`: the real one goes in front of the first field's name.
+  const line = head.subarray(0, Buffer.from(head.buffer, head.byteOffset, head.byteLength).indexOf(REQUEST_ID));
+  const name = Buffer.concat([CONTINUED_FIRST, line, REQUEST_ID.subarray(0, -2)]);
+  res.writeHeader(name, head.subarray(line.length + REQUEST_ID.length));
+}
+
+/** Hands what a turn of the loop brought from the origins to the clients. */
+export class Responses {
+  /** Answers say `Connection: close`: this thread is about to end. */
+  draining = false;
+  private exchange: Exchange | null = null;
+  private row = 0;
+
+  constructor(
+    private readonly arena: Uint8Array,
+    private readonly entries: Uint32Array,
+    private readonly exchanges: Exchange[],
+    private readonly handlers: ResponseHandlers,
+  ) {}
+
+  turn(count: number): void {
+    for (let index = 0; index < count; index++) {
+      const row = index * Word.perRow;
+      const kind = this.word(row, Word.kind);
+      // 0: native code found that the slot serves another exchange by now.
+      if (kind === 0) continue;
+      const exchange = this.exchanges[this.word(row, Word.slot)];
+      if (exchange === undefined || exchange.res === null) continue;
+      this.exchange = exchange;
+      this.row = row;
+      if (kind === Kind.Whole) exchange.res.cork(this.whole);
+      else if (kind === Kind.Head) exchange.res.cork(this.head);
+      else if (kind === Kind.Chunk) exchange.res.cork(this.chunk);
+      else if (kind === Kind.End) exchange.res.cork(this.end);
+      else if (kind === Kind.Drained) exchange.res.resume();
+      else this.fault(exchange);
+    }
+    this.exchange = null;
+  }
+
+  private word(row: number, word: number): number {
+    return this.entries[row + word] as number;
+  }
+
+  private block(): Uint8Array {
+    const start = this.word(this.row, Word.blockStart);
+    return this.arena.subarray(start, start + this.word(this.row, Word.blockLength));
+  }
+
+  private bytes(): Uint8Array {
+    const start = this.word(this.row, Word.bodyStart);
+    return this.arena.subarray(start, start + this.word(this.row, Word.bodyLength));
+  }
+
+  /** Content-Length as the origin gave it, or -1. */
+  private length(): number {
+    if ((this.word(this.row, Word.flags) & EntryFlag.Length) === 0) return -1;
+    return this.word(this.row, Word.lengthLow) + this.word(this.row, Word.lengthHigh) * 2 ** 32;
+  }
+
+  private readonly whole = (): void => {
+    const exchange = this.exchange as Exchange;
+    const { res } = exchange;
+    if (res === null) return;
+    const close = this.draining || exchange.last;
+    writeHead(exchange, this.block());
+    exchange.res = null;
+    if ((this.word(this.row, Word.flags) & EntryFlag.NoBody) !== 0) {
+      const length = this.length();
+      res.endWithoutBody(length < 0 ? undefined : length, close);
+    } else {
+      res.end(this.bytes(), close);
+    }
+    this.handlers.release(exchange);
+  };
+
+  private readonly head = (): void => {
+    const exchange = this.exchange as Exchange;
+    const { res } = exchange;
+    if (res === null) return;
+    writeHead(exchange, this.block());
+    exchange.length = this.length();
+    if (this.draining || exchange.last) res.writeHeader('Connection', 'close');
+    res.onAborted(() => {
+      if (exchange.res === res) this.over(exchange);
+    });
+    res.onWritable(offset => this.writable(exchange, offset));
+  };
+
+  private readonly chunk = (): void => {
+    const exchange = this.exchange as Exchange;
+    this.write(exchange, this.bytes());
+  };
+
+  private write(exchange: Exchange, bytes: Uint8Array): void {
+    const { res } = exchange;
+    if (res === null) return;
+    if (exchange.pending.length > 0) {
+      exchange.pending.push(bytes.slice());
+      return;
+    }
+    if (exchange.length < 0) {
+      // Chunked: uWebSockets.js takes all of it and buffers; the origin waits until it is written.
+      if (!res.write(bytes)) this.wait(exchange);
+      return;
+    }
+    const before = res.getWriteOffset();
+    const [ok, done] = res.tryEnd(bytes, exchange.length);
+    if (done) {
+      this.over(exchange);
+    } else if (!ok) {
+      const written = res.getWriteOffset() - before;
+      if (written < bytes.length) exchange.pending.push(bytes.slice(written));
+      this.wait(exchange);
+    }
+  }
+
+  private wait(exchange: Exchange): void {
+    if (exchange.paused || exchange.complete) return;
+    exchange.paused = true;
+    pause(exchange.slot);
+  }
+
+  /** The client's socket takes bytes again. Answers whether all that waited was taken. */
+  private writable(exchange: Exchange, _offset: number): boolean {
+    let taken = true;
+    exchange.res?.cork(() => {
+      const waiting = exchange.pending;
+      exchange.pending = [];
+      for (const bytes of waiting) this.write(exchange, bytes);
+      taken = exchange.pending.length === 0;
+      if (!taken || exchange.res === null) return;
+      if (exchange.complete) {
+        this.finish(exchange);
+      } else if (exchange.paused) {
+        exchange.paused = false;
+        resume(exchange.slot);
+      }
+    });
+    return taken;
+  }
+
+  private readonly end = (): void => {
+    const exchange = this.exchange as Exchange;
+    exchange.complete = true;
+    if (exchange.pending.length === 0) this.finish(exchange);
+  };
+
+  private finish(exchange: Exchange): void {
+    const { res } = exchange;
+    if (res === null) return;
+    // With a Content-Length, tryEnd ended the response with its last byte, unless there was not a single one.
+    if (exchange.length < 0) res.end();
+    else if (exchange.length === 0) res.endWithoutBody(0);
+    this.over(exchange);
+  }
+
+  private fault(exchange: Exchange): void {
+    if ((this.word(this.row, Word.flags) & EntryFlag.HeadSent) === 0) {
+      this.handlers.failed(exchange, this.word(this.row, Word.fault));
+      return;
+    }
+    // The client has half a response: closing is the only way to say so.
+    const { res } = exchange;
+    this.over(exchange);
+    res?.close();
+  }
+
+  private over(exchange: Exchange): void {
+    exchange.res = null;
+    this.handlers.release(exchange);
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * The only importer of the native door. Loading comes first: with RTLD_GLOBAL, so that the uWebSockets.js binary
+ * finds the names that an older glibc lacks (native/door/src/glibc.rs).
+ */
+import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type * as Door from '../native/door/index.js';
+
+const file = fileURLToPath(new URL('../native/door/portcullis.node', import.meta.url));
+
+function load(): typeof Door {
+  if (!existsSync(file)) throw new Error(`${file} is missing: build it with \`npm run build\``);
+  const module = { exports: {} };
+  process.dlopen(module, file, constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL);
+  return module.exports as typeof Door;
+}
+
+const door = load();
+
+/** What to do next with an exchange; the numbers of `Next` in native/door/src/edge.rs. */
+export const Next = {
+  Sent: 0,
+  Forward: 1,
+  Body: 2,
+  Answer: 3,
+  Peer: 4,
+  Close: 5,
+  Pause: 6,
+  Upgrade: 7,
+  Inspect: 8,
+} as const;
+
+/** `Kind` of native/forward/src/arena.rs. */
+export const Kind = { Whole: 1, Head: 2, Chunk: 3, End: 4, Failed: 5, Drained: 6 } as const;
+
+/** Words of a row of the turn's table; `Entry` of native/forward/src/arena.rs. */
+export const Word = {
+  slot: 0,
+  kind: 2,
+  status: 3,
+  flags: 4,
+  blockStart: 5,
+  blockLength: 6,
+  bodyStart: 7,
+  bodyLength: 8,
+  lengthLow: 9,
+  lengthHigh: 10,
+  fault: 12,
+  perRow: 16,
+} as const;
+
+export const EntryFlag = { NoBody: 1, Length: 2, HeadSent: 4 } as const;
+export const AnswerFlag = { Close: 1, NoBody: 2 } as const;
+
+/** No slot, no certificate. */
+export const NONE = 0xffff_ffff;
+
+export const {
+  abandoned,
+  attach,
+  body,
+  certificate,
+  claimStdout,
+  closed,
+  compile,
+  decide,
+  detach,
+  drain,
+  forget,
+  forward,
+  hasIdentity,
+  inspect,
+  inspected,
+  metrics,
+  opened,
+  pause,
+  peer,
+  reasonNumbers,
+  reasons,
+  refuse,
+  refused,
+  resume,
+  sample,
+  tick,
+  ticket,
+  upgrade,
+  upgraded,
+} = door;

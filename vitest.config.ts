@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    // Gateways are processes of their own: a test file is a process too, so that none shares state with another.
+    pool: 'forks',
+    // Starting a gateway takes a second; on two busy cores, several.
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+});
