@@ -67,7 +67,12 @@ export class Destination {
     if (!this.#busy) this.#next(0);
     await Promise.race([emptied, new Promise(resolve => setTimeout(resolve, boundMs).unref())]);
     clearTimeout(this.#timer);
-    if (this.#fd !== this.#stdout) fsyncSync(this.#fd);
+    if (this.#fd === this.#stdout) return;
+    try {
+      fsyncSync(this.#fd);
+    } catch {
+      // Pipes and devices have nothing to be synced; a disk that fails here has failed in `write` already.
+    }
   }
 
   #open(written: string): number {
