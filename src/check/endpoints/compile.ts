@@ -26,7 +26,7 @@ const SECURITY =
 const NO_BODY =
   'operation describes no body for a method that usually has one: any body is passed on|operations describe no body for methods that usually have one: any body is passed on';
 
-/** null when nothing could be read; the problems then say why. */
+/** null when the description has faults; the problems then say which. */
 export async function compileOpenapi(openapi: Openapi, at: string, loading: Loading): Promise<PolicyOpenapi | null> {
   const text = loading.text(child(at, 'file'), openapi.file);
   if (text === null) return null;
@@ -35,7 +35,8 @@ export async function compileOpenapi(openapi: Openapi, at: string, loading: Load
   const host = tokens(at)[1] ?? '';
   const policy = read(description, host, child(at, 'file'), openapi);
   loading.problems.push(...description.problems);
-  return policy;
+  // Half a description would only make the engine say the same again.
+  return description.problems.some(({ severity }) => severity === 'problem') ? null : policy;
 }
 
 function read(
@@ -54,6 +55,7 @@ function read(
   const dialect = new Dialect(description, unchecked, version.modern);
   const reader = new Paths(root, description, dialect, unchecked, host, at);
   if (Object.hasOwn(root, 'paths') || !version.modern) reader.read(root.paths);
+  if (root.jsonSchemaDialect !== undefined) dialect.named(root.jsonSchemaDialect, '/jsonSchemaDialect');
   unchecked.report();
   return { action, fallthrough, operations: reader.operations, schema: dialect.root() };
 }

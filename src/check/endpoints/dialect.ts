@@ -5,6 +5,7 @@
 
 import { child, path } from '../../config/pointer.js';
 import { type Description, type Found, isMapping, type Mapping } from './description.js';
+import { patternFault } from './patterns.js';
 import type { Unchecked } from './remarks.js';
 
 /** Schemas within schemas, as written; references start again. Real ones stay below 20. */
@@ -54,13 +55,16 @@ const SINCE_31 = keywords({
 const SILENT = new Set(
   (
     'title description default example examples deprecated readOnly writeOnly discriminator externalDocs xml nullable ' +
-    'exclusiveMaximum exclusiveMinimum $comment $schema $id $anchor $dynamicAnchor $defs definitions ' +
+    'exclusiveMaximum exclusiveMinimum $comment $id $anchor $dynamicAnchor $defs definitions ' +
     'contentEncoding contentMediaType contentSchema'
   ).split(' '),
 );
+/** Draft 2020-12 and OpenAPI 3.1's own dialect, which adds only annotations to it. */
+const DIALECTS = /^https:\/\/(json-schema\.org\/draft\/2020-12\/schema|spec\.openapis\.org\/oas\/3\.1\/dialect\/.*)#?$/;
 const TYPES = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'];
 const OTHER_KEYWORD =
   'keyword is unknown to this version of OpenAPI and not enforced|keywords are unknown to this version of OpenAPI and not enforced';
+const OTHER_DIALECT = 'schema dialect is read as draft 2020-12|schema dialects are read as draft 2020-12';
 const LONE_NULLABLE = '`nullable` without `type` has no effect|`nullable` without `type` have no effect';
 
 export class Dialect {
@@ -93,6 +97,11 @@ export class Dialect {
     return name;
   }
 
+  /** A dialect that the description names: what it means beyond draft 2020-12 is not enforced. */
+  named(dialect: unknown, at: string): void {
+    if (typeof dialect !== 'string' || !DIALECTS.test(dialect)) this.unchecked.add(OTHER_DIALECT, at);
+  }
+
   root(): unknown {
     return { $defs: this.#defs, properties: this.#properties };
   }
@@ -120,6 +129,8 @@ export class Dialect {
         if (converted !== undefined) out[keyword] = converted;
       } else if (keyword === '$dynamicRef' || keyword === '$recursiveRef') {
         this.#broken(below, `\`${keyword}\` is not supported yet`, 'use `$ref`');
+      } else if (keyword === '$schema') {
+        this.named(value, below);
       } else if (keyword !== '$ref' && !SILENT.has(keyword) && !keyword.startsWith('x-')) {
         this.unchecked.add(OTHER_KEYWORD, below);
       }
@@ -152,8 +163,10 @@ export class Dialect {
       case 'map': {
         if (!isMapping(value)) return this.#broken(at, 'expected a map of schemas');
         const out: Mapping = Object.create(null);
-        for (const [name, item] of Object.entries(value))
+        for (const [name, item] of Object.entries(value)) {
+          if (at.endsWith('/patternProperties')) this.#pattern(name, child(at, name));
           out[name] = this.#convert(item, child(at, name), depth, readOnly);
+        }
         return out;
       }
       case 'type':
@@ -166,7 +179,9 @@ export class Dialect {
       }
       default: {
         const expected = PLAIN[kind];
-        return expected.holds(value) ? value : this.#broken(at, `expected ${expected.name}`);
+        if (!expected.holds(value)) return this.#broken(at, `expected ${expected.name}`);
+        if (at.endsWith('/pattern')) this.#pattern(value as string, at);
+        return value;
       }
     }
   }
@@ -183,6 +198,11 @@ export class Dialect {
       at,
       `expected ${this.modern ? 'types of' : 'one of'} ${TYPES.slice(this.modern ? 0 : 1).join(', ')}`,
     );
+  }
+
+  #pattern(pattern: string, at: string): void {
+    const fault = patternFault(pattern);
+    if (fault !== null) this.#broken(at, fault.message, fault.hint);
   }
 
   /** What OpenAPI 3.0 writes otherwise than draft 2020-12. */
