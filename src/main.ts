@@ -16,7 +16,8 @@ import { addVersion } from './manage/cli/version.js';
 import { startWorker } from './manage/edge-thread.js';
 import { makeLog } from './manage/log.js';
 import { live } from './manage/process.js';
-import { FOLDER_VARIABLE } from './manage/supervisor.js';
+import { FOLDER_VARIABLE, supervise } from './manage/supervisor.js';
+import { makeNotify } from './manage/systemd.js';
 
 /** Of what cannot be done as asked: 0 is success, 1 a configuration with problems. */
 const USAGE = 2;
@@ -25,6 +26,11 @@ const script = fileURLToPath(import.meta.url);
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
+
+function run(args: string[]): Promise<number> {
+  const log = makeLog('supervisor');
+  return supervise({ script, args, log, notify: makeNotify(log) });
+}
 
 async function serve(file: string): Promise<void> {
   // Until it has a meaning: unheard, this signal opens Node's debugger.
@@ -54,7 +60,7 @@ const program = new Command('portcullis')
   .description('An API shield that teams run themselves.')
   .version(version, '-V, --version')
   .exitOverride();
-addRun(program, script, serve);
+addRun(program, { supervise: run, serve });
 addCheck(program, async () => (await import('./native.js')).compile, systemLookups);
 addSchema(program);
 addVersion(program, version);

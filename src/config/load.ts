@@ -131,7 +131,7 @@ function placed(problems: readonly EngineProblem[], loading: Loading): Problem[]
     .filter(({ at }) => !muted.has(path(at)[0] ?? ''))
     .map(({ at, span, message, hint }) => ({
       severity: 'problem',
-      place: loading.source.place(loading.original(at), span ? { bytes: span } : {}),
+      place: loading.place(at, { bytes: span }),
       message,
       ...(hint && { hint }),
     }));

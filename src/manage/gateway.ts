@@ -3,11 +3,11 @@
 import { type Contexts, makeContexts } from '../accept/tls/contexts.js';
 import { type Loaded, type Lookups, load, type Parts } from '../config/load.js';
 import type { EngineProblem, Policy } from '../config/policy.js';
-import { inOrder, type Problem } from '../config/problem.js';
+import { flat, inOrder, type Problem } from '../config/problem.js';
 import { every, Names } from '../forward/origins/refresh.js';
 import { Destination } from '../journal/events/destination.js';
 import type { Metrics } from '../journal/metrics/registry.js';
-import { flat, type Managed, type ReloadResult, routes } from './admin/routes.js';
+import { type Managed, type ReloadResult, routes } from './admin/routes.js';
 import { type AdminServer, serveAdmin } from './admin/server.js';
 import type { StartThread } from './edge-thread.js';
 import { Edges, type Plan } from './edges.js';

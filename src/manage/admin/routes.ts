@@ -1,7 +1,7 @@
 // What the admin port answers.
 
 import { Hono } from 'hono';
-import type { Problem } from '../../config/problem.js';
+import { flat, type Problem } from '../../config/problem.js';
 import { localOnly } from './guard.js';
 import { problemJson } from './problem.js';
 
@@ -34,9 +34,4 @@ export function routes(gateway: Managed): Hono {
   app.notFound(exchange => problemJson(exchange, 404, 'There is nothing here.'));
   app.onError((_, exchange) => problemJson(exchange, 500, 'Internal error.'));
   return app;
-}
-
-/** A problem for machines. */
-export function flat({ severity, place, message, hint }: Problem) {
-  return { severity, file: place.file, line: place.line, column: place.column, message, ...(hint && { hint }) };
 }

@@ -1,8 +1,7 @@
 import { type Command, Option } from 'commander';
 import { type Lookups, load } from '../../config/load.js';
 import type { EngineProblem } from '../../config/policy.js';
-import { inOrder, type Problem, render, wantsColour } from '../../config/problem.js';
-import { flat } from '../admin/routes.js';
+import { flat, inOrder, type Problem, render, wantsColour } from '../../config/problem.js';
 import { CONFIG_OPTION, DEFAULT_FILE } from './options.js';
 
 export type Compile = (policy: string, activate: boolean) => string;
