@@ -137,7 +137,7 @@ fn clean(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":\"");
-    out.extend_from_slice(value[..value.floor_char_boundary(MAX_TEXT)].as_bytes());
+    out.extend_from_slice(&value.as_bytes()[..value.floor_char_boundary(MAX_TEXT)]);
     out.push(b'"');
 }
 

@@ -18,7 +18,7 @@ fn a_small_response_is_one_entry() {
     peer.say(OK);
     let told = bench.until(1)[0].clone();
     assert!(told.is(Kind::Whole) && told.token == token && told.status == 200 && told.address == 0);
-    assert_eq!((told.block.as_str(), told.body.as_slice()), ("\r\nServer: s", &b"hi"[..]));
+    assert_eq!((told.block.as_str(), told.body.as_slice()), ("200 OK\r\nX-Request-Id: 0123456789abcdef0123456789abcdef\r\nServer: s", &b"hi"[..]));
     assert!(told.has(Entry::LENGTH) && told.length == 2 && !told.has(Entry::NO_BODY) && !told.has(Entry::REUSED));
     assert_eq!(told.fault, Entry::NO_FAULT);
 }
@@ -206,7 +206,8 @@ fn a_chunked_response_that_came_at_once_is_one_entry() {
     peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\nX-Trailer: 1\r\n\r\n");
     let told = bench.until(1)[0].clone();
     assert!(told.is(Kind::Whole) && !told.has(Entry::LENGTH));
-    assert_eq!((told.body.as_slice(), told.block.as_str()), (&b"hello!"[..], ""));
+    let head = "200 OK\r\nX-Request-Id: 0123456789abcdef0123456789abcdef";
+    assert_eq!((told.body.as_slice(), told.block.as_str()), (&b"hello!"[..], head));
     bench.get(1, origin);
     peer.read_head();
 }
