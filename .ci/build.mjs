@@ -51,7 +51,11 @@ async function installPackages() {
 
 async function buildAddon(forTests) {
   await step('native', {
-    files: ['Cargo.toml', 'Cargo.lock', ...filesUnder(['native'], /(\.node|index\.d\.ts|\.md)$|\/(benches|tests)$/)],
+    files: [
+      'Cargo.toml',
+      'Cargo.lock',
+      ...filesUnder(['native'], /(\.node|index\.d\.ts|\.md)$|\/(benches|fuzz|tests)$/),
+    ],
     outputs: [ADDON, DECLARATIONS],
     run: async show => {
       makeCargoDeclareAgain();

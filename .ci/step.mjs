@@ -123,7 +123,7 @@ class Progress {
 
   #draw() {
     const line = `  ${this.#name.padEnd(12)} ${this.#seconds()} s  ${this.#text}`;
-    process.stdout.write(`\r\x1b[2K${line.slice(0, (process.stdout.columns ?? 80) - 1)}`);
+    process.stdout.write(`\r\x1b[2K${line.slice(0, (process.stdout.columns || 80) - 1)}`);
   }
 
   #seconds() {

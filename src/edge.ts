@@ -4,8 +4,9 @@
  * An exception never leaves a handler here: a worker thread that ends while its app or native handles are open takes
  * the process down. It is contained, told to the main thread, and this thread is drained and replaced.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+
 import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js';
+import { parentPort, workerData } from 'node:worker_threads';
 import { readHead } from './accept/head.js';
 import { Listener, type TlsContexts, WEBSOCKET_BYTES } from './accept/listener.js';
 import { PeerReader } from './accept/peer.js';
@@ -58,7 +59,10 @@ const arena = new Uint8Array(ARENA_BYTES);
 const entries = new Uint32Array(ARENA_ROWS * Word.perRow);
 const answer = new Uint8Array(ANSWER_BYTES);
 const answerMeta = new Uint32Array(3);
-const responses = new Responses(arena, entries, exchanges, { release, failed: (exchange, reason) => act(exchange, native.refuse(exchange.slot, reason)) });
+const responses = new Responses(arena, entries, exchanges, {
+  release,
+  failed: (exchange, reason) => act(exchange, native.refuse(exchange.slot, reason)),
+});
 
 native.attach(
   { arena, entries, answer, answerMeta, inlineBytes: options.inspect.inlineBytes },

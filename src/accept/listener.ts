@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type {
   AppOptions,
   HttpRequest,
@@ -9,6 +7,8 @@ import type {
   us_socket_context_t,
   WebSocketBehavior,
 } from 'uWebSockets.js';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import type { UwsModule } from './uws.js';
 
 /** The files of one TLS context. */

@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import type { HttpResponse } from 'uWebSockets.js';
+import { LRUCache } from 'lru-cache';
 import { certificate, forget, NONE } from '../native.js';
 
 /** Certificates kept parsed by each edge thread; about 4 KiB each. */

@@ -5,12 +5,13 @@
  * (native/door/src/glibc.rs). The dynamic linker checks the version before it looks for names, so on an older glibc
  * a copy of the binary is loaded in which that one requirement is weak.
  */
+
+import type * as Uws from 'uWebSockets.js';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { homedir, constants } from 'node:os';
+import { constants, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type * as Uws from 'uWebSockets.js';
 // The door must be loaded first: see above.
 import '../native.js';
 

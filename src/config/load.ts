@@ -4,15 +4,16 @@ import { lookup } from 'node:dns/promises';
 import { dirname, resolve as resolvePath } from 'node:path';
 import { compileTls, type TlsHost } from '../accept/tls/compile.js';
 import { compileOpenapi } from '../check/endpoints/compile.js';
-import { compileAuthorities, compileMtls } from '../check/mtls/compile.js';
+import { clientAuthorities, compileAuthorities, compileMtls } from '../check/mtls/compile.js';
 import { compileLists, compileRules } from '../check/rules/compile.js';
-import { compileOrigin, type Resolve } from '../forward/origins/compile.js';
+import { compileOrigins, type Resolve } from '../forward/origins/compile.js';
+import { compileEvents } from '../journal/events/compile.js';
 import { Loading, readBounded, readSurroundings } from './loading.js';
 import { child, path, pointer } from './pointer.js';
-import type { EngineProblem, Policy, PolicyHost, PolicyOrigin } from './policy.js';
+import type { EngineProblem, Policy, PolicyHost } from './policy.js';
 import { beginning, inOrder, type Problem } from './problem.js';
 import { Source } from './read.js';
-import type { Config, Host } from './schema.js';
+import type { Config } from './schema.js';
 import { checkNames, validate } from './validate.js';
 
 /** RFC 1123 labels, `*` only as the first; underscores as seen in the wild. */
@@ -32,8 +33,12 @@ export interface Loaded {
 
 export interface Parts {
   config: Config;
+  /** Of events: `stdout`, or an absolute path. */
+  destination: string;
   policy: Policy;
   tls: TlsHost[];
+  /** The same policy with the origins' names resolved anew. */
+  resolved(resolve: Resolve): Promise<Policy>;
 }
 
 export interface Lookups {
@@ -63,17 +68,15 @@ export async function load(file: string, lookups: Lookups = systemLookups): Prom
   }
   const source = new Source(file, text, readSurroundings(absolute, lookups.env, files));
   const loading = new Loading(source, dirname(absolute));
-  const { config, incomplete } = source.value === undefined ? NOTHING : validate(loading);
+  const config = source.value === undefined ? null : validate(loading);
   const parts = config && (await compile(config, loading, lookups));
   return {
     remarks: inOrder([...source.problems, ...loading.problems]),
     files: [...files, ...loading.files],
     parts,
-    place: problems => inOrder(placed(problems, loading, incomplete)),
+    place: problems => inOrder(placed(problems, loading)),
   };
 }
-
-const NOTHING = { config: null, incomplete: new Set<string>() };
 
 async function compile(config: Config, loading: Loading, lookups: Lookups): Promise<Parts> {
   checkNames(loading, 'hosts', HOST_NAME, 'a host name', 'lower-case, such as `api.example.com` or `*.example.com`');
@@ -82,58 +85,53 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
   if (Object.keys(config.hosts).length === 0 && loading.names('/hosts').length === 0) {
     loading.problem('/hosts', 'no host is served', { key: true, hint: 'add one, such as `api.example.com:`' });
   }
-  const policy: Policy = {
-    authorities: compileAuthorities(config.authorities, loading),
-    lists: compileLists(config.lists),
-    rules: compileRules(config.rules, loading),
-    origins: [],
-    hosts: [],
-  };
+  const authorities = compileAuthorities(config.authorities, loading);
   const tls: TlsHost[] = [];
+  const hosts: Omit<PolicyHost, 'origin'>[] = [];
   for (const [name, host] of Object.entries(config.hosts)) {
     const at = pointer(['hosts', name]);
-    const shown = compileTls(name, host.tls, child(at, 'tls'), loading);
+    const trusted = clientAuthorities(host.mtls, authorities);
+    const shown = compileTls(name, host.tls, trusted, child(at, 'tls'), loading);
     if (shown) tls.push(shown);
-    const origin = await compileOrigin(host.origin, child(at, 'origin'), loading, lookups.resolve);
-    policy.hosts.push(await compileHost(name, host, at, originIndex(policy.origins, origin), loading));
+    hosts.push({
+      name,
+      at,
+      mtls: compileMtls(host.mtls, child(at, 'mtls'), loading),
+      openapi: host.openapi ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading) : null,
+      max_body_bytes: host.maxBodyBytes,
+    });
   }
-  return { config, policy, tls };
-}
-
-/** Hosts with the same origin share its connections. */
-function originIndex(origins: PolicyOrigin[], origin: PolicyOrigin | null): number {
-  if (!origin) return 0;
-  const same = origins.findIndex(other => JSON.stringify(other) === JSON.stringify(origin));
-  return same >= 0 ? same : origins.push(origin) - 1;
-}
-
-async function compileHost(
-  name: string,
-  host: Host,
-  at: string,
-  origin: number,
-  loading: Loading,
-): Promise<PolicyHost> {
+  const lists = compileLists(config.lists);
+  const rules = compileRules(config.rules, loading);
+  const forward = async (resolve: Resolve, told: Loading): Promise<Policy> => {
+    const written = Object.entries(config.hosts).map(([name, { origin }]) => ({
+      origin,
+      at: pointer(['hosts', name, 'origin']),
+    }));
+    const { origins, chosen } = await compileOrigins(written, told, resolve);
+    const whole = hosts.flatMap((host, i) => (typeof chosen[i] === 'number' ? [{ ...host, origin: chosen[i] }] : []));
+    return { authorities, lists, rules, origins, hosts: whole };
+  };
   return {
-    name,
-    at,
-    origin,
-    mtls: compileMtls(host.mtls, child(at, 'mtls'), loading),
-    openapi: host.openapi ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading) : null,
-    max_body_bytes: host.maxBodyBytes,
+    config,
+    destination: compileEvents(config.events, loading),
+    tls,
+    policy: await forward(lookups.resolve, loading),
+    // What is said about names again later has nowhere to go: `resolve` answers for those that fail by then.
+    resolved: resolve => forward(resolve, new Loading(loading.source, loading.directory)),
   };
 }
 
-/** Sections whose problems in the engine may only be echoes of a part that was left out elsewhere. */
+/** Where the engine's problems may only be echoes of a problem that was found here, by its section. */
 const ECHOES: Readonly<Record<string, readonly string[]>> = { lists: ['rules'], authorities: ['authorities', 'hosts'] };
 
-function placed(problems: readonly EngineProblem[], loading: Loading, incomplete: ReadonlySet<string>): Problem[] {
-  const muted = new Set([...incomplete].flatMap(section => ECHOES[section] ?? []));
+function placed(problems: readonly EngineProblem[], loading: Loading): Problem[] {
+  const muted = new Set([...loading.faulty].flatMap(section => ECHOES[section] ?? []));
   return problems
     .filter(({ at }) => !muted.has(path(at)[0] ?? ''))
     .map(({ at, span, message, hint }) => ({
       severity: 'problem',
-      place: loading.source.place(loading.original(at), span ? { bytes: span } : {}),
+      place: loading.place(at, { bytes: span }),
       message,
       ...(hint && { hint }),
     }));

@@ -4,7 +4,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { at, child, path } from './pointer.js';
-import type { Problem } from './problem.js';
+import type { Place, Problem } from './problem.js';
 import type { Source } from './read.js';
 
 /** A revocation list of a million serials takes 40 MB. */
@@ -22,6 +22,10 @@ export class Loading {
   readonly problems: Problem[] = [];
   /** Every file that was read or should have been: a change of one is a reason to load again. */
   readonly files = new Set<string>();
+  /** Of other files whose places continue a pointer of ours (`<pointer of the value>/<pointer inside>`): their own. */
+  readonly inside = new Map<string, (pointer: string) => Place>();
+  /** Sections (first segments of pointers) that have a problem. */
+  readonly faulty = new Set<string>();
   /** Of lists that lost items to problems, where the items that are left stood. */
   readonly #stood = new Map<string, number[]>();
 
@@ -79,10 +83,20 @@ export class Loading {
     }, '');
   }
 
-  #add(severity: Problem['severity'], pointer: string, message: string, { hint, key = false, bytes }: Remark): void {
+  /** Where a pointer leads: into the file it belongs to. */
+  place(pointer: string, { key = false, bytes }: Remark = {}): Place {
+    for (const [above, place] of this.inside) {
+      if (pointer.startsWith(`${above}/`)) return place(pointer.slice(above.length));
+    }
+    return this.source.place(this.original(pointer), { key, ...(bytes && { bytes }) });
+  }
+
+  #add(severity: Problem['severity'], pointer: string, message: string, remark: Remark): void {
     const original = this.original(pointer);
+    if (severity === 'problem') this.faulty.add(path(original)[0] ?? '');
     if (this.source.unread.has(original)) return;
-    const place = this.source.place(original, { key, ...(bytes && { bytes }) });
+    const place = this.place(pointer, remark);
+    const { hint } = remark;
     this.problems.push({ severity, place, message, ...(hint && { hint }) });
   }
 }

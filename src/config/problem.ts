@@ -39,6 +39,11 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+/** For machines. */
+export function flat({ severity, place, message, hint }: Problem) {
+  return { severity, file: place.file, line: place.line, column: place.column, message, ...(hint && { hint }) };
+}
+
 /** `file:line:col: message`, the line with carets under the place, and the hint. */
 export function render(problem: Problem, colour = false): string {
   const paint = (code: number, text: string) => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);

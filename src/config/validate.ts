@@ -11,19 +11,13 @@ import { type Config, configSchema, jsonSchema } from './schema.js';
 /** Leaving a part out can make what encloses it incomplete, one level at a time; the schema has eight. */
 const MAX_ROUNDS = 10;
 
-export interface Validated {
-  config: Config | null;
-  /** First segments of the pointers that were left out. */
-  incomplete: Set<string>;
-}
-
-export function validate(loading: Loading): Validated {
+/** Null when nothing is left. */
+export function validate(loading: Loading): Config | null {
   const shape = jsonSchema();
   const root = structuredClone(loading.source.value) ?? {};
-  const incomplete = new Set<string>();
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const result = configSchema.safeParse(root);
-    if (result.success) return { config: result.data, incomplete };
+    if (result.success) return result.data;
     const remarks = result.error.issues.flatMap(issue =>
       explain(issue, root, shape, place => loading.source.written(loading.original(place))),
     );
@@ -33,13 +27,12 @@ export function validate(loading: Loading): Validated {
       // Later rounds miss what earlier ones left out.
       if (round === 0 || !missing) loading.problem(place, message, { hint, key });
       faulty.add(missing ? parent(place) : place);
-      incomplete.add(path(place)[0] ?? '');
     }
     if (faulty.has('')) break;
     // From the back, so that the indices of what is still to go stay right.
     for (const place of [...faulty].sort(backwards)) leaveOut(root, place, loading);
   }
-  return { config: null, incomplete };
+  return null;
 }
 
 function leaveOut(root: unknown, place: string, loading: Loading): void {

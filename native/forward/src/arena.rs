@@ -3,6 +3,9 @@
 //! Both belong to the caller (two JavaScript ArrayBuffers); nothing here grows. When either is full, sockets are left
 //! unread until the next turn: the kernel keeps the bytes and the origin feels it as backpressure.
 
+use std::collections::VecDeque;
+use std::mem;
+
 /// Names one exchange. The generation keeps a late answer away from a newer request in the same slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
@@ -72,6 +75,17 @@ impl Entry {
 
     pub const NO_FAULT: u32 = u32::MAX;
     pub const NO_ADDRESS: u32 = u32::MAX;
+
+    pub(crate) fn of(token: Token, kind: Kind) -> Entry {
+        Entry {
+            slot: token.slot,
+            generation: token.generation,
+            kind: kind as u32,
+            fault: Entry::NO_FAULT,
+            address: Entry::NO_ADDRESS,
+            ..Entry::default()
+        }
+    }
 }
 
 /// The caller's memory.
@@ -91,3 +105,109 @@ impl Arena {
     /// A read makes at most three entries.
     pub const MIN_ENTRIES: usize = 16;
 }
+
+/// The turn being filled.
+pub(crate) struct Turn {
+    arena: Arena,
+    used: usize,
+    count: usize,
+    /// Between `take` and `reset` JavaScript reads the memory: nothing may be written.
+    taken: bool,
+    /// Entries that found no place; they carry no bytes, and each exchange has at most two of them (Drained, Failed).
+    deferred: VecDeque<Entry>,
+}
+
+impl Turn {
+    pub(crate) fn new(arena: Arena) -> Turn {
+        Turn { arena, used: 0, count: 0, taken: false, deferred: VecDeque::new() }
+    }
+
+    /// Whether a read's entries would find a place.
+    pub(crate) fn has_entries_for_a_read(&self) -> bool {
+        !self.taken && self.deferred.is_empty() && self.count + ENTRIES_A_READ <= self.arena.capacity
+    }
+
+    /// Where the next byte goes.
+    pub(crate) fn start(&self) -> u32 {
+        // An arena of 4 GiB or more is refused when the client is made.
+        self.used as u32
+    }
+
+    pub(crate) fn room(&self) -> usize {
+        self.arena.len - self.used
+    }
+
+    /// The free part of the arena.
+    pub(crate) fn tail(&mut self) -> &mut [u8] {
+        debug_assert!(!self.taken);
+        // SAFETY: the creator vouches for the memory (`Client::new`), `used` never passes its length, and nobody else
+        // holds a reference into it: JavaScript looks at it between `take` and `reset` only, when nothing is written.
+        unsafe { std::slice::from_raw_parts_mut(self.arena.bytes.add(self.used), self.arena.len - self.used) }
+    }
+
+    /// Keeps the first `len` bytes of the tail.
+    pub(crate) fn keep(&mut self, len: usize) {
+        assert!(len <= self.room());
+        self.used += len;
+    }
+
+    /// Adds an entry, at the next turn when there is no place in this one.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        if self.taken || self.count == self.arena.capacity || !self.deferred.is_empty() {
+            self.deferred.push_back(entry);
+        } else {
+            self.write(entry);
+        }
+    }
+
+    /// Keeps `len` bytes of the tail as a piece of a body; grown onto the piece before, when that lies right ahead.
+    pub(crate) fn push_chunk(&mut self, token: Token, len: usize) {
+        let start = self.start();
+        self.keep(len);
+        if self.count > 0 {
+            // SAFETY: entries below `count` were written.
+            let last = unsafe { &mut *self.arena.entries.add(self.count - 1) };
+            let same = (last.slot, last.generation) == (token.slot, token.generation);
+            if same && last.kind == Kind::Chunk as u32 && last.body_start + last.body_len == start {
+                last.body_len += len as u32;
+                return;
+            }
+        }
+        self.push(Entry { body_start: start, body_len: len as u32, ..Entry::of(token, Kind::Chunk) });
+    }
+
+    fn write(&mut self, entry: Entry) {
+        // SAFETY: `count` is below the capacity that the creator vouches for.
+        unsafe { self.arena.entries.add(self.count).write(entry) };
+        self.count += 1;
+    }
+
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken
+    }
+
+    pub(crate) fn waits(&self) -> bool {
+        self.count > 0 || !self.deferred.is_empty()
+    }
+
+    pub(crate) fn take(&mut self) -> usize {
+        self.taken = self.count > 0;
+        self.count
+    }
+
+    pub(crate) fn reset(&mut self) {
+        if !mem::take(&mut self.taken) {
+            return;
+        }
+        self.used = 0;
+        self.count = 0;
+        while self.count < self.arena.capacity
+            && let Some(entry) = self.deferred.pop_front()
+        {
+            self.write(entry);
+        }
+    }
+}
+
+/// A read makes at most a Head, a Chunk and an End; a connection that is handed on at once may add a Failed.
+const ENTRIES_A_READ: usize = 4;

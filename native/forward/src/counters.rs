@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Written by the client's thread alone; shared with whoever renders metrics.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Connections opened.
+    /// Connections begun, failed ones included.
     pub opened: AtomicU64,
     /// Requests sent on a connection that had served before.
     pub reused: AtomicU64,
@@ -33,11 +33,19 @@ pub struct Counters {
     pub waiting_now: AtomicU64,
 }
 
-/// One writer: a load and a store, without the cost of a locked add.
-pub(crate) fn add(counter: &AtomicU64) {
-    counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
+/// One writer: a load and a store, without the cost of a locked add. Answers the new value, as `sub` does.
+pub(crate) fn add(counter: &AtomicU64) -> u64 {
+    let value = counter.load(Relaxed).wrapping_add(1);
+    counter.store(value, Relaxed);
+    value
 }
 
-pub(crate) fn sub(counter: &AtomicU64) {
-    counter.store(counter.load(Relaxed).saturating_sub(1), Relaxed);
+pub(crate) fn sub(counter: &AtomicU64) -> u64 {
+    let value = counter.load(Relaxed).saturating_sub(1);
+    counter.store(value, Relaxed);
+    value
+}
+
+pub(crate) fn set(counter: &AtomicU64, value: u64) {
+    counter.store(value, Relaxed);
 }

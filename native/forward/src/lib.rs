@@ -8,11 +8,16 @@
 //! Whatever a client or an origin can make grow has a bound, and each bound is one named constant.
 
 pub mod arena;
+mod chunked;
 pub mod client;
+mod connection;
 pub mod counters;
+mod exchange;
 pub mod origin;
 pub mod poller;
 pub mod request;
+mod response;
+mod socket;
 pub mod status;
 pub mod uv;
 

@@ -17,6 +17,11 @@ pub struct Interest {
     pub writable: bool,
 }
 
+impl Interest {
+    pub const READ: Interest = Interest { readable: true, writable: false };
+    pub const BOTH: Interest = Interest { readable: true, writable: true };
+}
+
 /// An event loop of the same thread.
 pub trait Poller {
     type Watch;
@@ -35,6 +40,9 @@ pub trait Poller {
 
     /// Milliseconds of a monotonic clock as the loop last read it: cheap, called several times a request.
     fn now_ms(&self) -> u64;
+
+    /// From now on [`crate::Client::tick`] is to be called about every [`crate::client::TICK_MS`], or no longer.
+    fn tick(&mut self, on: bool);
 
     /// Entries came up outside the loop's poll phase: the next turn must not wait for a socket.
     fn wake(&mut self);

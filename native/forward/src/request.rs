@@ -1,4 +1,8 @@
 //! The request head as the origin gets it.
+//!
+//! One pass over the client's fields: what is hop-by-hop (RFC 9110, 7.6.1) or names a header of ours is left out, the
+//! rest is copied, then ours are written. A name counts as ours also with `_` for `-`, because CGI-like origins
+//! (WSGI, PHP, Rack) fold both into one variable.
 
 use portcullis_engine::head::{Framing, Head};
 
@@ -21,20 +25,179 @@ pub struct Forwarded<'a> {
     pub body: Framing,
 }
 
+/// Room for everything of ours but the certificate and what repeats the Host field.
+const OURS_BYTES: usize = 512;
+
 /// Appends the whole head, blank line included.
 pub fn write_head(out: &mut Vec<u8>, head: &Head, forwarded: &Forwarded<'_>) {
-    let _ = (out, head, forwarded);
+    let certificate = forwarded.client_cert.map_or(0, str::len);
+    // Every field grows by at most a space and a CR.
+    out.reserve(head.text().len() + 2 * portcullis_engine::head::MAX_FIELDS + OURS_BYTES + certificate);
+    put(out, &[head.method(), " ", head.path()]);
+    if !head.query().is_empty() {
+        put(out, &["?", head.query()]);
+    }
+    put(out, &[" HTTP/1.1\r\n"]);
+    let start = out.len();
+    let seen = copy_fields(out, head, forwarded.traceparent.is_none(), |_| false);
+    if seen.connection_names_fields {
+        // Rare enough to do the pass again, now that the names are known.
+        out.truncate(start);
+        copy_fields(out, head, forwarded.traceparent.is_none(), |name| is_named_by_connection(head, name));
+    }
+    put_ours(out, seen.host, forwarded);
+    out.extend_from_slice(b"\r\n");
+}
+
+struct Seen<'a> {
+    host: &'a str,
+    connection_names_fields: bool,
+}
+
+fn copy_fields<'a>(out: &mut Vec<u8>, head: &'a Head, keep_trace: bool, named: impl Fn(&str) -> bool) -> Seen<'a> {
+    let mut seen = Seen { host: head.host(), connection_names_fields: false };
+    let mut trace_is_good: Option<bool> = None;
+    for (name, value) in head.fields() {
+        match fate(name.as_bytes()) {
+            Fate::Pass if !named(name) => put(out, &[name, ": ", value, "\r\n"]),
+            // Never left out, whatever Connection says: an origin without a Host is another origin.
+            Fate::Host => {
+                seen.host = value;
+                put(out, &["host: ", value, "\r\n"]);
+            }
+            Fate::Connection => seen.connection_names_fields |= names_fields(value),
+            Fate::Trace if keep_trace && !name.contains('_') => {
+                if *trace_is_good.get_or_insert_with(|| client_traceparent(head).is_some()) {
+                    put(out, &[name, ": ", value, "\r\n"]);
+                }
+            }
+            Fate::Pass | Fate::Trace | Fate::Drop => {}
+        }
+    }
+    seen
+}
+
+fn put_ours(out: &mut Vec<u8>, host: &str, forwarded: &Forwarded<'_>) {
+    let Forwarded { peer, proto, request_id, .. } = *forwarded;
+    put(out, &["x-forwarded-for: ", peer, "\r\nx-forwarded-proto: ", proto, "\r\nx-forwarded-host: ", host]);
+    // RFC 7239, 4 and 6: an IPv6 address stands in brackets, and what holds a colon is a quoted-string. A Host field
+    // that passed the engine holds neither quote nor backslash.
+    let (open, close) = if peer.contains(':') { ("\"[", "]\"") } else { ("", "") };
+    let quote = if host.contains([':', '[']) { "\"" } else { "" };
+    put(out, &["\r\nforwarded: for=", open, peer, close, ";host=", quote, host, quote, ";proto=", proto]);
+    put(out, &["\r\nx-request-id: ", request_id, "\r\n"]);
+    if let Some(trace) = forwarded.traceparent {
+        put(out, &["traceparent: ", trace, "\r\n"]);
+    }
+    if let Some(certificate) = forwarded.client_cert {
+        put(out, &["client-cert: ", certificate, "\r\n"]);
+    }
+    if let Some(digest) = forwarded.cert_sha256 {
+        put(out, &["cf-client-cert-sha256: ", digest, "\r\n"]);
+    }
+    match forwarded.body {
+        Framing::None => {}
+        Framing::Length(length) => put(out, &["content-length: ", itoa::Buffer::new().format(length), "\r\n"]),
+        Framing::Chunked => put(out, &["transfer-encoding: chunked\r\n"]),
+    }
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&str]) {
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Pass,
+    Drop,
+    Host,
+    Connection,
+    /// `traceparent` and `tracestate`.
+    Trace,
+}
+
+/// What becomes of a field of that (lower-case) name.
+///
+/// Dropped besides hop-by-hop fields and our own: what other proxies write and origins believe (`x-forwarded-*`,
+/// `true-client-ip` and the like), since nobody trusted stands in front of us; and `proxy`, which CGI turns into
+/// HTTP_PROXY.
+fn fate(name: &[u8]) -> Fate {
+    let dropped = match name.len() {
+        2 => is(name, b"te"),
+        4 if name == b"host" => return Fate::Host,
+        5 => is(name, b"proxy"),
+        6 => is(name, b"expect"),
+        7 => is(name, b"upgrade") || is(name, b"trailer"),
+        9 => is(name, b"forwarded") || is(name, b"x-real-ip"),
+        10 if name == b"connection" => return Fate::Connection,
+        10 if name == b"tracestate" => return Fate::Trace,
+        10 => is(name, b"keep-alive"),
+        11 if is(name, b"traceparent") => return Fate::Trace,
+        11 => is(name, b"client-cert") || is(name, b"x-client-ip"),
+        12 => is(name, b"x-request-id"),
+        14 => is(name, b"content-length") || is(name, b"http2-settings") || is(name, b"true-client-ip"),
+        16 => is(name, b"proxy-connection") || is(name, b"cf-connecting-ip"),
+        17 => is(name, b"transfer-encoding") || is(name, b"client-cert-chain"),
+        19 => is(name, b"x-cluster-client-ip"),
+        _ => false,
+    };
+    let ours_by_prefix = match name.first() {
+        Some(b'x') => name.len() > 12 && is(&name[..12], b"x-forwarded-"),
+        Some(b'c') => name.len() > 15 && is(&name[..15], b"cf-client-cert-"),
+        _ => false,
+    };
+    if dropped || ours_by_prefix { Fate::Drop } else { Fate::Pass }
+}
+
+/// Equal, `_` counting as `-`.
+fn is(name: &[u8], wanted: &[u8]) -> bool {
+    name.len() == wanted.len() && name.iter().zip(wanted).all(|(&a, &b)| a == b || (a == b'_' && b == b'-'))
+}
+
+/// Whether a Connection value holds more than the options that every client sends.
+fn names_fields(value: &str) -> bool {
+    value.split(',').map(str::trim).any(|option| {
+        !(option.is_empty()
+            || option.eq_ignore_ascii_case("keep-alive")
+            || option.eq_ignore_ascii_case("close")
+            || option.eq_ignore_ascii_case("te")
+            || option.eq_ignore_ascii_case("upgrade"))
+    })
+}
+
+fn is_named_by_connection(head: &Head, name: &str) -> bool {
+    head.values("connection").flat_map(|value| value.split(',')).any(|option| option.trim().eq_ignore_ascii_case(name))
 }
 
 /// The client's trace, if it sent exactly one valid `traceparent` (W3C Trace Context, 3.2).
 #[must_use]
 pub fn client_traceparent(head: &Head) -> Option<&str> {
-    let _ = head;
-    None
+    let mut values = head.values("traceparent");
+    let value = values.next()?;
+    (values.next().is_none() && is_traceparent(value.as_bytes())).then_some(value)
 }
 
-/// RFC 9110, 9.2.2.
+fn is_traceparent(value: &[u8]) -> bool {
+    let hex = |range: std::ops::Range<usize>| value[range].iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let zero = |range: std::ops::Range<usize>| value[range].iter().all(|&b| b == b'0');
+    // Version 00 is 55 bytes long; later ones may go on behind a dash. A line of ours stays bounded.
+    let length_is_good = value.len() == 55 || (value.len() > 55 && value.len() <= 256 && value[55] == b'-');
+    length_is_good
+        && (value.len() == 55 || &value[..2] != b"00")
+        && &value[..2] != b"ff"
+        && [value[2], value[35], value[52]] == *b"---"
+        && hex(0..2)
+        && hex(3..35)
+        && hex(36..52)
+        && hex(53..55)
+        && !zero(3..35)
+        && !zero(36..52)
+}
+
+/// Whether the method may be sent twice (RFC 9110, 9.2.2).
 #[must_use]
 pub fn is_idempotent(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE")
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
 }

@@ -1,6 +1,6 @@
 // Certificates that the gateway shows, and whose client certificates TLS itself lets through, per host.
 
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { Loading } from '../../config/loading.js';
@@ -12,11 +12,19 @@ export interface TlsHost {
   /** Paths. */
   certificate: string;
   key: string;
-  /** What the two files hold, to notice a change. */
+  /** Digest of what the two files hold, to notice a change. */
   content: string;
+  /** Certificates of the authorities this host trusts, PEM each; null when it asks for no certificate. */
+  clientAuthorities: string[] | null;
 }
 
-export function compileTls(host: string, tls: Tls, at: string, loading: Loading): TlsHost | null {
+export function compileTls(
+  host: string,
+  tls: Tls,
+  clientAuthorities: string[] | null,
+  at: string,
+  loading: Loading,
+): TlsHost | null {
   const pem = loading.text(child(at, 'certificate'), tls.certificate);
   const secret = loading.text(child(at, 'key'), tls.key);
   const certificate = pem === null ? null : readCertificate(pem, child(at, 'certificate'), loading);
@@ -34,7 +42,8 @@ export function compileTls(host: string, tls: Tls, at: string, loading: Loading)
     host,
     certificate: loading.path(tls.certificate),
     key: loading.path(tls.key),
-    content: `${pem}\0${secret}`,
+    content: createHash('sha256').update(`${pem}\0${secret}`).digest('hex'),
+    clientAuthorities,
   };
 }
 

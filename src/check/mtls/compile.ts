@@ -107,6 +107,14 @@ export function compileMtls(mtls: Mtls, at: string, loading: Loading): PolicyMtl
   };
 }
 
-export function wantsCertificates({ mode, paths }: Mtls): boolean {
+/** Certificates that TLS has to know to let this host's clients in; null when it asks for none. */
+export function clientAuthorities(mtls: Mtls, authorities: readonly PolicyAuthority[]): string[] | null {
+  if (!wantsCertificates(mtls)) return null;
+  return authorities
+    .filter(({ name }) => mtls.trust.includes(name))
+    .flatMap(({ certificates, intermediates }) => `${certificates}\n${intermediates}`.match(PEM_CERTIFICATE) ?? []);
+}
+
+function wantsCertificates({ mode, paths }: Mtls): boolean {
   return mode !== 'off' || Object.values(paths).some(other => other !== 'off');
 }

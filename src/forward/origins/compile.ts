@@ -11,7 +11,31 @@ const MAX_ADDRESSES = 64;
 
 export type Resolve = (name: string) => Promise<string[]>;
 
-export async function compileOrigin(
+/** Origins of several hosts, each once: hosts with the same origin share its connections. Null is chosen where it has a problem. */
+export async function compileOrigins(
+  written: readonly { origin: Origin; at: string }[],
+  loading: Loading,
+  resolve: Resolve,
+): Promise<{ origins: PolicyOrigin[]; chosen: (number | null)[] }> {
+  const origins: PolicyOrigin[] = [];
+  const seen = new Map<string, number>();
+  const chosen: (number | null)[] = [];
+  for (const origin of await Promise.all(
+    written.map(({ origin, at }) => compileOrigin(origin, at, loading, resolve)),
+  )) {
+    if (!origin) {
+      chosen.push(null);
+      continue;
+    }
+    const same = JSON.stringify(origin);
+    const index = seen.get(same) ?? origins.push(origin) - 1;
+    seen.set(same, index);
+    chosen.push(index);
+  }
+  return { origins, chosen };
+}
+
+async function compileOrigin(
   origin: Origin,
   at: string,
   loading: Loading,

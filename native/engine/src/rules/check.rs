@@ -133,6 +133,7 @@ impl Scope<'_> {
                 let fault = Fault::new(span.clone(), format!("there is no field `{name}`"));
                 let names: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
                 return Err(match spelling::nearest(name, &names) {
+                    _ if name.starts_with("http.request.body") => fault.hint("rules do not see request bodies"),
                     _ if function::exists(name) => fault.hint(format!("`{name}` is a function: `{name}(..)`")),
                     Some(near) => fault.hint(format!("did you mean `{near}`?")),
                     None => fault.hint("docs/rules.md lists the fields"),
@@ -427,8 +428,7 @@ impl Scope<'_> {
                 }
             },
             (OperandKind::One(Literal::Network(network)), Operator::Equal | Operator::NotEqual) => {
-                let message =
-                    format!("{} is a prefix, which an address never equals", Literal::Network(*network).describe());
+                let message = format!("`{name}` is one address and never equals the prefix {network}");
                 let not = if operator == Operator::NotEqual { "not " } else { "" };
                 Err(Fault::new(right.span.clone(), message).hint(format!("write `{not}{name} in {{{network}}}`")))
             }

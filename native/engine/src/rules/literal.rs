@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::field;
 use super::syntax::{Fault, Literal, Span};
 
 /// A literal without quotes.
@@ -29,17 +30,30 @@ pub(super) fn bare(text: &str, span: Span) -> Result<Literal, Fault> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(Literal::Address(address.to_canonical()));
     }
+    if text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(is_of_address) {
+        return Err(Fault::new(span, format!("`{text}` is not an address"))
+            .hint("expected `192.0.2.1` or `2001:db8::1`; strings stand in quotes"));
+    }
     let fault = Fault::new(span, format!("`{text}` is not a value"));
     Err(match text {
+        _ if field::find(text).is_some() => {
+            fault.hint("the right side of a comparison is always a literal, never a field")
+        }
         "true" | "false" => fault.hint("a boolean stands by itself: `ssl`, or `not ssl`"),
         _ => fault.hint(format!("strings stand in quotes: `\"{text}\"`")),
     })
 }
 
+fn is_of_address(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':')
+}
+
 fn range(first: &str, last: &str, text: &str, span: Span) -> Result<Literal, Fault> {
     if let (Ok(first), Ok(last)) = (first.parse::<i64>(), last.parse::<i64>()) {
         if first > last {
-            return Err(Fault::new(span, format!("the range `{text}` is backwards")).hint(format!("{last}..{first}")));
+            return Err(
+                Fault::new(span, format!("the range `{text}` is backwards")).hint(format!("write `{last}..{first}`"))
+            );
         }
         return Ok(Literal::Integers(first, last));
     }
@@ -49,7 +63,9 @@ fn range(first: &str, last: &str, text: &str, span: Span) -> Result<Literal, Fau
             return Err(Fault::new(span, format!("the range `{text}` mixes IPv4 and IPv6")));
         }
         if first > last {
-            return Err(Fault::new(span, format!("the range `{text}` is backwards")).hint(format!("{last}..{first}")));
+            return Err(
+                Fault::new(span, format!("the range `{text}` is backwards")).hint(format!("write `{last}..{first}`"))
+            );
         }
         return Ok(Literal::Addresses(first, last));
     }

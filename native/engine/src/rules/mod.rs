@@ -22,6 +22,8 @@ mod syntax;
 mod wildcard;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use crate::policy::{self, Problem, RuleAction};

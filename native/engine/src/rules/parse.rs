@@ -157,9 +157,11 @@ fn comparison_operator(input: &mut Input<'_>) -> Parsed<Operator> {
 /// A field or a function call, with its indexes.
 fn value(input: &mut Input<'_>) -> Parsed<Node> {
     let start = input.current_token_start();
+    let mark = input.checkpoint();
     let name = take_while(0.., is_name).parse_next(input)?;
-    if name.is_empty() || !name.starts_with(|first: char| first.is_ascii_alphabetic()) {
-        return Err(no_value(input, start));
+    if !name.starts_with(|first: char| first.is_ascii_alphabetic()) || spelling::OPERATORS.contains(&name) {
+        input.reset(&mark);
+        return Err(no_value(input));
     }
     let name_span = start..start + name.len();
     let call = (spaces, '(').void();
@@ -272,7 +274,7 @@ fn operand(input: &mut Input<'_>, operator: Operator) -> Parsed<Operand> {
                 }
                 OperandKind::List(name.to_owned())
             } else {
-                return Err(wrong_operand(input, "a set `{..}` or a list `$name`"));
+                return Err(wrong_operand(input, "a set in braces `{..}` or a list `$name`"));
             }
         }
         _ if opens_string(input) => OperandKind::One(Literal::Text(string(input)?)),
@@ -283,7 +285,10 @@ fn operand(input: &mut Input<'_>, operator: Operator) -> Parsed<Operand> {
 }
 
 fn wrong_operand(input: &Input<'_>, expected: &str) -> Fault {
-    let found = upcoming(input);
+    let start = input.current_token_start();
+    let text = remaining(input);
+    let length = text.find(|c: char| !is_bare(c)).unwrap_or(text.len());
+    let found = start..start + length.max(text.chars().next().map_or(0, char::len_utf8));
     match text_of(input, &found) {
         "" => Fault::new(found, "the comparison has no right side").hint(format!("expected {expected}")),
         "{" | "$" => Fault::new(found, "a set or list stands only after `in`").hint(format!("expected {expected}")),
@@ -393,6 +398,7 @@ fn unexpected_tail(input: &Input<'_>, before: &Node) -> Fault {
         return fault.hint(format!("operators are lower-case: `{}`", text.to_ascii_lowercase()));
     }
     match text {
+        "strict" => fault.hint("write `strict wildcard`"),
         "=" => fault.hint("to compare, write `eq` or `==`"),
         "&" | "|" | "^" => fault.hint("expected `and` (`&&`), `xor` (`^^`) or `or` (`||`)"),
         ")" => fault.hint("no parenthesis is open"),
@@ -410,19 +416,16 @@ fn unexpected_tail(input: &Input<'_>, before: &Node) -> Fault {
     }
 }
 
-fn no_value(input: &Input<'_>, start: usize) -> Fault {
+fn no_value(input: &Input<'_>) -> Fault {
     let found = upcoming(input);
-    let found = start..found.end;
     const HINT: &str = "expected a field, a function, `not` or `(`";
-    if at_end(input) && found.is_empty() {
+    if at_end(input) {
         return Fault::new(found, "the expression ends too early").hint(HINT);
     }
-    let whole = text_of(input, &found);
     if opens_string(input) {
-        return Fault::new(start..start + 1, "a comparison has its field on the left, its literal on the right")
-            .hint(HINT);
+        return Fault::new(found, "a comparison has its field on the left, its literal on the right").hint(HINT);
     }
-    Fault::new(found.clone(), format!("`{whole}` cannot stand here")).hint(HINT)
+    Fault::new(found.clone(), format!("`{}` cannot stand here", text_of(input, &found))).hint(HINT)
 }
 
 /// The next word or symbol, for messages.

@@ -4,7 +4,6 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::{Request, Rules, Scratch, parse};
@@ -174,4 +173,147 @@ fn refused_expressions_of_the_corpus_say_where_and_why() {
         }
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// What the rules of these expressions do with a request for `/a`: who blocks, and who logged.
+fn outcome(rules: &[(&str, RuleAction)]) -> (Option<u32>, Vec<u32>) {
+    let rules: Vec<_> = rules.iter().map(|(expression, action)| ((*expression).to_owned(), *action)).collect();
+    let rules = compile(&rules, &[]).unwrap();
+    let head = head(&["GET /a".to_owned()]);
+    let request = Request { head: &head, address: loopback(), identity: Identity { certificate: None, fault: None } };
+    let (mut scratch, mut logged) = (Scratch::default(), Vec::new());
+    let blocked = rules.evaluate(&request, &mut scratch, &mut logged);
+    (blocked, logged)
+}
+
+#[test]
+fn the_first_block_ends_the_evaluation() {
+    use RuleAction::{Block, Log};
+    let path = "http.request.uri.path eq \"/a\"";
+    assert_eq!(outcome(&[("not ssl", Block), (path, Log), ("ssl", Block), (path, Block)]), (Some(2), vec![1]));
+    assert_eq!(outcome(&[(path, Block), ("ssl", Block)]), (Some(0), vec![]));
+}
+
+#[test]
+fn skip_leaves_out_the_rules_after_it() {
+    use RuleAction::{Block, Log, Skip};
+    let path = "http.request.uri.path eq \"/a\"";
+    assert_eq!(outcome(&[("ssl", Log), (path, Skip), ("ssl", Block), (path, Block)]), (None, vec![0]));
+    assert_eq!(outcome(&[("not ssl", Skip), ("ssl", Block)]), (Some(1), vec![]));
+}
+
+#[test]
+fn rules_that_match_nothing_let_pass() {
+    assert_eq!(outcome(&[]), (None, vec![]));
+    assert_eq!(outcome(&[("http.request.uri.path eq \"/b\"", RuleAction::Block)]), (None, vec![]));
+}
+
+#[test]
+fn all_problems_of_all_rules_are_told_at_once() {
+    let rules: Vec<Rule> = ["http.hots eq \"a\"", "ssl", "http.host eq"]
+        .iter()
+        .enumerate()
+        .map(|(n, expression)| Rule {
+            name: format!("r{n}"),
+            at: format!("/rules/{n}/expression"),
+            expression: (*expression).to_owned(),
+            action: RuleAction::Block,
+        })
+        .collect();
+    let mut problems = Vec::new();
+    let _ = Rules::compile(&rules, &[], &mut problems);
+    let found: Vec<_> = problems.iter().map(|problem| (problem.at.as_str(), problem.span.unwrap())).collect();
+    assert_eq!(found, [("/rules/0/expression", (0, 9)), ("/rules/2/expression", (12, 12))]);
+}
+
+#[test]
+fn a_mistyped_address_refuses_its_list() {
+    let list = |items: &[&str]| List {
+        name: "l".into(),
+        at: "/lists/l".into(),
+        items: items.iter().map(|item| (*item).to_owned()).collect(),
+    };
+    let problems = |items: &[&str]| match compile(&[], &[list(items)]) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.into_iter().map(|problem| (problem.at, problem.message)).collect(),
+    };
+    assert_eq!(problems(&["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]), []);
+    assert_eq!(problems(&["acme", "10.0.0.1", "v1.2.3", "beef"]), []);
+    let mistyped = [
+        ("10.0.0.0/33", "`10.0.0.0/33` is not a prefix"),
+        ("10.0.0.1/8", "`10.0.0.1/8` names an address inside a network"),
+        ("10.0.0.256", "`10.0.0.256` is not an address"),
+        ("10.0.0", "`10.0.0` is not an address"),
+        ("2001:db8::/129", "`2001:db8::/129` is not a prefix"),
+        ("2001:db8:::1", "`2001:db8:::1` is not an address"),
+    ];
+    for (item, message) in mistyped {
+        assert_eq!(problems(&["192.0.2.1", item]), [("/lists/l/1".to_owned(), message.to_owned())]);
+        assert_eq!(problems(&[item]), [("/lists/l/0".to_owned(), message.to_owned())]);
+    }
+}
+
+#[test]
+fn every_bound_refuses_what_is_above_it() {
+    let long = format!("http.host eq \"{}\"", "a".repeat(parse::MAX_EXPRESSION_BYTES));
+    let problems = compile(&[(long, RuleAction::Block)], &[]).unwrap_err();
+    assert!(problems[0].message.contains("more than the 4096"), "{problems:?}");
+
+    let many = vec![("ssl".to_owned(), RuleAction::Log); super::MAX_RULES + 1];
+    let problems = compile(&many, &[]).unwrap_err();
+    assert!(problems[0].message.contains("20001 rules"), "{problems:?}");
+
+    let items = (0..=super::list::MAX_LIST_ITEMS).map(|n| n.to_string()).collect();
+    let list = List { name: "l".into(), at: "/lists/l".into(), items };
+    let problems = compile(&[], &[list]).unwrap_err();
+    assert!(problems[0].message.contains("more than 500000 items"), "{problems:?}");
+
+    let heavy = ("http.host matches \"[a-z]{900}\"".to_owned(), RuleAction::Log);
+    let problems = compile(&vec![heavy; 5_000], &[]).unwrap_err();
+    assert!(problems[0].message.contains("regular expressions of all rules"), "{:?}", problems[0]);
+}
+
+#[test]
+fn rules_without_a_usable_condition_are_counted() {
+    let count = |expressions: &[&str]| {
+        let rules: Vec<_> = expressions.iter().map(|text| ((*text).to_owned(), RuleAction::Log)).collect();
+        compile(&rules, &[]).unwrap().unindexed()
+    };
+    assert_eq!(
+        count(&[
+            "http.host eq \"a\"",
+            "http.host in {\"a\" \"b\"} and not ssl",
+            "http.request.method eq \"PUT\" and http.user_agent contains \"x\"",
+            "http.request.uri.path wildcard \"/api/*\"",
+            "starts_with(http.request.uri, \"/api?\") or ip.src in {10.0.0.0/8 192.0.2.1}",
+            "cf.tls_client_auth.cert_fingerprint_sha256 eq \"00\"",
+            "any(http.request.headers[\"x-a\"][*] contains \"x\")",
+            "lower(http.request.cookies[\"s\"][0]) eq \"x\"",
+        ]),
+        0
+    );
+    assert_eq!(count(&["ssl", "not http.host eq \"a\"", "http.user_agent contains \"x\"", "http.host ne \"a\""]), 4);
+    assert_eq!(count(&["http.host eq \"a\" or http.user_agent contains \"x\"", "ip.src ne 192.0.2.1"]), 2);
+}
+
+#[test]
+fn every_certificate_field_is_the_certificates_own() {
+    let certificate = certificate();
+    let head = head(&[]);
+    let identity = identity(&certificate, Some(Presented::Verified));
+    let request = Request { head: &head, address: loopback(), identity };
+    let mut checked = 0;
+    for (name, field) in super::field::FIELDS {
+        let super::field::Field::Text(super::request::TextField::Certificate(field)) = field else { continue };
+        let value = certificate.field(*field);
+        for (expression, expected) in
+            [(format!("{name} eq r#\"{value}\"#"), true), (format!("{name} eq r#\"{value}.\"#"), false)]
+        {
+            let rules = compile(&[(expression, RuleAction::Block)], &[]).unwrap();
+            let blocked = rules.evaluate(&request, &mut Scratch::default(), &mut Vec::new()).is_some();
+            assert_eq!(blocked, expected, "{name}");
+        }
+        checked += 1;
+    }
+    assert_eq!(checked, 16);
 }

@@ -103,6 +103,55 @@ fn every_head_of_the_corpus_gets_its_choice() {
 }
 
 #[test]
+fn what_the_control_plane_writes_is_read() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../test/corpus/endpoints/descriptions");
+    let mut read = 0;
+    for file in std::fs::read_dir(folder).expect("the corpus") {
+        let path = file.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("a file");
+        if path.extension().is_none_or(|extension| extension != "txt") || text.ends_with("null\n") {
+            continue;
+        }
+        // Remarks first, then the policy.
+        let start = if text.starts_with("{\n") { 0 } else { text.find("\n{\n").expect("a policy") };
+        let openapi: HostOpenapi = serde_json::from_str(&text[start..]).expect("a policy");
+        let mut problems = Vec::new();
+        let _ = Schemas::compile(&openapi, "", &mut problems);
+        let _ = crate::endpoints::Endpoints::compile(&openapi.operations, &mut problems);
+        assert_eq!(problems, [], "{}", path.display());
+        read += 1;
+    }
+    assert!(read >= 4);
+}
+
+#[test]
+fn a_thousand_operations_over_shared_components_compile_once() {
+    let defs: serde_json::Map<String, Value> = (0..200)
+        .map(|index| {
+            let next = format!("#/$defs/C{}", (index + 1) % 200);
+            (
+                format!("C{index}"),
+                json!({ "type": "object", "properties": { "next": { "$ref": next }, "n": { "type": "integer" } } }),
+            )
+        })
+        .collect();
+    let mut operations = Vec::new();
+    let mut properties = serde_json::Map::new();
+    for index in 0..1_000 {
+        let name = format!("body{index}");
+        properties.insert(name.clone(), json!({ "$ref": format!("#/$defs/C{}", index % 200) }));
+        let body = json!({ "required": true, "json": [{ "media_type": "application/json", "schema": name }] });
+        operations.push(operation(&name, serde_json::from_value(body).expect("a body")));
+    }
+    let mut problems = Vec::new();
+    let root = json!({ "$defs": defs, "properties": properties });
+    let schemas = Schemas::compile(&openapi(operations, root), "", &mut problems);
+    assert_eq!(problems, []);
+    let violation = schemas.check(999, br#"{"next":{"next":{"n":"x"}}}"#).expect_err("text");
+    assert_eq!(violation.errors[0].pointer, "/next/next/n");
+}
+
+#[test]
 fn one_root_serves_many_operations() {
     let mut operations = Vec::new();
     let mut properties = serde_json::Map::new();

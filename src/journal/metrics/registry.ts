@@ -1,0 +1,110 @@
+// What GET /metrics answers: the families counted in native code, those counted here, and the process's own.
+
+import { type Counter, Counter as CounterMetric, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+
+/** As `metrics()` of the native door answers them. */
+export type Family =
+  | { name: string; help: string; type: 'counter' | 'gauge'; samples: { labels: Labels; value: number }[] }
+  | { name: string; help: string; type: 'histogram'; samples: HistogramSample[] };
+
+type Labels = Record<string, string>;
+
+interface HistogramSample {
+  labels: Labels;
+  /** Upper bound and how many were at or below it. */
+  buckets: [number, number][];
+  sum: number;
+  count: number;
+}
+
+/** Gauges of prom-client whose names end in `_total`, which Prometheus reserves for counters. */
+const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
+export type Reload = 'applied' | 'refused';
+
+export class Metrics {
+  readonly #own = new Registry();
+  readonly #native: () => string;
+  readonly #successful: Gauge;
+  readonly #timestamp: Gauge;
+  readonly #reloads: Counter<'result'>;
+  readonly #replacements: Counter<'why'>;
+
+  constructor(native: () => string, build: Labels) {
+    this.#native = native;
+    const registers = [this.#own];
+    this.#successful = new Gauge({
+      name: 'portcullis_config_last_reload_successful',
+      help: 'Whether the configuration was applied when it was last loaded: 1, or 0 when it was refused.',
+      registers,
+    });
+    this.#timestamp = new Gauge({
+      name: 'portcullis_config_last_reload_timestamp_seconds',
+      help: 'When the configuration in force was loaded.',
+      registers,
+    });
+    this.#reloads = new CounterMetric({
+      name: 'portcullis_config_reloads_total',
+      help: 'Loads of the configuration after the start, by result.',
+      labelNames: ['result'],
+      registers,
+    });
+    this.#replacements = new CounterMetric({
+      name: 'portcullis_edge_replacements_total',
+      help: 'Edge threads that were replaced by fresh ones, by cause.',
+      labelNames: ['why'],
+      registers,
+    });
+    new Gauge({
+      name: 'portcullis_build_info',
+      help: 'What is running; always 1.',
+      labelNames: Object.keys(build),
+      registers,
+    }).set(build, 1);
+    for (const result of ['applied', 'refused']) this.#reloads.inc({ result }, 0);
+    collectDefaultMetrics({ register: this.#own });
+    for (const name of MISNAMED) this.#own.removeSingleMetric(name);
+  }
+
+  loaded(): void {
+    this.#successful.set(1);
+    this.#timestamp.setToCurrentTime();
+  }
+
+  reloaded(result: Reload): void {
+    this.#reloads.inc({ result });
+    if (result === 'applied') this.loaded();
+    else this.#successful.set(0);
+  }
+
+  edgeReplaced(why: string): void {
+    this.#replacements.inc({ why });
+  }
+
+  readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
+
+  async text(): Promise<string> {
+    const counted = new Registry();
+    for (const family of JSON.parse(this.#native()) as Family[]) counted.registerMetric(exposed(family) as never);
+    return `${await counted.metrics()}\n${await this.#own.metrics()}`;
+  }
+}
+
+/** The part of a prom-client metric that its registry calls. */
+function exposed(family: Family) {
+  const values =
+    family.type === 'histogram' ? family.samples.flatMap(sample => spread(family.name, sample)) : family.samples;
+  const { name, help, type } = family;
+  return { name, get: async () => ({ name, help, type, values, aggregator: 'sum' }) };
+}
+
+function spread(name: string, { labels, buckets, sum, count }: HistogramSample) {
+  return [
+    ...buckets
+      .filter(([le]) => Number.isFinite(le))
+      .map(([le, value]) => ({ metricName: `${name}_bucket`, labels: { ...labels, le: String(le) }, value })),
+    { metricName: `${name}_bucket`, labels: { ...labels, le: '+Inf' }, value: count },
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: count },
+  ];
+}

@@ -1,0 +1,105 @@
+// One edge thread, seen from the main thread: what it was told, what it has told, whether it lives.
+
+import { Worker } from 'node:worker_threads';
+import type { TlsContexts } from '../accept/tls/contexts.js';
+
+/** What an edge thread starts with (`workerData`); the same as EdgeOptions in src/edge.ts. */
+export interface EdgeOptions {
+  thread: number;
+  listen: { address: string; port: number };
+  tls: TlsContexts;
+  inspect: { inlineBytes: number; threads: number };
+  exchanges: number;
+}
+
+export type ToEdge = { type: 'tls'; tls: TlsContexts } | { type: 'drain'; graceMs: number };
+export type FromEdge =
+  | { type: 'listening'; port: number }
+  | { type: 'failed'; what: string; message: string }
+  | { type: 'drained' };
+
+/** The part of a Worker that is used; tests give their own. */
+export interface Thread {
+  postMessage(message: ToEdge): void;
+  on(event: 'message', listener: (message: FromEdge) => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'exit', listener: (code: number) => void): unknown;
+}
+
+export type StartThread = (options: EdgeOptions) => Thread;
+
+export function startWorker(script: URL): StartThread {
+  // Standard output of a worker goes through the main thread's; nothing is written there but by native code.
+  return options => new Worker(script, { workerData: options, name: `edge-${options.thread}` });
+}
+
+export interface Failure {
+  /** `failed`: it contained an exception and goes on; `error` and `exit`: it is gone. */
+  why: 'failed' | 'error' | 'exit';
+  message: string;
+}
+
+export class EdgeThread {
+  state: 'starting' | 'listening' | 'draining' | 'gone' = 'starting';
+  readonly listening: Promise<number>;
+  /** Settles when the thread has ended, however. */
+  readonly ended: Promise<void>;
+  /** True once it told that nothing is open any more. */
+  drained = false;
+  #failure: Failure | null = null;
+  readonly #thread: Thread;
+
+  /** `failed` is called at most once, and never while the thread starts or drains. */
+  constructor(
+    readonly number: number,
+    thread: Thread,
+    failed: (failure: Failure) => void,
+  ) {
+    this.#thread = thread;
+    let heard: (port: number) => void;
+    let refused: (error: Error) => void;
+    let gone: () => void;
+    this.listening = new Promise((resolve, reject) => {
+      [heard, refused] = [resolve, reject];
+    });
+    this.listening.catch(() => {});
+    this.ended = new Promise(resolve => {
+      gone = resolve;
+    });
+    const fail = (failure: Failure) => {
+      const served = this.state === 'listening';
+      refused(new Error(failure.message));
+      if (!served || this.#failure) return;
+      this.#failure = failure;
+      failed(failure);
+    };
+    thread.on('message', message => {
+      if (message.type === 'listening') {
+        if (this.state === 'starting') this.state = 'listening';
+        heard(message.port);
+      } else if (message.type === 'failed') fail({ why: 'failed', message: `${message.what}: ${message.message}` });
+      else this.drained = true;
+    });
+    thread.on('error', error => {
+      fail({ why: 'error', message: error.message });
+      this.state = 'gone';
+    });
+    thread.on('exit', code => {
+      fail({ why: 'exit', message: `it ended with code ${code}` });
+      this.state = 'gone';
+      gone();
+    });
+  }
+
+  tell(message: ToEdge): void {
+    if (this.state !== 'gone') this.#thread.postMessage(message);
+  }
+
+  drain(graceMs: number): Promise<void> {
+    if (this.state !== 'gone') {
+      this.tell({ type: 'drain', graceMs });
+      this.state = 'draining';
+    }
+    return this.ended;
+  }
+}

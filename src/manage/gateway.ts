@@ -1,0 +1,289 @@
+// The gateway process: starts everything in order, takes up changes whole or not at all, and ends within a bound.
+
+import { type Contexts, makeContexts } from '../accept/tls/contexts.js';
+import { type Loaded, type Lookups, load, type Parts } from '../config/load.js';
+import type { EngineProblem, Policy } from '../config/policy.js';
+import { flat, inOrder, type Problem } from '../config/problem.js';
+import { every, Names } from '../forward/origins/refresh.js';
+import { Destination } from '../journal/events/destination.js';
+import type { Metrics } from '../journal/metrics/registry.js';
+import { type Managed, type ReloadResult, routes } from './admin/routes.js';
+import { type AdminServer, serveAdmin } from './admin/server.js';
+import type { StartThread } from './edge-thread.js';
+import { Edges, type Plan } from './edges.js';
+import type { Log } from './log.js';
+import { freePort } from './port.js';
+import { Watch } from './watch.js';
+
+/** Exchanges at once in one edge thread; above, 503. A slot costs some KiB once it was used. */
+const EXCHANGES = 4_096;
+/** For the last events at the end. */
+const FLUSH_MS = 1_000;
+
+/** The part of the native door that the main thread uses. */
+export interface Native {
+  compile(policy: string, activate: boolean): string;
+  drain(buffer: Uint8Array): number;
+  sample(rate: number): void;
+}
+
+export interface Surroundings {
+  file: string;
+  /** Private, for files of our own. */
+  folder: string;
+  /** The descriptor that stands for standard output. */
+  stdout: number;
+  native: Native;
+  startThread: StartThread;
+  metrics: Metrics;
+  log: Log;
+  lookups: Lookups;
+  /** Tells the supervisor. */
+  report(what: 'reloading' | 'reloaded'): void;
+}
+
+/** The configuration cannot be used. Nothing has changed. */
+export class Refused extends Error {
+  constructor(readonly remarks: Problem[]) {
+    super('the configuration was refused');
+  }
+}
+
+/** What is in force. */
+interface Force {
+  parts: Parts;
+  contexts: Contexts;
+  names: Names;
+}
+
+export class Gateway implements Managed {
+  readonly #from: Surroundings;
+  readonly #watch = new Watch(() => void this.reload('file'));
+  #force: Force | null = null;
+  #edges: Edges | null = null;
+  #events: Destination | null = null;
+  #admin: AdminServer | null = null;
+  #stopNames = () => {};
+  /** Loads come one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #stopping = false;
+
+  constructor(from: Surroundings) {
+    this.#from = from;
+  }
+
+  get port(): number {
+    return this.#edges?.listen.port ?? 0;
+  }
+
+  get adminPort(): number {
+    return this.#admin?.port ?? 0;
+  }
+
+  get graceMs(): number {
+    return this.#force?.parts.config.drain.grace ?? 0;
+  }
+
+  ready(): boolean {
+    return !this.#stopping && (this.#edges?.ready ?? false);
+  }
+
+  async metrics(): Promise<{ contentType: string; text: string }> {
+    const { metrics } = this.#from;
+    return { contentType: metrics.contentType, text: await metrics.text() };
+  }
+
+  /** Rejects with Refused when the configuration has problems or a port is taken. */
+  async start(): Promise<void> {
+    const { native, stdout, startThread, metrics, log } = this.#from;
+    const { loaded, parts, names } = await this.#read();
+    const address = await this.#freeAddress(parts, loaded);
+    this.#admin = await this.#openAdmin(parts, loaded);
+    this.#events = this.#blaming(
+      loaded,
+      '/events/destination',
+      () => new Destination(parts.destination, stdout, buffer => native.drain(buffer), log),
+    );
+    this.#judge(parts.policy, loaded, true);
+    const contexts = makeContexts(parts.tls, this.#from.folder);
+    const plan = planOf(parts, contexts, { address, port: parts.config.listen.https.port });
+    this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why));
+    this.#enforce({ parts, contexts, names });
+    await this.#edges.start();
+    metrics.loaded();
+    this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));
+  }
+
+  /** Takes the configuration up as it is now, or leaves everything as it was. */
+  reload(why: string): Promise<ReloadResult> {
+    return this.#inTurn(async () => {
+      const { log, metrics, report } = this.#from;
+      report('reloading');
+      try {
+        const generation = await this.#takeUp();
+        metrics.reloaded('applied');
+        log.info({ why, generation }, 'the configuration was applied');
+        return { applied: true, generation };
+      } catch (error) {
+        metrics.reloaded('refused');
+        const problems = error instanceof Refused ? error.remarks : [];
+        for (const one of problems)
+          log[one.severity === 'problem' ? 'error' : 'warn'](flat(one), 'in the configuration');
+        const cause = error instanceof Refused ? {} : { error: (error as Error).message };
+        log.error({ why, ...cause }, 'the configuration was refused; the one before stays in force');
+        return { applied: false, problems };
+      } finally {
+        report('reloaded');
+      }
+    });
+  }
+
+  /** Opens the file of events anew, after it was moved away. */
+  reopenEvents(): void {
+    try {
+      this.#events?.reopen();
+    } catch (error) {
+      this.#from.log.error({ error: (error as Error).message }, 'the file of events cannot be opened anew');
+    }
+  }
+
+  /** Drains. True when everything ended by itself; false when only the end of the process will end it. */
+  async stop(graceMs = this.graceMs): Promise<boolean> {
+    this.#stopping = true;
+    this.#watch.close();
+    this.#stopNames();
+    const drained = (await this.#edges?.stop(graceMs)) ?? true;
+    await this.#events?.close(FLUSH_MS);
+    await this.#admin?.close();
+    return drained;
+  }
+
+  async #takeUp(): Promise<number> {
+    const [before, edges, events] = [this.#force, this.#edges, this.#events];
+    if (this.#stopping || !before || !edges || !events) throw new Error('the gateway is not running');
+    const { loaded, parts, names } = await this.#read();
+    const { listen: now, threads, inspect } = parts.config;
+    const { listen: then, ...was } = before.parts.config;
+    const contexts = makeContexts(parts.tls, this.#from.folder);
+    const moved = !same(now.https, then.https);
+    const fresh =
+      moved ||
+      !same([threads, inspect], [was.threads, was.inspect]) ||
+      contexts.fallbackDigest !== before.contexts.fallbackDigest;
+    const redirected = parts.destination !== before.parts.destination;
+    const readmitted = !same(now.admin, then.admin);
+    // What can fail comes before what cannot be taken back.
+    if (fresh || redirected || readmitted) this.#judge(parts.policy, loaded, false);
+    const listen = moved ? { address: await this.#freeAddress(parts, loaded), port: now.https.port } : edges.listen;
+    const admin = readmitted ? await this.#openAdmin(parts, loaded) : null;
+    const plan = planOf(parts, contexts, listen);
+    try {
+      if (redirected) this.#blaming(loaded, '/events/destination', () => events.reopen(parts.destination));
+      if (fresh) await edges.replaceAll(plan, 'configuration');
+    } catch (error) {
+      if (redirected) events.reopen(before.parts.destination);
+      await admin?.close();
+      throw error;
+    }
+    const generation = this.#judge(parts.policy, loaded, true);
+    if (!fresh) edges.adopt(plan, { tls: contexts.digest !== before.contexts.digest });
+    if (admin) {
+      // The answer to the reload itself may still be on its way through the old one.
+      void this.#admin?.close();
+      this.#admin = admin;
+    }
+    this.#enforce({ parts, contexts, names });
+    return generation;
+  }
+
+  async #read(): Promise<{ loaded: Loaded; parts: Parts; names: Names }> {
+    const { file, lookups, log } = this.#from;
+    const names = new Names(lookups.resolve);
+    const since = Date.now();
+    const loaded = await load(file, { ...lookups, resolve: names.resolve });
+    this.#watch.follow(loaded.files, since);
+    const { parts, remarks } = loaded;
+    if (!parts || remarks.some(({ severity }) => severity === 'problem')) {
+      const deeper = parts ? loaded.place(this.#compile(parts.policy, false).problems) : [];
+      throw new Refused(inOrder([...remarks, ...deeper]));
+    }
+    for (const warning of remarks) log.warn(flat(warning), 'in the configuration');
+    return { loaded, parts, names };
+  }
+
+  /** The engine's verdict on a policy: its generation, or Refused. */
+  #judge(policy: Policy, loaded: Loaded, activate: boolean): number {
+    const { generation, problems } = this.#compile(policy, activate);
+    if (problems.length > 0) throw new Refused(inOrder([...loaded.remarks, ...loaded.place(problems)]));
+    return generation;
+  }
+
+  #compile(policy: Policy, activate: boolean): { generation: number; problems: EngineProblem[] } {
+    return JSON.parse(this.#from.native.compile(JSON.stringify(policy), activate));
+  }
+
+  #enforce(force: Force): void {
+    const { config } = force.parts;
+    this.#force = force;
+    this.#from.native.sample(config.events.sampleRate);
+    this.#from.log.level = config.log.level;
+    force.contexts.sweep();
+  }
+
+  async #resolveAgain(): Promise<void> {
+    const { log } = this.#from;
+    if (this.#stopping || !this.#force) return;
+    const { names, parts } = this.#force;
+    const { changed, failed } = await names.again();
+    if (failed.length > 0) log.warn({ names: failed }, 'origins cannot be resolved; their last addresses stay in use');
+    if (changed.length === 0) return;
+    const { generation, problems } = this.#compile(await parts.resolved(names.remembered), true);
+    log.info({ names: changed, generation, problems: problems.length }, 'origins have other addresses');
+  }
+
+  async #freeAddress({ config }: Parts, loaded: Loaded): Promise<string> {
+    try {
+      return await freePort(config.listen.https, 'listen.https');
+    } catch (error) {
+      throw blame(loaded, '/listen/https', error);
+    }
+  }
+
+  async #openAdmin({ config }: Parts, loaded: Loaded): Promise<AdminServer> {
+    const { address, port } = config.listen.admin;
+    try {
+      await freePort(config.listen.admin, 'listen.admin');
+      return await serveAdmin(routes(this), address, port);
+    } catch (error) {
+      throw blame(loaded, '/listen/admin', error);
+    }
+  }
+
+  #blaming<T>(loaded: Loaded, at: string, act: () => T): T {
+    try {
+      return act();
+    } catch (error) {
+      throw blame(loaded, at, error);
+    }
+  }
+
+  #inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(act);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+}
+
+/** A fault of the system as a problem of the value that asked for it. */
+function blame(loaded: Loaded, at: string, error: unknown): Refused {
+  return new Refused(loaded.place([{ at, message: (error as Error).message }]));
+}
+
+function planOf({ config }: Parts, { tls }: Contexts, listen: Plan['listen']): Plan {
+  const { threads, inspect, drain } = config;
+  return { threads, listen, tls, inspect, exchanges: EXCHANGES, graceMs: drain.grace };
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,0 +1,93 @@
+// Stand-ins for native code and for edge threads, so that the main thread's part can be tested by itself.
+
+import { EventEmitter } from 'node:events';
+import { pino } from 'pino';
+import { Metrics } from '../../src/journal/metrics/registry.js';
+import type { EdgeOptions, FromEdge, Thread, ToEdge } from '../../src/manage/edge-thread.js';
+import type { Native } from '../../src/manage/gateway.js';
+
+export class FakeThread extends EventEmitter implements Thread {
+  readonly told: ToEdge[] = [];
+  constructor(readonly options: EdgeOptions) {
+    super();
+  }
+  postMessage(message: ToEdge): void {
+    this.told.push(message);
+    if (message.type !== 'drain') return;
+    queueMicrotask(() => {
+      this.emit('message', { type: 'drained' } satisfies FromEdge);
+      this.emit('exit', 0);
+    });
+  }
+  listens(): void {
+    this.emit('message', { type: 'listening', port: this.options.listen.port || 40_000 } satisfies FromEdge);
+  }
+}
+
+/** Starts threads that listen at once, unless told to fail. */
+export class FakeThreads {
+  readonly started: FakeThread[] = [];
+  broken = false;
+  readonly start = (options: EdgeOptions): Thread => {
+    const thread = new FakeThread(options);
+    this.started.push(thread);
+    queueMicrotask(() => (this.broken ? thread.emit('error', new Error('cannot listen')) : thread.listens()));
+    return thread;
+  };
+}
+
+/** Refuses rules whose expression holds `bad`; hands out the lines it was given. */
+export class FakeNative implements Native {
+  generation = 0;
+  policy: { rules: { name: string; at: string; expression: string }[] } | null = null;
+  lines: string[] = [];
+  rate = Number.NaN;
+  compile(text: string, activate: boolean): string {
+    const policy = JSON.parse(text);
+    const problems = policy.rules
+      .filter(({ expression }: { expression: string }) => expression.includes('bad'))
+      .map(({ at }: { at: string }) => ({ at, message: 'unknown field' }));
+    if (activate && problems.length === 0) {
+      this.policy = policy;
+      this.generation += 1;
+    }
+    return JSON.stringify({ generation: this.generation, problems });
+  }
+  drain(buffer: Uint8Array): number {
+    const text = Buffer.from(this.lines.splice(0).join(''));
+    buffer.set(text);
+    return text.length;
+  }
+  sample(rate: number): void {
+    this.rate = rate;
+  }
+}
+
+export const silent = () => pino({}, { write: () => {} });
+
+const FAMILIES = JSON.stringify([
+  {
+    name: 'portcullis_requests_total',
+    help: 'Requests by host, operation, class of status and verdict.',
+    type: 'counter',
+    samples: [{ labels: { host: 'a"b\\c', operation: 'GET /orders/{id}', code: '2xx', verdict: 'pass' }, value: 3 }],
+  },
+  {
+    name: 'portcullis_request_duration_seconds',
+    help: 'Whole exchange.',
+    type: 'histogram',
+    samples: [
+      {
+        labels: { host: 'a' },
+        buckets: [
+          [0.001, 2],
+          [0.01, 3],
+        ],
+        sum: 0.02,
+        count: 4,
+      },
+    ],
+  },
+]);
+
+export const fakeMetrics = () => new Metrics(() => FAMILIES, { version: '0.0.0', node: process.version });

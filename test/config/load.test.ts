@@ -1,0 +1,201 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { makeContexts } from '../../src/accept/tls/contexts.js';
+import { load, type Parts } from '../../src/config/load.js';
+import { inOrder, render } from '../../src/config/problem.js';
+import { Names } from '../../src/forward/origins/refresh.js';
+import { check } from '../../src/manage/cli/check.js';
+import { type Folder, GOOD, makeFolder } from './folder.js';
+
+let folder: Folder;
+let addresses: Record<string, string[]>;
+const lookups = { env: {}, resolve: async (name: string) => addresses[name] ?? [] };
+beforeEach(() => {
+  folder = makeFolder();
+  addresses = { 'orders.internal': ['10.0.0.7', 'fd00::7'] };
+});
+afterEach(() => folder.remove());
+
+async function parts(text: string): Promise<Parts> {
+  const { parts, remarks } = await load(folder.write('portcullis.yaml', text), lookups);
+  expect(remarks).toEqual([]);
+  return parts as Parts;
+}
+
+describe('the policy', () => {
+  test('is what the engine takes', async () => {
+    const { policy } = await parts(`${GOOD}lists: { desks: [10.0.0.0/8] }
+rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gone }]
+`);
+    expect(policy).toEqual({
+      authorities: [
+        {
+          name: 'partners',
+          at: '/authorities/partners',
+          certificates: expect.any(String),
+          intermediates: '',
+          crls: [],
+        },
+      ],
+      lists: [{ name: 'desks', at: '/lists/desks', items: ['10.0.0.0/8'] }],
+      rules: [{ name: 'a', at: '/rules/0/expression', expression: 'http.host eq "x"', action: 'log' }],
+      origins: [
+        {
+          addresses: ['127.0.0.1:3000'],
+          connections: 256,
+          connect_timeout_ms: 2_000,
+          first_byte_timeout_ms: 30_000,
+          idle_timeout_ms: 60_000,
+        },
+      ],
+      hosts: [
+        {
+          name: 'api.example.com',
+          at: '/hosts/api.example.com',
+          origin: 0,
+          mtls: { mode: 'require', trust: ['partners'], paths: [], forward: [] },
+          openapi: null,
+          max_body_bytes: 10 * 2 ** 20,
+        },
+      ],
+    });
+  });
+
+  test('has one origin for hosts that share it, and all addresses of a name', async () => {
+    const host = (name: string, origin: string) =>
+      `  ${name}.wild.example.com: { tls: { certificate: pki/server.pem, key: pki/server.key }, mtls: { mode: off }, origin: "${origin}" }\n`;
+    const { policy } = await parts(
+      `hosts:\n${host('a', 'http://orders.internal')}${host('b', 'http://orders.internal:80')}${host('c', 'http://[::1]:81')}`,
+    );
+    expect(policy.origins.map(({ addresses }) => addresses)).toEqual([['10.0.0.7:80', '[fd00::7]:80'], ['[::1]:81']]);
+    expect(policy.hosts.map(({ origin }) => origin)).toEqual([0, 0, 1]);
+  });
+
+  test('follows names whose addresses change, and keeps those of names that fail', async () => {
+    const names = new Names(lookups.resolve);
+    const text = GOOD.replace('http://127.0.0.1:3000', 'http://orders.internal:1');
+    const loaded = await load(folder.write('portcullis.yaml', text), { env: {}, resolve: names.resolve });
+    expect(await names.again()).toEqual({ changed: [], failed: [] });
+    addresses['orders.internal'] = ['10.0.0.8'];
+    expect(await names.again()).toEqual({ changed: ['orders.internal'], failed: [] });
+    addresses = {};
+    expect(await names.again()).toEqual({ changed: [], failed: ['orders.internal'] });
+    const policy = await loaded.parts?.resolved(names.remembered);
+    expect(policy?.origins[0]?.addresses).toEqual(['10.0.0.8:1']);
+  });
+});
+
+describe('TLS contexts', () => {
+  const two = `${GOOD}  localhost:
+    tls: { certificate: pki/server.pem, key: pki/server.key }
+    mtls: { mode: off }
+    origin: http://127.0.0.1:3000
+`;
+  let own: string;
+  beforeEach(() => {
+    own = mkdtempSync(join(tmpdir(), 'portcullis-test-own-'));
+  });
+  afterEach(() => rmSync(own, { recursive: true }));
+
+  test('all have authorities once one host wants certificates', async () => {
+    const { tls } = makeContexts((await parts(two)).tls, own);
+    const file = tls.fallback.clientAuthorities as string;
+    expect(readFileSync(file, 'utf8')).toBe(readFileSync(join(folder.path, 'pki/ca.pem'), 'utf8'));
+    expect(tls.hosts.map(({ clientAuthorities }) => clientAuthorities)).toEqual([file, file]);
+  });
+
+  test('have none when no host does', async () => {
+    const off = two.replace('mode: require, trust: [partners]', 'mode: off');
+    const { tls } = makeContexts((await parts(off)).tls, own);
+    expect(tls.fallback.clientAuthorities).toBeNull();
+    expect(readdirSync(own)).toEqual([]);
+  });
+
+  test('keep their paths while the authorities stay the same, and sweep what is no longer used', async () => {
+    const before = makeContexts((await parts(two)).tls, own);
+    expect(makeContexts((await parts(two)).tls, own)).toMatchObject({ tls: before.tls, digest: before.digest });
+    const other = two.replace(
+      'certificates: pki/ca.pem',
+      'certificates: pki/ca.pem, intermediates: pki/intermediate.pem',
+    );
+    const after = makeContexts((await parts(other)).tls, own);
+    expect(after.fallbackDigest).not.toBe(before.fallbackDigest);
+    expect(readdirSync(own)).toHaveLength(2);
+    after.sweep();
+    expect(readdirSync(own)).toHaveLength(1);
+  });
+});
+
+describe('problems of the engine', () => {
+  const compile = (problems: object[]) => () => JSON.stringify({ generation: 1, problems });
+
+  test('point at the column inside an expression', async () => {
+    const file = folder.write(
+      'portcullis.yaml',
+      `${GOOD}rules:
+  - name: a
+    action: block
+    expression: |
+      http.host eq "x"
+      and http.hots eq "y"
+`,
+    );
+    const problem = {
+      at: '/rules/0/expression',
+      span: [21, 30],
+      message: 'unknown field',
+      hint: 'did you mean `http.host`?',
+    };
+    const [remark] = await check(file, compile([problem]), lookups);
+    expect(remark && render(remark)).toBe(
+      [
+        `${file}:15:11: unknown field`,
+        '  15 |       and http.hots eq "y"',
+        '     |           ^^^^^^^^^',
+        '     = did you mean `http.host`?',
+      ].join('\n'),
+    );
+  });
+
+  test('keep their places when a rule before them is left out', async () => {
+    const file = folder.write(
+      'portcullis.yaml',
+      `${GOOD}rules:\n  - { name: a, action: blok, expression: x }\n  - { name: b, action: log, expression: bad }\n`,
+    );
+    const seen: string[] = [];
+    const remarks = await check(
+      file,
+      policy => {
+        seen.push(...JSON.parse(policy).rules.map(({ name }: { name: string }) => name));
+        return JSON.stringify({ generation: 0, problems: [{ at: '/rules/0/expression', message: 'unknown field' }] });
+      },
+      lookups,
+    );
+    expect(seen).toEqual(['b']);
+    expect(remarks.map(({ place }) => [place.line, place.column])).toEqual([
+      [11, 24],
+      [12, 41],
+    ]);
+  });
+
+  test('that only echo a problem found before are not told', async () => {
+    const file = folder.write('portcullis.yaml', GOOD.replace('pki/ca.pem', 'pki/missing.pem'));
+    const remarks = await check(file, compile([{ at: '/authorities/partners', message: 'no certificate' }]), lookups);
+    expect(remarks.map(({ message }) => message)).toEqual(['the file does not exist']);
+  });
+});
+
+test('the same problem is told once', () => {
+  const place = { file: 'a', line: 1, column: 1, width: 1, text: '' };
+  const problem = { severity: 'problem' as const, place, message: 'x' };
+  expect(inOrder([problem, { ...problem }])).toHaveLength(1);
+});
+
+test('nothing that came from a file reaches the terminal as a control character', () => {
+  const place = { file: 'a', line: 1, column: 1, width: 1, text: 'a\u001b[2Jb' };
+  const shown = render({ severity: 'problem', place, message: 'found \u0007' });
+  expect(shown).not.toContain('\u0007');
+  expect(shown).not.toContain('\u001b');
+});
