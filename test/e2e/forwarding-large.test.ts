@@ -7,13 +7,13 @@ import { connect } from '../support/https.js';
 import { httpOrigin, rawOrigin } from '../support/origin.js';
 import { scriptedOrigin } from '../support/scripted-origin.js';
 import { noise, transfer } from '../support/transfer.js';
+import { settled, until } from '../support/waiting.js';
 
 const LARGE = noise(20_000_003);
 /** A body longer than all buffers on its way. */
 const FLOW = 60_000_000;
 /** Above what kernel sockets hold at most on both sides (net.ipv4.tcp_rmem and tcp_wmem: 10 MB each way), far below FLOW. */
 const BUFFERS = 30_000_000;
-const SETTLED_MS = 400;
 
 const origin = await httpOrigin(({ url, body }, response) => {
   if (url === '/length') response.setHeader('content-length', LARGE.length).end(LARGE);
@@ -172,22 +172,4 @@ function chunk(piece: Buffer): Buffer {
 /** Resident bytes of the gateway process. */
 async function memory(): Promise<number> {
   return Number(/^process_resident_memory_bytes (\S+)/m.exec(await front.gateway.metrics())?.[1]);
-}
-
-/** Waits until a number that grew has stopped growing. */
-async function settled(count: () => number): Promise<void> {
-  let [last, since] = [count(), Date.now()];
-  for (const deadline = Date.now() + 15_000; Date.now() - since < SETTLED_MS; ) {
-    await new Promise(resolve => setTimeout(resolve, 20));
-    const now = count();
-    if (now !== last) [last, since] = [now, Date.now()];
-    if (Date.now() > deadline) throw new Error(`it never came to a rest: ${now}`);
-  }
-}
-
-async function until(fits: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 15_000; !fits(); ) {
-    if (Date.now() > deadline) throw new Error('it did not come');
-    await new Promise(resolve => setTimeout(resolve, 5));
-  }
 }

@@ -5,6 +5,7 @@ import { startFront } from '../support/front.js';
 import { ask, connect, keptAlive } from '../support/https.js';
 import { httpOrigin, rawOrigin } from '../support/origin.js';
 import { field, scriptedOrigin } from '../support/scripted-origin.js';
+import { pause, until } from '../support/waiting.js';
 
 const origin = await scriptedOrigin();
 const echo = await httpOrigin();
@@ -317,7 +318,7 @@ test('more requests at once than connections to the origin wait for one and are 
     for (;;) {
       await connection.head();
       most = Math.max(most, ++open);
-      await new Promise(resolve => setTimeout(resolve, 5));
+      await pause(5);
       open--;
       connection.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
     }
@@ -332,13 +333,6 @@ test('more requests at once than connections to the origin wait for one and are 
 async function goesOn(client: Awaited<ReturnType<typeof connect>>, host = 'api.test') {
   origin.on('/next', connection => connection.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext'));
   expect((await client.ask(`GET /next HTTP/1.1\r\nHost: ${host}\r\n\r\n`)).status).toBe(200);
-}
-
-async function until(fits: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 5000; !fits(); ) {
-    if (Date.now() > deadline) throw new Error('it did not come');
-    await new Promise(resolve => setTimeout(resolve, 5));
-  }
 }
 
 function unchunked(text: string): string {

@@ -6,6 +6,7 @@ import { ask, connect, keptAlive } from '../support/https.js';
 import { httpOrigin, rawOrigin } from '../support/origin.js';
 import { freePort } from '../support/ports.js';
 import { scriptedOrigin } from '../support/scripted-origin.js';
+import { pause } from '../support/waiting.js';
 
 const FIRST_BYTE_MS = 300;
 const IDLE_MS = 300;
@@ -96,11 +97,14 @@ test.each(HALVES)('an origin that dies within its response ends the client conne
   await neverEnds(path);
 });
 
-test.each(HALVES.slice(0, 2))('an origin that falls silent within its response does so, too, $by', async ({ by, half }) => {
-  const path = `/hangs-${by}`;
-  origin.on(path, connection => connection.write(half));
-  await neverEnds(path);
-});
+test.each(HALVES.slice(0, 2))(
+  'an origin that falls silent within its response does so, too, $by',
+  async ({ by, half }) => {
+    const path = `/hangs-${by}`;
+    origin.on(path, connection => connection.write(half));
+    await neverEnds(path);
+  },
+);
 
 test('an origin that sends less than a small Content-Length never gets an end made up for it', async () => {
   origin.on('/short', connection => connection.socket.end('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello'));
@@ -117,21 +121,23 @@ test('bytes behind a response never reach the next request', async () => {
   origin.on('/extra', connection => connection.write(OK + smuggled));
   origin.on('/extra-later', async connection => {
     connection.write(OK);
-    await new Promise(resolve => setTimeout(resolve, 30));
+    await pause(30);
     connection.write(smuggled);
   });
   origin.on('/after', connection => connection.write(OK));
   for (const path of ['/extra', '/extra-later', '/extra', '/extra-later']) {
     const client = await connect(api);
     expect((await client.ask(get(path))).body).toBe('ok');
-    await new Promise(resolve => setTimeout(resolve, 60));
+    await pause(60);
     expect((await client.ask(get('/after'))).body).toBe('ok');
     expect((await (await connect(api)).ask(get('/after'))).body).toBe('ok');
   }
 });
 
 test('a body where none may be never reaches the next request', async () => {
-  origin.on('/204', connection => connection.write('HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nHTTP/1.1 200 OK'));
+  origin.on('/204', connection =>
+    connection.write('HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nHTTP/1.1 200 OK'),
+  );
   origin.on('/after', connection => connection.write(OK));
   const client = await connect(api);
   expect((await client.ask(get('/204'))).status).toBe(204);
@@ -154,7 +160,7 @@ test('a POST on a kept-alive connection that the origin gave up is not sent twic
 test('a request is retried once and not for ever', async () => {
   let tries = 0;
   const stubborn = await rawOrigin(async connection => {
-    for (let turn = 0; ; turn++) {
+    for (;;) {
       const head = await connection.head();
       if (head.startsWith('GET /first')) connection.write(OK);
       else {
@@ -179,7 +185,7 @@ test('connections that the origin closed while they were idle are not used', asy
   for (let turn = 0; turn < 5; turn++) {
     const response = await client.ask('POST /idle HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n');
     expect(response.status).toBe(200);
-    await new Promise(resolve => setTimeout(resolve, 50));
+    await pause(50);
   }
 });
 

@@ -2,13 +2,14 @@
 
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { type ClientOptions, WebSocket, WebSocketServer } from 'ws';
 import { atTheEnd } from '../support/cleanup.js';
 import { startFront } from '../support/front.js';
 import { ask, type Caller, connect } from '../support/https.js';
 import { freePort } from '../support/ports.js';
+import { until } from '../support/waiting.js';
 
 const LARGE = 900_000;
 
@@ -158,7 +159,12 @@ test('each WebSocket leaves one record', async () => {
   expect(front.gateway.events.filter(({ ClientRequestPath }) => ClientRequestPath === '/recorded')).toHaveLength(1);
 });
 
-function connecting(path: string, protocols: string[] = [], options: ClientOptions = {}, by: Caller = caller): WebSocket {
+function connecting(
+  path: string,
+  protocols: string[] = [],
+  options: ClientOptions = {},
+  by: Caller = caller,
+): WebSocket {
   const { port, host, ca, cert, key } = by;
   const socket = new WebSocket(`wss://${host}:${port}${path}`, protocols, {
     ...{ ca, cert, key, servername: host },
@@ -189,11 +195,4 @@ async function echo(socket: WebSocket, message: string | Buffer): Promise<[strin
   socket.send(message);
   const [answer, isBinary] = await once(socket, 'message');
   return [answer.toString(isBinary ? 'latin1' : 'utf8'), isBinary];
-}
-
-async function until(fits: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 5000; !fits(); ) {
-    if (Date.now() > deadline) throw new Error('it did not come');
-    await new Promise(resolve => setTimeout(resolve, 5));
-  }
 }
