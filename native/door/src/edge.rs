@@ -81,6 +81,8 @@ enum Stage {
 #[derive(Default)]
 struct Slot {
     generation: u32,
+    /// As in the exchange, as bytes.
+    id: [u8; 32],
     stage: Stage,
     exchange: Exchange,
     malformed: Option<Reason>,
@@ -233,6 +235,7 @@ impl Edge {
     pub fn decide(&mut self, index: u32, connection: usize) -> Next {
         let slot = &mut self.slots[index as usize];
         let id = self.ids.request_id();
+        slot.id = id;
         slot.exchange.begin(clock::now(), std::str::from_utf8(&id).unwrap_or_default());
         slot.malformed = slot.exchange.head.parse().err();
         slot.stage = Stage::Deciding;
@@ -398,7 +401,7 @@ impl Edge {
             origin,
             Request {
                 head: &self.head,
-                //ID id: slot.exchange.id.as_bytes(),
+                id: slot.id,
                 body,
                 is_head: head.method() == "HEAD",
                 idempotent: is_idempotent(head.method()),

@@ -68,7 +68,10 @@ fn policy(ca: &str, rules: usize) -> Policy {
 fn head() -> String {
     let mut head = String::from("GET /orders/4711?expand=lines\nhost:localhost:8443\n");
     for (name, value) in [
-        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36"),
+        (
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36",
+        ),
         ("accept", "application/json, text/plain, */*"),
         ("accept-encoding", "gzip, deflate, br"),
         ("accept-language", "en-GB,en;q=0.9,de;q=0.8"),

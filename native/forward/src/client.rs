@@ -24,9 +24,14 @@ use crate::poller::{Key, Poller};
 
 pub use timers::TICK_MS;
 
+/// Length of a request's id.
+pub const ID_BYTES: usize = 32;
+
 /// One request to be sent. Nothing in it is kept by reference after [`Client::send`].
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
+    /// The request's id, which its response carries too (`X-Request-Id`).
+    pub id: [u8; ID_BYTES],
     /// The complete head with its blank line, as [`crate::request::write_head`] wrote it.
     pub head: &'a [u8],
     pub body: Body<'a>,

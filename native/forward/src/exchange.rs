@@ -5,6 +5,7 @@ use std::time::Instant;
 use portcullis_engine::reason::Reason;
 
 use crate::arena::{Entry, Kind, Token};
+use crate::client::ID_BYTES;
 
 /// Where an exchange stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub(crate) enum Coming {
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) token: Token,
+    pub(crate) id: [u8; ID_BYTES],
     pub(crate) stage: Stage,
     pub(crate) origin: u32,
     /// The address in use, or tried last.
@@ -69,6 +71,7 @@ impl Exchange {
     pub(crate) fn free() -> Exchange {
         Exchange {
             token: Token { slot: 0, generation: 0 },
+            id: [0; ID_BYTES],
             stage: Stage::Free,
             origin: 0,
             address: Entry::NO_ADDRESS,

@@ -1,17 +1,22 @@
-//! A response head: read strictly, and rewritten as the block of fields that the client gets.
+//! A response head: read strictly, and rewritten as the block that the client gets.
 //!
-//! The block goes to the front door unlooked-at (`\r\nName: value` for each field), so nothing may stand in it that
-//! httparse did not accept as a token and a value without control characters: response splitting ends here.
+//! The block goes to the front door unlooked-at (`200 OK\r\nX-Request-Id: ..\r\nName: value`, docs/decisions/0001), so
+//! nothing may stand in it that httparse did not accept as a token and a value without control characters: response
+//! splitting ends here.
 
 use std::mem::MaybeUninit;
+
+use crate::client::ID_BYTES;
+use crate::status;
 
 /// Most bytes of a response head: four times what the front door takes from clients; nginx's default is 8 KiB.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Most fields of a response head.
 pub(crate) const MAX_FIELDS: usize = 128;
 /// By how much a block may be longer than the head it was made from: for each field a space behind its colon, and a CR
-/// where the origin wrote a bare LF (RFC 9112, 2.2 lets us take that as a line end).
-pub(crate) const BLOCK_GROWTH: usize = 2 * MAX_FIELDS;
+/// where the origin wrote a bare LF (RFC 9112, 2.2 lets us take that as a line end); a status line of our own (at most
+/// 35 bytes) and the request's id (48).
+pub(crate) const BLOCK_GROWTH: usize = 2 * MAX_FIELDS + 128;
 /// Most digits of a Content-Length: 10^18 - 1 fits every reader's 64-bit integer.
 const MAX_LENGTH_DIGITS: usize = 18;
 
@@ -53,7 +58,7 @@ pub(crate) enum Parsed {
 
 /// Reads a head from the start of `input` and writes its block to `block`, which has to be [`BLOCK_GROWTH`] longer
 /// than `input`.
-pub(crate) fn parse(input: &[u8], is_head: bool, block: &mut [u8]) -> Result<Parsed, Malformed> {
+pub(crate) fn parse(input: &[u8], is_head: bool, id: &[u8; ID_BYTES], block: &mut [u8]) -> Result<Parsed, Malformed> {
     // httparse skips empty lines ahead of a status line; on a reused connection they are garbage of the response before.
     if input.first().is_some_and(|&byte| byte != b'H') {
         return Err(Malformed);
@@ -84,7 +89,7 @@ pub(crate) fn parse(input: &[u8], is_head: bool, block: &mut [u8]) -> Result<Par
     if facts.connection_names_fields {
         facts.drop_named(response.headers);
     }
-    let block_len = write_block(response.headers, facts.dropped, block);
+    let block_len = write_block(status, id, response.headers, facts.dropped, block);
     let framing = facts.framing(status, is_head, response.version)?;
     let Facts { length, keep_alive, keeps_for_s, .. } = facts;
     let keep_alive = keep_alive && framing != Framing::UntilClose;
@@ -105,7 +110,7 @@ struct Facts {
 
 impl Facts {
     /// Whether the field is between us and the origin only (RFC 9110, 7.6.1), or written by the front door itself
-    /// (Date, Content-Length).
+    /// (Date, Content-Length), or ours alone (X-Request-Id).
     fn learn(&mut self, name: &str, value: &[u8]) -> Result<bool, Malformed> {
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
         Ok(match name.len() {
@@ -128,6 +133,7 @@ impl Facts {
                 self.length = Some(length);
                 true
             }
+            12 => is("x-request-id"),
             16 => is("proxy-connection"),
             17 if is("transfer-encoding") => {
                 // Once and exactly `chunked`: we never asked for another coding (TE).
@@ -178,12 +184,21 @@ impl Facts {
     }
 }
 
-fn write_block(fields: &[httparse::Header<'_>], dropped: u128, block: &mut [u8]) -> usize {
+fn write_block(
+    status: u16,
+    id: &[u8; ID_BYTES],
+    fields: &[httparse::Header<'_>],
+    dropped: u128,
+    block: &mut [u8],
+) -> usize {
     let mut at = 0;
     let mut put = |part: &[u8]| {
         block[at..at + part.len()].copy_from_slice(part);
         at += part.len();
     };
+    put(status::line(status).as_bytes());
+    put(b"\r\nX-Request-Id: ");
+    put(id);
     for (index, field) in fields.iter().enumerate() {
         if dropped & (1 << index) == 0 {
             put(b"\r\n");
@@ -215,9 +230,11 @@ mod tests {
 
     use super::*;
 
+    const ID: [u8; ID_BYTES] = *b"0123456789abcdef0123456789abcdef";
+
     fn read(input: &str) -> Result<(Head, String), Malformed> {
         let mut block = vec![0; input.len() + BLOCK_GROWTH];
-        match parse(input.as_bytes(), false, &mut block)? {
+        match parse(input.as_bytes(), false, &ID, &mut block)? {
             Parsed::Final(head) => Ok((head, String::from_utf8_lossy(&block[..head.block_len]).into_owned())),
             other => panic!("{other:?}"),
         }
@@ -227,11 +244,12 @@ mod tests {
     fn the_block_leaves_out_what_is_between_us_and_the_origin() {
         let (head, block) = read(
             "HTTP/1.1 200 OK\r\nDate: now\r\nServer:  a \r\ncontent-length: 2\r\nConnection: keep-alive, X-Hop\r\n\
-             Keep-Alive: timeout=5\r\nx-hop: 1\r\nTrailer: a\r\nTE: b\r\nUpgrade: c\r\nProxy-Connection: d\r\n\
+             Keep-Alive: timeout=5\r\nx-hop: 1\r\nX-Request-Id: theirs\r\nTrailer: a\r\nTE: b\r\nUpgrade: c\r\nProxy-Connection: d\r\n\
              Proxy-Authenticate: e\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-Empty:\r\n\r\nhi",
         )
         .unwrap();
-        assert_eq!(block, "\r\nServer: a\r\nProxy-Authenticate: e\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-Empty: ");
+        let fields = block.strip_prefix("200 OK\r\nX-Request-Id: 0123456789abcdef0123456789abcdef").unwrap();
+        assert_eq!(fields, "\r\nServer: a\r\nProxy-Authenticate: e\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-Empty: ");
         assert_eq!(head.framing, Framing::Length(2));
         assert!(head.keep_alive);
         assert_eq!(head.keeps_for_s, Some(5));
@@ -294,10 +312,10 @@ mod tests {
     #[test]
     fn head_204_and_304_have_no_body_but_keep_their_length() {
         let input = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n";
-        let Ok(Parsed::Final(head)) = parse(input, false, &mut [0; 300]) else { panic!() };
+        let Ok(Parsed::Final(head)) = parse(input, false, &ID, &mut [0; 600]) else { panic!() };
         assert_eq!((head.framing, head.length), (Framing::None, Some(9)));
         let input = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
-        let Ok(Parsed::Final(head)) = parse(input, true, &mut [0; 300]) else { panic!() };
+        let Ok(Parsed::Final(head)) = parse(input, true, &ID, &mut [0; 600]) else { panic!() };
         assert_eq!((head.framing, head.length), (Framing::None, Some(9)));
     }
 
@@ -311,12 +329,12 @@ mod tests {
             input.extend_from_slice(&bytes);
             input.extend_from_slice(b"\r\n\r\n");
             let mut block = vec![0; input.len() + BLOCK_GROWTH];
-            if let Ok(Parsed::Final(head)) = parse(&input, false, &mut block) {
+            if let Ok(Parsed::Final(head)) = parse(&input, false, &ID, &mut block) {
                 let block = &block[..head.block_len];
                 // Read again as a head, the block gives as many fields as it has lines, and no bare CR, LF or NUL.
                 let lines = block.windows(2).filter(|pair| pair == b"\r\n").count();
                 prop_assert_eq!(block.iter().filter(|b| matches!(b, b'\r' | b'\n' | 0)).count(), 2 * lines);
-                let mut again = b"HTTP/1.1 200 OK".to_vec();
+                let mut again = b"HTTP/1.1 ".to_vec();
                 again.extend_from_slice(block);
                 again.extend_from_slice(b"\r\n\r\n");
                 let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];

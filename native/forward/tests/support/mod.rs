@@ -187,7 +187,13 @@ impl Bench {
 
     pub fn get(&mut self, slot: u32, origin: OriginId) -> Token {
         let token = Token { slot, generation: 7 };
-        let request = Request { head: GET, body: Body::None, is_head: false, idempotent: true };
+        let request = Request {
+            id: *b"0123456789abcdef0123456789abcdef",
+            head: GET,
+            body: Body::None,
+            is_head: false,
+            idempotent: true,
+        };
         self.client.send(token, origin, request);
         token
     }
@@ -203,7 +209,17 @@ impl Bench {
                 "POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n".to_owned()
             }
         };
-        self.client.send(token, origin, Request { head: head.as_bytes(), body, is_head: false, idempotent: false });
+        self.client.send(
+            token,
+            origin,
+            Request {
+                id: *b"0123456789abcdef0123456789abcdef",
+                head: head.as_bytes(),
+                body,
+                is_head: false,
+                idempotent: false,
+            },
+        );
         token
     }
 

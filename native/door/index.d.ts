@@ -1,0 +1,125 @@
+/* Generated from native/door by the build. */
+
+/** Without identity: the exchange of this slot is over, or its client is gone. */
+export declare function abandoned(slot: number): void
+
+/** Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled. */
+export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void): void
+
+/** A piece of the request's body. Answers what to do next. */
+export declare function body(slot: number, piece: unknown, last: boolean): number
+
+/** Parses a client certificate; the number stands for it until `forget`. 2^32 - 1 when too many are held. */
+export declare function certificate(pem: string): number
+
+/**
+ * Takes standard output for records alone: answers a duplicate of descriptor 1, and points 1 at standard error,
+ * where native code that prints does no harm. -1 when the system refuses.
+ */
+export declare function claimStdout(): number
+
+/** A connection was closed. Answers the slot of its exchange under way, or 2^32 - 1. */
+export declare function closed(response: unknown): number
+
+/**
+ * Compiles a policy (JSON of native/engine/src/policy.rs). Answers JSON `{ generation, problems }`; without problems
+ * and with `activate` it is in force for the whole process.
+ */
+export declare function compile(policy: string, activate: boolean): string
+
+/** Decides a request. `head` is `METHOD /path?query
+` and `name:value
+` for every field. Answers what to do next. */
+export declare function decide(slot: number, response: unknown, head: unknown): number
+
+/**
+ * Closes the upstream client's handles and ends this thread's edge; `done` is called when the loop holds none of
+ * them any more. A worker thread that ends before aborts the process.
+ */
+export declare function detach(done: (arg: number) => void): void
+
+/** Moves whole event lines into `buffer`; answers their bytes, 0 when none waits. */
+export declare function drain(buffer: unknown): number
+
+/** JavaScript's memory and callback, for the life of an edge thread. */
+export interface EdgeMemory {
+  /** Uint8Array, 1 MiB: what origins answered in a turn. */
+  arena: unknown
+  /** Uint32Array, sixteen words a row: the turn's entries. */
+  entries: unknown
+  /** Uint8Array, 64 KiB: the last answer of the gateway's own. */
+  answer: unknown
+  /** Uint32Array of three words: head bytes, body bytes, flags (1 close, 2 no body). */
+  answerMeta: unknown
+  /** Bodies up to this many bytes are inspected on the edge thread. */
+  inlineBytes: number
+}
+
+export declare function forget(certificate: number): void
+
+/** Sends a request that passed. Answers what to do next. */
+export declare function forward(slot: number): number
+
+/** Whether connections have an identity here; without, every request is asked for its peer. */
+export declare function hasIdentity(): boolean
+
+/** Inspects a waiting body, on whatever thread this is called. */
+export declare function inspect(ticket: number): void
+
+/** The pool is done with a body, or gave it up. Answers what to do next. */
+export declare function inspected(slot: number, ticket: number): number
+
+/** Metric families as JSON, all threads added up. */
+export declare function metrics(): string
+
+/** A connection was opened. */
+export declare function opened(response: unknown): void
+
+/** Stops reading a response: the client is slower than the origin. */
+export declare function pause(slot: number): void
+
+/** Tells who is at the other end, when `decide` asked. Answers what to do next. */
+export declare function peer(slot: number, address: string, certificate: number): number
+
+export declare function reasonNumbers(): ReasonNumbers
+
+/** The reasons that JavaScript gives, as the numbers that `refuse` takes. */
+export interface ReasonNumbers {
+  malformed: number
+  originConnect: number
+  overload: number
+}
+
+/** docs/reasons.md. */
+export declare function reasons(): string
+
+/** Denies an exchange for a reason found by JavaScript or told by a failed entry: the reason's number. */
+export declare function refuse(slot: number, reason: number): number
+
+/** Counts a denial of a request that never got a slot. */
+export declare function refused(reason: number): void
+
+export declare function resume(slot: number): void
+
+/** Share (0 to 1) of plain access lines that are written; security events always are. */
+export declare function sample(rate: number): void
+
+/** Now and then (about four times a second): publishes counters and event lines that no later exchange has flushed. */
+export declare function tick(): void
+
+/** The number under which a pool thread finds a body that waits for inspection. */
+export declare function ticket(slot: number): number
+
+/** What the handshake towards the origin is made of. From here on the exchange ends with `upgraded`. */
+export declare function upgrade(slot: number): Upgrade | null
+
+/** A WebSocket handshake that passed. */
+export interface Upgrade {
+  /** `address:port` of the origin, one or more. */
+  addresses: Array<string>
+  /** The request head as the origin gets it. */
+  head: string
+}
+
+/** A WebSocket is over: 101 when it had been opened, else the status the client was given. */
+export declare function upgraded(slot: number, status: number): void
