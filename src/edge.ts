@@ -163,9 +163,6 @@ function act(exchange: Exchange, next: number, req?: HttpRequest): void {
   switch (next) {
     case Next.Sent:
       return;
-    case Next.Forward:
-      act(exchange, native.forward(exchange.slot), req);
-      return;
     case Next.Peer:
       act(exchange, native.peer(exchange.slot, peers.address(res), peers.certificate(res)), req);
       return;
