@@ -6,7 +6,7 @@ import { startFront } from '../support/front.js';
 import { connect } from '../support/https.js';
 import { httpOrigin, rawOrigin } from '../support/origin.js';
 import { scriptedOrigin } from '../support/scripted-origin.js';
-import { noise, transfer } from '../support/transfer.js';
+import { noise, transfer, writable } from '../support/transfer.js';
 import { settled, until } from '../support/waiting.js';
 
 const LARGE = noise(20_000_003);
@@ -155,11 +155,7 @@ class Flow {
   async into(socket: Socket, { framed, end }: Framing): Promise<void> {
     const piece = LARGE.subarray(0, 100_000);
     for (; this.sent < FLOW && !socket.destroyed; this.sent += piece.length) {
-      if (socket.write(framed(piece))) continue;
-      await new Promise<void>(resolve => {
-        socket.once('drain', resolve);
-        socket.once('close', () => resolve());
-      });
+      if (!socket.write(framed(piece))) await writable(socket);
     }
     socket.write(end);
   }

@@ -1,7 +1,9 @@
 // Bodies too large to be looked at as text: sent in pieces, received as bytes.
 
+import { once } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import type { Writable } from 'node:stream';
 import type { Caller } from './https.js';
 
 const TIMEOUT_MS = 20_000;
@@ -38,15 +40,20 @@ export function transfer(
     async function send() {
       for (let at = 0; body !== undefined && at < body.length && !request.destroyed; at += PIECE_BYTES) {
         if (!request.write(body.subarray(at, at + PIECE_BYTES))) {
-          await new Promise<void>(resume => {
-            request.once('drain', resume);
-            request.once('close', resume);
-          });
+          await writable(request);
         }
       }
       request.end();
     }
   });
+}
+
+/** Waits until a stream takes more, or is closed. */
+export async function writable(stream: Writable): Promise<void> {
+  const over = new AbortController();
+  const { signal } = over;
+  await Promise.race([once(stream, 'drain', { signal }), once(stream, 'close', { signal })]).catch(() => {});
+  over.abort();
 }
 
 /** Bytes without a pattern that a mistake in order could hide in. */
