@@ -168,13 +168,13 @@ export function ask(caller: Caller, path: string, asked: Asked = {}): Promise<An
   return new Promise((resolve, reject) => {
     const request = httpsRequest(
       {
-        ...tls,
         host: '127.0.0.1',
         port,
         servername: host,
         ca,
         cert,
         key,
+        ...tls,
         path,
         method: asked.method ?? 'GET',
         headers: {
