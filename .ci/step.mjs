@@ -95,24 +95,22 @@ export function quietly(command, args, { env = {}, onOutput = () => {} } = {}) {
   });
 }
 
+/** One line that changes on a terminal; elsewhere a new line now and then, also while the program says nothing. */
 class Progress {
   #name;
   #started = Date.now();
-  #shownAt = Date.now();
   #text = '';
   #timer;
 
   constructor(name) {
     this.#name = name;
-    if (process.stdout.isTTY) this.#timer = setInterval(() => this.#draw(), 250);
-    else console.log(`  ${name.padEnd(12)} ...`);
+    const terminal = process.stdout.isTTY;
+    if (!terminal) console.log(`  ${name.padEnd(12)} ...`);
+    this.#timer = setInterval(() => this.#draw(terminal), terminal ? 250 : SIGN_OF_LIFE_MS);
   }
 
   update(text) {
     this.#text = text;
-    if (process.stdout.isTTY || Date.now() - this.#shownAt < SIGN_OF_LIFE_MS) return;
-    this.#shownAt = Date.now();
-    console.log(`  ${this.#name.padEnd(12)} ${text} (${this.#seconds()} s)`);
   }
 
   end(outcome) {
@@ -121,9 +119,10 @@ class Progress {
     console.log(`  ${this.#name.padEnd(12)} ${outcome} in ${this.#seconds()} s`);
   }
 
-  #draw() {
+  #draw(terminal) {
     const line = `  ${this.#name.padEnd(12)} ${this.#seconds()} s  ${this.#text}`;
-    process.stdout.write(`\r\x1b[2K${line.slice(0, (process.stdout.columns || 80) - 1)}`);
+    if (terminal) process.stdout.write(`\r\x1b[2K${line.slice(0, (process.stdout.columns || 80) - 1)}`);
+    else console.log(line);
   }
 
   #seconds() {

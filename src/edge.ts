@@ -13,7 +13,7 @@ import { PeerReader } from './accept/peer.js';
 import { loadUws } from './accept/uws.js';
 import { InspectPool } from './check/schema/pool.js';
 import { Exchange } from './exchange.js';
-import { Responses, writeHead } from './forward/responses.js';
+import { Responses } from './forward/responses.js';
 import { connect, type WebSocketBridge } from './forward/websocket.js';
 import * as native from './native.js';
 import { AnswerFlag, Next, NONE, Word } from './native.js';
@@ -192,13 +192,9 @@ function act(exchange: Exchange, next: number, req?: HttpRequest): void {
   }
 }
 
+/** Gives the body to native code. `Expect: 100-continue` was answered by uWebSockets.js already. */
 function read(exchange: Exchange, res: HttpResponse, req: HttpRequest | undefined): void {
   exchange.last = req !== undefined && req.getHeader('transfer-encoding') !== '';
-  if (req?.getHeader('expect').toLowerCase() === '100-continue') {
-    // A status is written as it is given: this makes a whole interim response (RFC 9110, 15.2.1).
-    res.writeStatus('100 Continue\r\n');
-    exchange.continued = true;
-  }
   res.onData((piece, last) => {
     try {
       if (exchange.res === res) act(exchange, native.body(exchange.slot, piece, last));
@@ -215,7 +211,8 @@ function refuse(exchange: Exchange, res: HttpResponse): void {
   const flags = answerMeta[2] as number;
   const close = (flags & AnswerFlag.Close) !== 0 || responses.draining;
   res.cork(() => {
-    writeHead(exchange, answer.subarray(0, head));
+    // Status line and all fields at once: docs/decisions/0001.
+    res.writeStatus(answer.subarray(0, head));
     exchange.res = null;
     if ((flags & AnswerFlag.NoBody) !== 0) res.endWithoutBody(body.length, close);
     else res.end(body, close);

@@ -8,8 +8,6 @@ export class Exchange {
   readonly slot: number;
   /** Null when nothing may be written any more: answered, or the client went away. */
   res: HttpResponse | null = null;
-  /** `100 Continue` went out: the status line has to go another way (see `writeHead` in edge.ts). */
-  continued = false;
   /** The connection ends with this exchange: its request came in chunks, and what follows cannot be told for certain. */
   last = false;
   /** Content-Length of a response that streams; -1 when it is chunked or there is none. */
@@ -29,7 +27,6 @@ export class Exchange {
 
   reset(): void {
     this.res = null;
-    this.continued = false;
     this.last = false;
     this.length = -1;
     if (this.pending.length > 0) this.pending = [];

@@ -80,7 +80,10 @@ function child(name, args) {
     console.error(`\nThe ${name} ended by itself (${typeof how === 'number' ? `exit code ${how}` : how}).`);
     stop(1);
   });
-  createInterface({ input: started.stderr }).on('line', line => console.error(printable(logLine(line))));
+  createInterface({ input: started.stderr }).on('line', line => {
+    const said = logLine(line);
+    if (said !== null) console.error(printable(said));
+  });
   children.unshift(started);
   return started;
 }
@@ -150,12 +153,14 @@ function gist(line) {
   return `${at.slice(11, 23)}  ${status}  ${asked.padEnd(24)} ${(us / 1000).toFixed(1).padStart(6)} ms  ${verdict}`;
 }
 
-/** The program's log is JSON as well; its levels are pino's numbers. */
+/** What the program says of itself, or null for what is no use to a reader. */
 function logLine(line) {
+  // uWebSockets.js prints these when a host is added; there is no switch for it.
+  if (/^(finding |Browsed to SNI: )/.test(line)) return null;
   const entry = parsed(line);
   if (!entry?.msg) return line;
-  const level = { 20: 'debug', 30: 'info', 40: 'warning', 50: 'error', 60: 'fatal' }[entry.level] ?? entry.level;
-  return `gateway ${level}: ${entry.msg}${entry.err?.message ? `: ${entry.err.message}` : ''}`;
+  if (entry.file) return `${entry.file}:${entry.line}:${entry.column}: ${entry.severity}: ${entry.message}`;
+  return `${entry.part} ${entry.level}: ${entry.msg}${entry.error ? `: ${entry.error}` : ''}`;
 }
 
 function parsed(line) {

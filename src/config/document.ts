@@ -38,12 +38,8 @@ function walk(shape: Shape, key: string, rows: string[]): void {
 const ENTRIES: Readonly<Record<string, string>> = { hosts: 'host name', 'hosts.<host name>.mtls.paths': 'prefix' };
 
 function describe(shape: Shape, key: string, required: boolean, rows: string[]): void {
-  const fallback =
-    shape.default === undefined || isMap(shape)
-      ? required
-        ? '(required)'
-        : ''
-      : `\`${JSON.stringify(shape.default)}\``;
+  const written = typeof shape.default === 'string' ? shape.default : JSON.stringify(shape.default);
+  const fallback = shape.default === undefined || isMap(shape) ? (required ? '(required)' : '') : `\`${written}\``;
   rows.push(`| \`${key}\` | ${kind(shape)} | ${fallback} | ${(shape.description ?? '').replaceAll('|', '\\|')} |`);
   walk(shape, key, rows);
 }
@@ -56,7 +52,7 @@ function kind(shape: Shape): string {
   if (shape.enum) return shape.enum.map(value => `\`${value}\``).join(', ');
   if (shape.title) return shape.title;
   if (shape.anyOf) return [...new Set(shape.anyOf.map(kind))].join(' or ');
-  if (shape.type === 'array') return `list${shape.items && !isMap(shape.items) ? ` of ${kind(shape.items)}` : ''}`;
+  if (shape.type === 'array') return shape.items && !isMap(shape.items) ? `list: ${kind(shape.items)}` : 'list';
   if (shape.type === 'object') return 'map';
-  return shape.type === 'integer' ? 'whole number' : (shape.type ?? '');
+  return shape.type === 'integer' ? 'whole number' : [shape.type ?? ''].flat().join(' or ');
 }

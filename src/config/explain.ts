@@ -121,9 +121,8 @@ const NOUNS: Readonly<Record<string, string>> = {
 function noun(shapes: readonly Shape[]): string {
   const title = shapes.find(shape => shape.title)?.title;
   if (title) return `${/^[aeiou]/.test(title) ? 'an' : 'a'} ${title}`;
-  return (
-    [...new Set(shapes.flatMap(({ type }) => (type ? [NOUNS[type] ?? type] : [])))].join(' or ') || 'something else'
-  );
+  const types = shapes.flatMap(({ type }) => type ?? []);
+  return [...new Set(types.map(type => NOUNS[type] ?? type))].join(' or ') || 'something else';
 }
 
 function describe(value: unknown, written: string): string {

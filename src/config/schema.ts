@@ -100,7 +100,7 @@ function tidy(schema: Record<string, unknown>): void {
 /** The part of JSON Schema that zod writes for us. */
 export interface Shape {
   $schema?: unknown;
-  type?: string;
+  type?: string | string[];
   title?: string;
   description?: string;
   default?: unknown;

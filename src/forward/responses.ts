@@ -9,26 +9,6 @@ export interface ResponseHandlers {
   failed(exchange: Exchange, reason: number): void;
 }
 
-const CONTINUED_FIRST = Buffer.from('HTTP/1.1 ');
-const REQUEST_ID = Buffer.from('\r\nX-Request-Id: ');
-
-/**
- * Writes the head of a response: `200 OK\r\nX-Request-Id: ..\r\nName: value`. uWebSockets.js writes a status as it is
- * given, so one call carries all of it; every byte was parsed and checked by native code.
- */
-export function writeHead(exchange: Exchange, head: Uint8Array): void {
-  const { res } = exchange;
-  if (res === null) return;
-  if (!exchange.continued) {
-    res.writeStatus(head);
-    return;
-  }
-  // The status line was spent on `100 Continue`: the real one goes in front of the first field's name.
-  const line = head.subarray(0, Buffer.from(head.buffer, head.byteOffset, head.byteLength).indexOf(REQUEST_ID));
-  const name = Buffer.concat([CONTINUED_FIRST, line, REQUEST_ID.subarray(0, -2)]);
-  res.writeHeader(name, head.subarray(line.length + REQUEST_ID.length));
-}
-
 /** Hands what a turn of the loop brought from the origins to the clients. */
 export class Responses {
   /** Answers say `Connection: close`: this thread is about to end. */
@@ -88,7 +68,8 @@ export class Responses {
     const { res } = exchange;
     if (res === null) return;
     const close = this.draining || exchange.last;
-    writeHead(exchange, this.block());
+    // Status line and all fields at once: docs/decisions/0001.
+    res.writeStatus(this.block());
     exchange.res = null;
     if ((this.word(this.row, Word.flags) & EntryFlag.NoBody) !== 0) {
       const length = this.length();
@@ -103,7 +84,7 @@ export class Responses {
     const exchange = this.exchange as Exchange;
     const { res } = exchange;
     if (res === null) return;
-    writeHead(exchange, this.block());
+    res.writeStatus(this.block());
     exchange.length = this.length();
     if (this.draining || exchange.last) res.writeHeader('Connection', 'close');
     res.onAborted(() => {

@@ -65,7 +65,9 @@ export class Edges {
   /** A plan that running threads can follow; `tls` when they have to be told of other host certificates. */
   adopt(plan: Plan, { tls }: { tls: boolean }): void {
     this.#plan = plan;
-    if (tls) for (const { thread } of this.#places) thread.tell({ type: 'tls', tls: plan.tls });
+    if (!tls) return;
+    // Also to a replacement that is still starting.
+    for (const thread of this.#alive) if (thread.state !== 'draining') thread.tell({ type: 'tls', tls: plan.tls });
   }
 
   /** Fresh threads by another plan. Rejects, and goes on with the old ones, when they cannot be started. */
@@ -119,7 +121,7 @@ export class Edges {
     });
     try {
       const port = await Promise.race([thread.listening, late]);
-      this.#plan = { ...this.#plan, listen: { ...this.#plan.listen, port } };
+      if (this.#plan.listen.port === 0) this.#plan = { ...this.#plan, listen: { ...this.#plan.listen, port } };
       return thread;
     } catch (error) {
       void thread.drain(0);

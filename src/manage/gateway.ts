@@ -67,6 +67,7 @@ export class Gateway implements Managed {
   /** Loads come one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #stopping = false;
+  #warned = '';
 
   constructor(from: Surroundings) {
     this.#from = from;
@@ -207,7 +208,10 @@ export class Gateway implements Managed {
       const deeper = parts ? loaded.place(this.#compile(parts.policy, false).problems) : [];
       throw new Refused(inOrder([...remarks, ...deeper]));
     }
-    for (const warning of remarks) log.warn(flat(warning), 'in the configuration');
+    // Once, not at every reload.
+    const warnings = JSON.stringify(remarks);
+    if (warnings !== this.#warned) for (const warning of remarks) log.warn(flat(warning), 'in the configuration');
+    this.#warned = warnings;
     return { loaded, parts, names };
   }
 

@@ -8,7 +8,8 @@ import { closeSync, fsyncSync, openSync, write } from 'node:fs';
 
 /** An event may wait this long; at 50,000 exchanges a second it is 2,500 lines. */
 const DRAIN_INTERVAL_MS = 50;
-const BUFFER_BYTES = 256 * 1024;
+/** Moved in one piece and written in one call; a busy second has tens of MiB. */
+const BUFFER_BYTES = 1024 * 1024;
 /** After a failed write. */
 const RETRY_MS = 1_000;
 /** A pipe that is full right now. */
@@ -66,7 +67,12 @@ export class Destination {
     if (!this.#busy) this.#next(0);
     await Promise.race([emptied, new Promise(resolve => setTimeout(resolve, boundMs).unref())]);
     clearTimeout(this.#timer);
-    if (this.#fd !== this.#stdout) fsyncSync(this.#fd);
+    if (this.#fd === this.#stdout) return;
+    try {
+      fsyncSync(this.#fd);
+    } catch {
+      // Pipes and devices have nothing to be synced; a disk that fails here has failed in `write` already.
+    }
   }
 
   #open(written: string): number {

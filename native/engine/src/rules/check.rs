@@ -192,11 +192,6 @@ impl Scope<'_> {
     }
 
     fn combination(&mut self, operator: Logical, items: &[Node]) -> Result<Typed, Fault> {
-        let combine = |conditions: Vec<Condition>| match operator {
-            Logical::Or => Condition::Or(conditions.into()),
-            Logical::Xor => Condition::Xor(conditions.into()),
-            Logical::And => Condition::And(conditions.into()),
-        };
         let mut conditions = Vec::with_capacity(items.len());
         let mut shared: Option<Source> = None;
         for (n, item) in items.iter().enumerate() {
@@ -216,7 +211,16 @@ impl Scope<'_> {
                 typed => conditions.push(self.boolean(typed, &item.span)?),
             }
         }
-        let condition = combine(conditions);
+        let condition = match operator {
+            Logical::Xor => Condition::Xor(conditions.into()),
+            Logical::Or | Logical::And => {
+                conditions.sort_by_key(Condition::cost);
+                match operator {
+                    Logical::Or => Condition::Or(conditions.into()),
+                    _ => Condition::And(conditions.into()),
+                }
+            }
+        };
         Ok(match shared {
             Some(source) => Typed::Array(Array { source, of: Element::Boolean(condition) }),
             None => Typed::Boolean(condition),
@@ -454,7 +458,8 @@ impl Scope<'_> {
     fn list(&self, name: &str, span: &Span) -> Result<&ListItems, Fault> {
         self.lists.get(name).map(|list| &list.items).ok_or_else(|| {
             let fault = Fault::new(span.clone(), format!("there is no list `${name}`"));
-            let names: Vec<&str> = self.lists.keys().copied().collect();
+            let mut names: Vec<&str> = self.lists.keys().copied().collect();
+            names.sort_unstable();
             match spelling::nearest(name, &names) {
                 Some(near) => fault.hint(format!("did you mean `${near}`?")),
                 None => fault.hint("define it under `lists`"),
@@ -484,8 +489,7 @@ fn text_test(text: Text, literal: &[u8], operator: Operator, span: &Span) -> Res
             if operator == O::StrictWildcard {
                 TextTest::Wildcard(Box::new(wildcard(literal)?))
             } else {
-                let test = TextTest::Wildcard(Box::new(wildcard(&literal.to_ascii_lowercase())?));
-                return Ok(Condition::Text(Text::Lower(Box::new(text)), test));
+                return Ok(Condition::Wildcard(text, Box::new(wildcard(&literal.to_ascii_lowercase())?)));
             }
         }
         O::Matches | O::In => unreachable!("the parser gives these a pattern, set or list"),

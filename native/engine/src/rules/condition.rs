@@ -19,6 +19,8 @@ pub(super) enum Condition {
     Constant(bool),
     Certificate(Certified),
     Text(Text, TextTest),
+    /// `wildcard`, which ignores case; the pattern is lower-case.
+    Wildcard(Text, Box<Wildcard>),
     Number(Number, Ranges<i64>),
     Address(Arc<AddressSet>),
     StartsWith(Text, Text),
@@ -100,6 +102,18 @@ impl Condition {
                 buffers.text.truncate(mark);
                 held
             }
+            Condition::Wildcard(text, wildcard) => {
+                let mark = buffers.text.len();
+                let held = text.value(request, element, buffers).is_some_and(|value| {
+                    wildcard.frames(value.bytes(buffers)) && {
+                        // Few values come so far, so only these are copied to be searched in lower case.
+                        let start = value.push_lower(buffers);
+                        wildcard.matches(&buffers.text[start..])
+                    }
+                });
+                buffers.text.truncate(mark);
+                held
+            }
             Condition::Number(number, ranges) => {
                 number.value(request, element, buffers).is_some_and(|value| ranges.contains(value))
             }
@@ -127,6 +141,49 @@ impl Condition {
             Condition::And(all) => all.iter().all(|of| of.holds(request, element, buffers)),
             Condition::Or(any) => any.iter().any(|of| of.holds(request, element, buffers)),
             Condition::Xor(odd) => odd.iter().fold(false, |sum, of| sum ^ of.holds(request, element, buffers)),
+        }
+    }
+}
+
+impl Condition {
+    /// Roughly what it costs in nanoseconds. The parts of `and` and `or` have no effects, so the cheap ones go first.
+    pub fn cost(&self) -> u32 {
+        let sum = |parts: &[Condition]| parts.iter().map(Condition::cost).sum();
+        match self {
+            Condition::Constant(_) => 0,
+            Condition::Certificate(_) => 1,
+            Condition::Text(text, test) => text.cost() + test.cost(),
+            Condition::Wildcard(text, _) => 10 + text.cost(),
+            Condition::Number(_, _) => 10,
+            Condition::Address(_) => 8,
+            Condition::StartsWith(left, right) | Condition::EndsWith(left, right) => 2 + left.cost() + right.cost(),
+            Condition::Quantified { of, .. } | Condition::At { of, .. } => 40 + of.cost(),
+            Condition::Not(of) => of.cost(),
+            Condition::And(parts) | Condition::Or(parts) | Condition::Xor(parts) => sum(parts),
+        }
+    }
+}
+
+impl TextTest {
+    fn cost(&self) -> u32 {
+        match self {
+            TextTest::Equal(_) | TextTest::NotEqual(_) | TextTest::Less { .. } | TextTest::Greater { .. } => 2,
+            TextTest::In(_) => 8,
+            TextTest::Contains(_) | TextTest::Wildcard(_) => 15,
+            TextTest::Matches(_) => 60,
+        }
+    }
+}
+
+impl Text {
+    fn cost(&self) -> u32 {
+        match self {
+            Text::Field(TextField::UserAgent | TextField::Cookie | TextField::Referer) => 25,
+            Text::Field(_) | Text::Literal(_) | Text::Element => 1,
+            Text::At { of, .. } => 30 + of.cost(),
+            Text::Lower(of) | Text::Upper(of) => 15 + of.cost(),
+            Text::Concat(parts) => parts.iter().map(|part| 10 + part.cost()).sum(),
+            Text::UrlDecode { of, .. } => 40 + of.cost(),
         }
     }
 }
@@ -171,8 +228,7 @@ impl Text {
             Text::Element => Some(Value::Borrowed(element)),
             Text::At { source, position, of } => of.value(request, source.nth(request, *position)?, buffers),
             Text::Lower(of) => {
-                let start = of.value(request, element, buffers)?.push(buffers);
-                buffers.text[start..].make_ascii_lowercase();
+                let start = of.value(request, element, buffers)?.push_lower(buffers);
                 Some(Value::Built(start..buffers.text.len()))
             }
             Text::Upper(of) => {

@@ -7,6 +7,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 
@@ -14,12 +15,18 @@ use crate::mtls::CertificateField;
 
 use super::condition::Condition;
 use super::necessary::{self, Facts, Path};
-use super::request::{Buffers, Request, certificate};
+use super::request::{Buffers, Request, certificate, extend_lower};
 use super::set::Prefix;
 
 /// Most shapes: each costs a request one look-up of some 5 ns. What does not fit is indexed by fewer facts or
 /// shorter prefixes.
 const MAX_SHAPES: usize = 32;
+
+/// Fewest rules behind a shape: a look-up costs as much as evaluating two or three rules, and the first one also
+/// the path in lower case.
+const MIN_RULES: usize = 8;
+/// Fewest rules behind the shape of headers, which costs a look-up for each header of the request.
+const MIN_HEADER_RULES: usize = 16;
 
 /// The tables hold what operators wrote, clients only look up: a fixed seed gives nobody a lever.
 const HASHER: FixedState = FixedState::with_seed(0);
@@ -142,8 +149,7 @@ impl Index {
         let method = lazy(|| method_hash(head.method()));
         let (mut host, mut method) = (host, method);
         let path = &mut buffers.text;
-        path.extend_from_slice(head.path().as_bytes());
-        path.make_ascii_lowercase();
+        extend_lower(path, head.path().as_bytes());
         let mut hashed = (PathShape::Any, 0);
         for probe in &self.shapes {
             let Shape { path: wanted, address, .. } = probe.shape;
@@ -176,8 +182,7 @@ impl Index {
             if let Some(field) = probe.certificate {
                 // Fields are compared in lower case; certificates with upper-case names are the rule, so copy.
                 let mark = path.len();
-                path.extend_from_slice(certificate(request, field));
-                path[mark..].make_ascii_lowercase();
+                extend_lower(path, certificate(request, field));
                 key = mix(key, HASHER.hash_one(&path[mark..]));
                 path.truncate(mark);
             }
@@ -218,35 +223,43 @@ impl Index {
     }
 }
 
-/// The shapes to use: all that occur, or as many of the most frequent as fit, with room for coarser ones that take
-/// the rest.
+/// The shapes to use: the frequent ones that occur, then coarser ones that take most of the rest.
 fn choose(rules: &[Option<Vec<Facts>>]) -> HashSet<Shape> {
     let mut counts: HashMap<Shape, usize> = HashMap::new();
-    for facts in rules.iter().flatten().flatten() {
-        if let Some(shape) = full(facts) {
+    for alternatives in rules.iter().flatten() {
+        let shapes: HashSet<Shape> = alternatives.iter().filter_map(full).collect();
+        for shape in shapes {
             *counts.entry(shape).or_default() += 1;
         }
     }
-    if counts.len() <= MAX_SHAPES {
-        return counts.into_keys().collect();
-    }
-    // Each rule's alternatives also vote for what would do for them with fewer facts.
-    let mut by_count: Vec<(Shape, usize)> = counts.into_iter().collect();
-    by_count.sort_unstable_by_key(|&(shape, count)| (std::cmp::Reverse(count), shape));
-    let mut kept: HashSet<Shape> = by_count.iter().take(MAX_SHAPES / 2).map(|(shape, _)| *shape).collect();
+    // With more shapes than fit, half of the room is for coarser ones.
+    let exact = if counts.len() <= MAX_SHAPES { MAX_SHAPES } else { MAX_SHAPES / 2 };
+    let (kept, rest) = most_frequent(counts, exact);
     let mut coarse: HashMap<Shape, usize> = HashMap::new();
-    for (shape, count) in &by_count[MAX_SHAPES / 2..] {
-        for candidate in coarser(*shape) {
+    for (shape, count) in rest {
+        for candidate in coarser(shape) {
             *coarse.entry(candidate).or_default() += count;
         }
     }
-    // Most rules first; among equals the more specific shape.
-    let mut coarse: Vec<(Shape, usize)> = coarse.into_iter().collect();
-    coarse.sort_unstable_by_key(|&(shape, count)| {
-        (std::cmp::Reverse(count), std::cmp::Reverse(specificity(&shape)), shape)
-    });
-    kept.extend(coarse.into_iter().map(|(shape, _)| shape).take(MAX_SHAPES - MAX_SHAPES / 2));
-    kept
+    let (coarse, _) = most_frequent(coarse, MAX_SHAPES - kept.len());
+    kept.into_iter().chain(coarse).collect()
+}
+
+/// Up to `most` shapes with enough rules behind them, and the others with their counts.
+fn most_frequent(counts: HashMap<Shape, usize>, most: usize) -> (Vec<Shape>, Vec<(Shape, usize)>) {
+    let mut counts: Vec<(Shape, usize)> = counts.into_iter().collect();
+    // Among equals the more specific one; the shape itself, so that the order is always the same.
+    counts.sort_unstable_by_key(|&(shape, count)| (Reverse(count), Reverse(specificity(&shape)), shape));
+    let worth = |shape: &Shape| if shape.header { MIN_HEADER_RULES } else { MIN_RULES };
+    let (mut kept, mut rest) = (Vec::new(), Vec::new());
+    for (shape, count) in counts {
+        if kept.len() < most && count >= worth(&shape) {
+            kept.push(shape);
+        } else {
+            rest.push((shape, count));
+        }
+    }
+    (kept, rest)
 }
 
 /// All usable facts of an alternative; None if there are none.

@@ -8,7 +8,7 @@ use crate::policy::{self, Problem};
 use super::literal;
 use super::set::{AddressRange, AddressSet, TextSet, range_of};
 
-/// Most items of all lists together: as many as Cloudflare's largest plan holds, some 60 MB.
+/// Most items of all lists together: bounds what a snapshot takes to some 50 MB of short strings, less of addresses.
 pub(super) const MAX_LIST_ITEMS: usize = 500_000;
 
 #[derive(Debug)]

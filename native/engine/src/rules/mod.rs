@@ -54,6 +54,12 @@ struct Rule {
     action: RuleAction,
 }
 
+/// All threads share one snapshot.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Rules>();
+};
+
 /// Buffers that are kept between requests, one per thread: evaluation allocates nothing once they have grown.
 #[derive(Debug, Default)]
 pub struct Scratch {

@@ -9,6 +9,7 @@ use crate::mtls::CertificateField;
 use super::condition::{Condition, Number, Text, TextTest};
 use super::request::{Source, TextField};
 use super::set::{self, Prefix};
+use super::wildcard::Wildcard;
 
 /// Most alternatives of one rule; above it the more selective part of an `and` is kept, an `or` or set is not
 /// indexed. Bounds the index to a few hundred entries for each rule.
@@ -51,6 +52,7 @@ pub(super) fn alternatives(condition: &Condition) -> Option<Vec<Facts>> {
             Some(prefixes.into_iter().map(|prefix| Facts { address: Some(prefix), ..Facts::default() }).collect())
         }
         Condition::Text(text, test) => compared(text, test),
+        Condition::Wildcard(text, wildcard) => like(text, wildcard),
         Condition::StartsWith(text, Text::Literal(start)) => match field(text) {
             Some(field @ (TextField::Path | TextField::Uri)) => Some(vec![path(field, start, false)]),
             _ => present(text),
@@ -71,13 +73,18 @@ fn compared(text: &Text, test: &TextTest) -> Option<Vec<Facts>> {
         (Some(field), TextTest::In(set)) if set.len() <= MAX_ALTERNATIVES => {
             set.items().map(|item| equal(field, item)).collect()
         }
-        (Some(field), TextTest::Wildcard(wildcard)) => match wildcard.prefix() {
-            (literal, true) => Some(vec![equal(field, literal)?]),
-            (prefix, false) if matches!(field, TextField::Path | TextField::Uri) && !prefix.is_empty() => {
-                Some(vec![path(field, prefix, false)])
-            }
-            _ => None,
-        },
+        (_, TextTest::Wildcard(wildcard)) => like(text, wildcard),
+        (Some(_), _) => None,
+        (None, _) => present(text),
+    }
+}
+
+fn like(text: &Text, wildcard: &Wildcard) -> Option<Vec<Facts>> {
+    match (field(text), wildcard.prefix()) {
+        (Some(field), (literal, true)) => Some(vec![equal(field, literal)?]),
+        (Some(field @ (TextField::Path | TextField::Uri)), (prefix, false)) if !prefix.is_empty() => {
+            Some(vec![path(field, prefix, false)])
+        }
         (Some(_), _) => None,
         (None, _) => present(text),
     }

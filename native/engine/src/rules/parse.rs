@@ -18,6 +18,9 @@ pub(super) const MAX_EXPRESSION_BYTES: usize = 4096;
 /// people write fewer than ten.
 pub(super) const MAX_NESTING: usize = 32;
 
+/// Most indexes behind one value: `["key"][*]`, and one more for the elements of a mapped call.
+const MAX_INDEXES: usize = 3;
+
 /// The state counts the nesting.
 type Input<'i> = Stateful<LocatingSlice<&'i str>, usize>;
 type Parsed<T> = Result<T, Fault>;
@@ -176,7 +179,7 @@ fn value(input: &mut Input<'_>) -> Parsed<Node> {
     } else {
         Node { span: name_span, kind: Kind::Field(name.to_owned()) }
     };
-    loop {
+    for _ in 0..MAX_INDEXES {
         let index_start = input.current_token_start();
         if opt('[').parse_next(input)?.is_none() {
             return Ok(node);
@@ -186,6 +189,11 @@ fn value(input: &mut Input<'_>) -> Parsed<Node> {
         let kind = Kind::Index { of: Box::new(node), index, index_span: index_start..end };
         node = Node { span: start..end, kind };
     }
+    if remaining(input).starts_with('[') {
+        let found = upcoming(input);
+        return Err(Fault::new(found, format!("no value has more than {MAX_INDEXES} indexes")));
+    }
+    Ok(node)
 }
 
 fn arguments(input: &mut Input<'_>, open: usize) -> Parsed<Vec<Node>> {

@@ -167,7 +167,7 @@ fn expression() -> impl Strategy<Value = String> {
 }
 
 fn action() -> impl Strategy<Value = RuleAction> {
-    prop_oneof![8 => Just(RuleAction::Log), 1 => Just(RuleAction::Block), 1 => Just(RuleAction::Skip)]
+    prop_oneof![60 => Just(RuleAction::Log), 1 => Just(RuleAction::Block), 1 => Just(RuleAction::Skip)]
 }
 
 fn request_text() -> impl Strategy<Value = String> {
@@ -209,7 +209,7 @@ proptest! {
 
     #[test]
     fn the_index_never_changes_the_outcome(
-        rules in prop::collection::vec((expression(), action()), 1..80),
+        rules in prop::collection::vec((expression(), action()), 1..250),
         requests in prop::collection::vec((request_text(), literal(ADDRESSES)), 8),
     ) {
         let compiled = compile(&rules).unwrap_or_else(|| panic!("{rules:?}"));

@@ -65,6 +65,23 @@ impl<'v> Value<'v> {
         }
         start
     }
+
+    /// [`Value::push`], in lower case.
+    pub fn push_lower(&self, buffers: &mut Buffers) -> usize {
+        let Value::Borrowed(bytes) = self else {
+            let start = self.push(buffers);
+            buffers.text[start..].make_ascii_lowercase();
+            return start;
+        };
+        let start = buffers.text.len();
+        extend_lower(&mut buffers.text, bytes);
+        start
+    }
+}
+
+/// Appends the bytes in lower case: one pass where a copy and a change are two.
+pub(super) fn extend_lower(text: &mut Vec<u8>, bytes: &[u8]) {
+    text.extend(bytes.iter().map(u8::to_ascii_lowercase));
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,7 +194,7 @@ pub(super) enum Source {
 impl Source {
     /// Calls `visit` for each element in the order of the request. Bounded by the head's size.
     pub fn each<'v>(
-        &self,
+        &'v self,
         request: &Request<'v>,
         mut visit: impl FnMut(&'v [u8]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
@@ -187,9 +204,7 @@ impl Source {
             Source::Array(ArrayField::HeaderValues) => head.fields().try_for_each(|(_, value)| visit(value.as_bytes())),
             Source::Array(ArrayField::ArgumentNames) => arguments(head).try_for_each(|(name, _)| visit(name)),
             Source::Array(ArrayField::ArgumentValues) => arguments(head).try_for_each(|(_, value)| visit(value)),
-            Source::Header(wanted) => {
-                head.fields().filter(|(name, _)| **name == **wanted).try_for_each(|(_, value)| visit(value.as_bytes()))
-            }
+            Source::Header(name) => head.values(name).try_for_each(|value| visit(value.as_bytes())),
             Source::Argument(wanted) => {
                 arguments(head).filter(|(name, _)| **name == **wanted).try_for_each(|(_, value)| visit(value))
             }
@@ -200,7 +215,7 @@ impl Source {
     }
 
     /// The element at that position; None out of bounds.
-    pub fn nth<'v>(&self, request: &Request<'v>, position: usize) -> Option<&'v [u8]> {
+    pub fn nth<'v>(&'v self, request: &Request<'v>, position: usize) -> Option<&'v [u8]> {
         let (mut left, mut found) = (position, None);
         let _ = self.each(request, |element| {
             if left == 0 {
@@ -214,7 +229,7 @@ impl Source {
     }
 
     /// How many elements; None for a key that the map does not hold.
-    pub fn count(&self, request: &Request<'_>) -> Option<usize> {
+    pub fn count<'v>(&'v self, request: &Request<'v>) -> Option<usize> {
         let mut count = 0;
         let _ = self.each(request, |_| {
             count += 1;
@@ -225,12 +240,12 @@ impl Source {
 }
 
 /// The query's parts between `&`, each split at its first `=`; neither name nor value is decoded.
-fn arguments<'v>(head: &'v Head) -> impl Iterator<Item = (&'v [u8], &'v [u8])> {
+fn arguments(head: &Head) -> impl Iterator<Item = (&[u8], &[u8])> {
     pairs(head.query().as_bytes(), b'&')
 }
 
 /// All cookies of all Cookie lines: parts between `;`, each split at its first `=` (RFC 6265, 4.2.1).
-fn cookies<'v>(head: &'v Head) -> impl Iterator<Item = (&'v [u8], &'v [u8])> {
+fn cookies(head: &Head) -> impl Iterator<Item = (&[u8], &[u8])> {
     head.values("cookie")
         .flat_map(|line| pairs(line.as_bytes(), b';'))
         .map(|(name, value)| (name.trim_ascii(), value.trim_ascii()))

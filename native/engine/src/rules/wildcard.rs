@@ -7,7 +7,15 @@ use memchr::memmem::{Finder, FinderBuilder};
 pub(super) struct Wildcard {
     prefix: Box<[u8]>,
     /// None: the pattern has no star.
-    rest: Option<(Box<[Finder<'static>]>, Box<[u8]>)>,
+    rest: Option<Rest>,
+}
+
+/// What follows the first star.
+#[derive(Debug)]
+struct Rest {
+    /// Parts between two stars, in order.
+    middle: Box<[Finder<'static>]>,
+    suffix: Box<[u8]>,
 }
 
 impl Wildcard {
@@ -46,11 +54,12 @@ impl Wildcard {
         }
         let finder = |part: &Vec<u8>| FinderBuilder::new().build_forward(part).into_owned();
         let middle = parts[1..].iter().map(finder).collect();
-        Ok(Wildcard { prefix: parts.swap_remove(0).into_boxed_slice(), rest: Some((middle, last.into_boxed_slice())) })
+        let rest = Some(Rest { middle, suffix: last.into_boxed_slice() });
+        Ok(Wildcard { prefix: parts.swap_remove(0).into_boxed_slice(), rest })
     }
 
     pub fn matches(&self, text: &[u8]) -> bool {
-        let Some((middle, suffix)) = &self.rest else { return *text == *self.prefix };
+        let Some(Rest { middle, suffix }) = &self.rest else { return *text == *self.prefix };
         let Some(mut text) = text.strip_prefix(&*self.prefix).and_then(|text| text.strip_suffix(&**suffix)) else {
             return false;
         };
@@ -61,6 +70,15 @@ impl Wildcard {
             }
             None => false,
         })
+    }
+
+    /// Whether the text starts and ends as the lower-case pattern says, in any case.
+    pub fn frames(&self, text: &[u8]) -> bool {
+        let suffix: &[u8] = self.rest.as_ref().map_or(b"", |rest| &rest.suffix);
+        let start = text.get(..self.prefix.len());
+        let end = text.len().checked_sub(suffix.len()).map(|at| &text[at..]);
+        start.is_some_and(|start| start.eq_ignore_ascii_case(&self.prefix))
+            && end.is_some_and(|end| end.eq_ignore_ascii_case(suffix))
     }
 
     /// What a match starts with, and whether that is all of it.

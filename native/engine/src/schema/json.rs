@@ -15,8 +15,9 @@ pub const MAX_DEPTH: u32 = 64;
 const MAX_NUMBER_BYTES: usize = 400;
 /// Objects up to this size are searched member by member; larger ones get a sorted index.
 const MAX_SCANNED_MEMBERS: usize = 16;
-/// A thread keeps its tape for the next body unless it grew beyond this.
+/// A thread keeps its tape for the next body unless it grew beyond this: 1 MiB of entries, 64 KiB of text.
 const MAX_KEPT_ENTRIES: usize = 1 << 16;
+const MAX_KEPT_TEXT: usize = 1 << 16;
 
 /// Marks an object that has no sorted index.
 pub const UNSORTED: u32 = u32::MAX;
@@ -157,7 +158,7 @@ pub fn with_tape<T>(body: &[u8], then: impl FnOnce(Result<Parsed<'_>, Refusal>) 
             Ok(body) => then(Ok(Parsed { body, tape: &tape })),
             Err(refusal) => then(Err(refusal)),
         };
-        if tape.entries.capacity() <= MAX_KEPT_ENTRIES {
+        if tape.entries.capacity() <= MAX_KEPT_ENTRIES && tape.decoded.capacity() <= MAX_KEPT_TEXT {
             slot.replace(tape);
         }
         outcome

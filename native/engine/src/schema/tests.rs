@@ -256,6 +256,17 @@ fn answers_stay_short_and_repeat_no_values() {
 }
 
 #[test]
+fn formats_are_asserted_as_documented() {
+    let corpus = corpus("formats");
+    for (format, text) in corpus["refused"].as_object().expect("texts") {
+        assert!(!accepts(json!({ "format": format }), &text.to_string()), "{format}");
+    }
+    for format in corpus["ignored"].as_array().expect("names") {
+        assert!(accepts(json!({ "format": format }), "\"( no / such } thing\""), "{format}");
+    }
+}
+
+#[test]
 fn unique_items_compares_by_value() {
     let schema = json!({ "uniqueItems": true });
     for body in [
