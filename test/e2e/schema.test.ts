@@ -168,7 +168,10 @@ test('two hundred bodies at once in the pool each get their own verdict', async 
   const before = await inspected();
   const answers = await Promise.all(
     Array.from({ length: 200 }, (_, index) => {
-      const lines = Array.from({ length: 50 }, (_, at) => ({ sku: `S-${at}`, quantity: index % 2 && at === 49 ? 0 : 1 }));
+      const lines = Array.from({ length: 50 }, (_, at) => ({
+        sku: `S-${at}`,
+        quantity: index % 2 && at === 49 ? 0 : 1,
+      }));
       const body = JSON.stringify({ customer: `c${index}`, lines });
       const headers = { 'content-type': 'application/json' };
       return ask(front.caller('strict.test'), '/orders', { method: 'POST', body, headers, agent });

@@ -1,8 +1,8 @@
 // uWebSockets.js by itself, for tests that first show what the gateway has to make up for.
 
+import type { HttpRequest, HttpResponse, TemplatedApp } from 'uWebSockets.js';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { HttpRequest, HttpResponse, TemplatedApp } from 'uWebSockets.js';
 import { loadUws } from '../../src/accept/uws.js';
 import { atTheEnd, temporaryFolder } from './cleanup.js';
 import type { Identity } from './pki.js';
