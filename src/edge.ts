@@ -8,8 +8,9 @@
 import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js';
 import { parentPort, workerData } from 'node:worker_threads';
 import { readHead } from './accept/head.js';
-import { Listener, type TlsContexts, WEBSOCKET_BYTES } from './accept/listener.js';
+import { Listener, WEBSOCKET_BYTES } from './accept/listener.js';
 import { PeerReader } from './accept/peer.js';
+import type { TlsContexts } from './accept/tls/contexts.js';
 import { loadUws } from './accept/uws.js';
 import { InspectPool } from './check/schema/pool.js';
 import { Exchange } from './exchange.js';
@@ -162,9 +163,6 @@ function act(exchange: Exchange, next: number, req?: HttpRequest): void {
   if (res === null) return;
   switch (next) {
     case Next.Sent:
-      return;
-    case Next.Forward:
-      act(exchange, native.forward(exchange.slot), req);
       return;
     case Next.Peer:
       act(exchange, native.peer(exchange.slot, peers.address(res), peers.certificate(res)), req);

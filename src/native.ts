@@ -21,14 +21,13 @@ const door = load();
 /** What to do next with an exchange; the numbers of `Next` in native/door/src/edge.rs. */
 export const Next = {
   Sent: 0,
-  Forward: 1,
-  Body: 2,
-  Answer: 3,
-  Peer: 4,
-  Close: 5,
-  Pause: 6,
-  Upgrade: 7,
-  Inspect: 8,
+  Body: 1,
+  Answer: 2,
+  Peer: 3,
+  Close: 4,
+  Pause: 5,
+  Upgrade: 6,
+  Inspect: 7,
 } as const;
 
 /** `Kind` of native/forward/src/arena.rs. */
@@ -68,7 +67,6 @@ export const {
   detach,
   drain,
   forget,
-  forward,
   hasIdentity,
   inspect,
   inspected,

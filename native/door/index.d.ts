@@ -27,7 +27,7 @@ export declare function closed(response: unknown): number
  */
 export declare function compile(policy: string, activate: boolean): string
 
-/** Decides a request. `head` is `METHOD /path?query
+/** Decides a request, and sends it to its origin when it passed and has no body to wait for. `head` is `METHOD /path?query
 ` and `name:value
 ` for every field. Answers what to do next. */
 export declare function decide(slot: number, response: unknown, head: unknown): number
@@ -56,9 +56,6 @@ export interface EdgeMemory {
 }
 
 export declare function forget(certificate: number): void
-
-/** Sends a request that passed. Answers what to do next. */
-export declare function forward(slot: number): number
 
 /** Whether connections have an identity here; without, every request is asked for its peer. */
 export declare function hasIdentity(): boolean

@@ -9,23 +9,8 @@ import type {
 } from 'uWebSockets.js';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { TlsContext, TlsContexts } from './tls/contexts.js';
 import type { UwsModule } from './uws.js';
-
-/** The files of one TLS context. */
-export interface TlsContext {
-  /** SNI name, `*.example.com` allowed. */
-  host: string;
-  certificate: string;
-  key: string;
-  /** PEM file of the authorities whose certificates the TLS layer lets through; null asks for none. */
-  clientAuthorities: string | null;
-}
-
-export interface TlsContexts {
-  /** For clients that send no SNI name. Its `clientAuthorities` decides whether certificates are asked for at all. */
-  fallback: TlsContext;
-  hosts: TlsContext[];
-}
 
 export interface Handlers<Bridge> {
   /** A connection was opened (count > 0) or closed (count < 0). */

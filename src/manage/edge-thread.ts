@@ -1,22 +1,7 @@
 // One edge thread, seen from the main thread: what it was told, what it has told, whether it lives.
 
 import { Worker } from 'node:worker_threads';
-import type { TlsContexts } from '../accept/tls/contexts.js';
-
-/** What an edge thread starts with (`workerData`); the same as EdgeOptions in src/edge.ts. */
-export interface EdgeOptions {
-  thread: number;
-  listen: { address: string; port: number };
-  tls: TlsContexts;
-  inspect: { inlineBytes: number; threads: number };
-  exchanges: number;
-}
-
-export type ToEdge = { type: 'tls'; tls: TlsContexts } | { type: 'drain'; graceMs: number };
-export type FromEdge =
-  | { type: 'listening'; port: number }
-  | { type: 'failed'; what: string; message: string }
-  | { type: 'drained' };
+import type { EdgeOptions, FromEdge, ToEdge } from '../edge.js';
 
 /** The part of a Worker that is used; tests give their own. */
 export interface Thread {

@@ -3,7 +3,8 @@
 // A place is one of the `threads` that the configuration asks for. At any time one thread serves it; while it is
 // replaced, the fresh one listens before the old one drains, so that the port is never closed.
 
-import { type EdgeOptions, EdgeThread, type Failure, type StartThread } from './edge-thread.js';
+import type { EdgeOptions } from '../edge.js';
+import { EdgeThread, type Failure, type StartThread } from './edge-thread.js';
 import type { Log } from './log.js';
 
 /** Loading the addon and listening takes a fraction of a second. */

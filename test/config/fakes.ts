@@ -2,8 +2,9 @@
 
 import { EventEmitter } from 'node:events';
 import { pino } from 'pino';
+import type { EdgeOptions, FromEdge, ToEdge } from '../../src/edge.js';
 import { Metrics } from '../../src/journal/metrics/registry.js';
-import type { EdgeOptions, FromEdge, Thread, ToEdge } from '../../src/manage/edge-thread.js';
+import type { Thread } from '../../src/manage/edge-thread.js';
 import type { Native } from '../../src/manage/gateway.js';
 
 export class FakeThread extends EventEmitter implements Thread {

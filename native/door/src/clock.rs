@@ -3,7 +3,7 @@
 use portcullis_engine::exchange::Now;
 
 pub fn now() -> Now {
-    Now { mono_us: read(libc::CLOCK_MONOTONIC) / 1000, unix_ms: read(libc::CLOCK_REALTIME) / 1_000_000 }
+    Now { mono_us: mono_us(), unix_ms: read(libc::CLOCK_REALTIME_COARSE) / 1_000_000 }
 }
 
 pub fn mono_us() -> u64 {

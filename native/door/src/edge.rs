@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use portcullis_engine::answer::Answer;
-use portcullis_engine::decide::{self, Known, MAX_INSPECTED_BYTES, Outcome};
-use portcullis_engine::event::{self, Ending};
+use portcullis_engine::decide::{self, Known, MAX_INSPECTED_BYTES, Outcome, Tally};
+use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange};
 use portcullis_engine::head::Framing;
 use portcullis_engine::meters::{self, Meters};
@@ -31,22 +31,20 @@ use crate::tickets::{self, Ticket};
 pub enum Next {
     /// Nothing: the request is on its way, the response comes in a turn.
     Sent = 0,
-    /// `forward(slot)`.
-    Forward = 1,
     /// Read the body and give it to `body(slot, ..)`.
-    Body = 2,
+    Body = 1,
     /// The answer's memory holds an answer of our own: write it.
-    Answer = 3,
+    Answer = 2,
     /// The connection's peer is not known yet: `peer(slot, ..)`.
-    Peer = 4,
+    Peer = 3,
     /// Close the connection without an answer.
-    Close = 5,
+    Close = 4,
     /// Stop reading the body until the turn says Drained.
-    Pause = 6,
+    Pause = 5,
     /// A WebSocket handshake that passed: `upgrade(slot)`.
-    Upgrade = 7,
+    Upgrade = 6,
     /// `ticket(slot)` waits for the inspection pool.
-    Inspect = 8,
+    Inspect = 7,
 }
 
 /// No exchange on this connection.
@@ -55,7 +53,7 @@ const NONE: u32 = u32::MAX;
 const MAX_CERTIFICATES: usize = 65_536;
 
 struct Connection {
-    peer: Option<Peer>,
+    peer: Option<Rc<Peer>>,
     /// The slot of its exchange under way, or NONE.
     active: u32,
     /// A chunked request came: nothing behind it is read.
@@ -115,6 +113,11 @@ pub struct Edge {
     pub meters: Arc<Mutex<Meters>>,
     pub journal: Journal,
     ids: Ids,
+    /// Added to the meters with the next exchange that ends: one lock an exchange.
+    tally: Tally,
+    /// Exchanges under way.
+    open: u64,
+    dates: Dates,
     answer: Answer,
     head: Vec<u8>,
     inline_bytes: usize,
@@ -149,6 +152,9 @@ impl Edge {
             meters: Meters::register(),
             journal: Journal::register(),
             ids: Ids::seeded(),
+            tally: Tally::default(),
+            open: 0,
+            dates: Dates::default(),
             answer: Answer::default(),
             head: Vec::with_capacity(2048),
             inline_bytes: inline_bytes.min(MAX_INSPECTED_BYTES as usize),
@@ -174,7 +180,7 @@ impl Edge {
         if gone.active == NONE {
             return NONE;
         }
-        self.give_up(gone.active, gone.peer.as_ref());
+        self.give_up(gone.active, gone.peer.as_deref());
         gone.active
     }
 
@@ -233,7 +239,7 @@ impl Edge {
         self.slots[index].exchange.head.buffer()
     }
 
-    /// Decides the request whose head stands in the slot's buffer.
+    /// Decides the request whose head stands in the slot's buffer, and sends it when there is nothing to wait for.
     pub fn decide(&mut self, index: u32, connection: usize) -> Next {
         let slot = &mut self.slots[index as usize];
         let id = self.ids.request_id();
@@ -264,21 +270,18 @@ impl Edge {
         let last = slot.exchange.head.framing() == Framing::Chunked;
         let connection =
             self.connections.entry(slot.connection).or_insert(Connection { peer: None, active: index, last });
-        connection.peer = Some(Peer::new(parse_address(address), certificate));
+        connection.peer = Some(Rc::new(Peer::new(parse_address(address), certificate)));
         self.judge(index)
     }
 
     fn judge(&mut self, index: u32) -> Next {
         let slot = &mut self.slots[index as usize];
-        let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_ref()) else {
+        let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref()) else {
             return self.refuse(index, Reason::InternalPanic);
         };
         let snapshot = self.snapshot.load();
-        let outcome = {
-            let mut meters = lock(&self.meters);
-            meters.scalars.exchanges_open += 1;
-            decide::decide(&mut slot.exchange, snapshot, peer, slot.malformed, &mut meters)
-        };
+        let outcome = decide::decide(&mut slot.exchange, snapshot, peer, slot.malformed, &mut self.tally);
+        self.open += 1;
         match outcome {
             Outcome::Deny => self.answer(index),
             Outcome::Pass => {
@@ -287,7 +290,7 @@ impl Edge {
                 if !head.has_body() && is_websocket(head.method(), head.field("upgrade")) {
                     return Next::Upgrade;
                 }
-                Next::Forward
+                self.forward(index)
             }
             Outcome::Inspect(schema) => {
                 slot.stage = Stage::Collecting;
@@ -344,7 +347,7 @@ impl Edge {
     // --- forwarding --------------------------------------------------------------------------------------------
 
     /// Sends a request that passed. Its body, if there is one, streams through [`Edge::body`].
-    pub fn forward(&mut self, index: u32) -> Next {
+    fn forward(&mut self, index: u32) -> Next {
         let framing = self.slots[index as usize].exchange.head.framing();
         match framing {
             Framing::None => self.send(index, Framing::None, Body::None),
@@ -364,12 +367,12 @@ impl Edge {
 
     fn send(&mut self, index: u32, framing: Framing, body: Body<'_>) -> Next {
         let slot = &mut self.slots[index as usize];
-        let Some(snapshot) = slot.exchange.snapshot.clone() else { return Next::Close };
+        let Some(snapshot) = slot.exchange.snapshot.as_ref() else { return Next::Close };
         let Some(host) = slot.exchange.host.map(|host| &snapshot.hosts[host]) else { return Next::Close };
-        let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_ref()) else {
+        let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref()) else {
             return Next::Close;
         };
-        let origin = origin(&self.client, &mut self.origins, &snapshot, host.origin);
+        let origin = origin(&self.client, &mut self.origins, snapshot, host.origin);
         let head = &slot.exchange.head;
         let traceparent = match client_traceparent(head) {
             Some(_) => None,
@@ -398,7 +401,6 @@ impl Edge {
             },
         );
         slot.stage = Stage::Forwarded;
-        slot.exchange.forwarded_us = clock::mono_us();
         self.client.client().send(
             Token { slot: index, generation: slot.generation },
             origin,
@@ -573,7 +575,7 @@ impl Edge {
         let slot = &mut self.slots[index as usize];
         let snapshot = slot.exchange.snapshot.clone()?;
         let host = &snapshot.hosts[slot.exchange.host?];
-        let peer = self.connections.get(&slot.connection)?.peer.as_ref()?;
+        let peer = self.connections.get(&slot.connection)?.peer.as_deref()?;
         let verified = slot.exchange.presented == portcullis_engine::exchange::Presented::Verified;
         let certificate = peer.certificate.as_ref().filter(|_| verified).map(|known| &known.certificate);
         let carries = |header| certificate.filter(|_| host.forward.contains(&header));
@@ -617,26 +619,29 @@ impl Edge {
             }
             None => None,
         };
-        self.finish(index, &peer.unwrap_or_else(nobody), status);
+        match peer {
+            Some(peer) => self.finish(index, &peer, status),
+            None => self.finish(index, &nobody(), status),
+        }
     }
 
     fn finish(&mut self, index: u32, peer: &Peer, status: u16) {
         let slot = &mut self.slots[index as usize];
         let ending = Ending { status, body_bytes: slot.sent_bytes, ended_us: clock::mono_us() };
-        {
-            let mut meters = lock(&self.meters);
-            slot.exchange.count(&mut meters, status, ending.ended_us);
-            meters.scalars.exchanges_open = meters.scalars.exchanges_open.saturating_sub(1);
-        }
-        if event::is_security_event(&slot.exchange) || self.journal.sampled(self.ids.word()) {
-            let written = self.journal.record(|out| event::write(out, &slot.exchange, peer, &ending));
-            let mut meters = lock(&self.meters);
-            if written {
-                meters.scalars.events_written += 1;
-            } else {
-                meters.scalars.events_dropped += 1;
-            }
-        }
+        let wanted = event::is_security_event(&slot.exchange) || self.journal.sampled(self.ids.word());
+        let dates = &mut self.dates;
+        let written = wanted && self.journal.record(|out| event::write(out, dates, &slot.exchange, peer, &ending));
+        self.open = self.open.saturating_sub(1);
+        let tally = std::mem::take(&mut self.tally);
+        let mut meters = lock(&self.meters);
+        slot.exchange.count(&mut meters, status, ending.ended_us);
+        let scalars = &mut meters.scalars;
+        scalars.exchanges_open = self.open;
+        scalars.verify_hits += tally.verify_hits;
+        scalars.verify_misses += tally.verify_misses;
+        scalars.events_written += u64::from(written);
+        scalars.events_dropped += u64::from(wanted && !written);
+        drop(meters);
         slot.stage = Stage::Free;
         slot.generation = slot.generation.wrapping_add(1);
         slot.exchange.snapshot = None;
@@ -648,6 +653,7 @@ impl Edge {
         let counters = self.client.client().counters();
         let mut meters = lock(&self.meters);
         let scalars = &mut meters.scalars;
+        scalars.exchanges_open = self.open;
         scalars.origin_opened = counters.opened.load(Relaxed);
         scalars.origin_reused = counters.reused.load(Relaxed);
         scalars.origin_retried = counters.retried.load(Relaxed);

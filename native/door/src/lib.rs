@@ -76,7 +76,7 @@ pub fn attach(env: Env, memory: EdgeMemory, on_turn: FunctionRef<u32, ()>) -> Re
     let entries = entries.cast::<Entry>();
     let capacity = entry_bytes / size_of::<Entry>();
     let arena = Arena { bytes: arena, len: arena_len, entries, capacity };
-    let turn = Turn::new(&env, on_turn)?;
+    let turn = Turn::new(&env, on_turn);
     // SAFETY: the loop of this thread; the buffers are referenced above for the life of the environment.
     let client = unsafe { InLoop::start(uv_loop.cast(), arena, Box::new(move |count| turn.call(count))) }
         .map_err(|error| Error::from_reason(format!("the event loop refused the upstream client: {error}")))?;
@@ -89,7 +89,7 @@ pub fn attach(env: Env, memory: EdgeMemory, on_turn: FunctionRef<u32, ()>) -> Re
 /// them any more. A worker thread that ends before aborts the process.
 #[napi]
 pub fn detach(env: Env, done: FunctionRef<u32, ()>) -> Result<()> {
-    let turn = Turn::new(&env, done)?;
+    let turn = Turn::new(&env, done);
     let edge = EDGE.with(|edge| edge.borrow_mut().take());
     match edge {
         Some(edge) => {
@@ -140,7 +140,7 @@ pub fn forget(certificate: u32) {
     with_edge(|edge| edge.forget(certificate));
 }
 
-/// Decides a request. `head` is `METHOD /path?query\n` and `name:value\n` for every field. Answers what to do next.
+/// Decides a request, and sends it to its origin when it passed and has no body to wait for. `head` is `METHOD /path?query\n` and `name:value\n` for every field. Answers what to do next.
 #[napi]
 pub fn decide(env: Env, slot: u32, response: Unknown, head: Unknown) -> u32 {
     let connection = match identity::of(response.raw()) {
@@ -157,12 +157,6 @@ pub fn decide(env: Env, slot: u32, response: Unknown, head: Unknown) -> u32 {
 #[napi]
 pub fn peer(slot: u32, address: String, certificate: u32) -> u32 {
     on_slot(slot, |edge| edge.peer(slot, &address, certificate))
-}
-
-/// Sends a request that passed. Answers what to do next.
-#[napi]
-pub fn forward(slot: u32) -> u32 {
-    on_slot(slot, |edge| edge.forward(slot))
 }
 
 /// A piece of the request's body. Answers what to do next.
@@ -328,23 +322,16 @@ pub fn claim_stdout() -> i32 {
     }
 }
 
-/// A JavaScript function that native code calls from the loop, with a scope and Node's callback rules around it.
+/// A JavaScript function that native code calls from the loop. It makes no promises and sets no ticks, so it needs no
+/// callback scope of Node's, which costs as much as delivering a response.
 struct Turn {
     env: sys::napi_env,
     function: FunctionRef<u32, ()>,
-    context: sys::napi_async_context,
 }
 
 impl Turn {
-    fn new(env: &Env, function: FunctionRef<u32, ()>) -> Result<Turn> {
-        let mut context = ptr::null_mut();
-        let name = env.create_string("portcullis.turn")?;
-        // SAFETY: a live environment and a string of it; the context lives as long as the thread.
-        let status = unsafe { sys::napi_async_init(env.raw(), ptr::null_mut(), name.raw(), &raw mut context) };
-        if status != sys::Status::napi_ok {
-            return Err(Error::from_reason("napi_async_init failed"));
-        }
-        Ok(Turn { env: env.raw(), function, context })
+    fn new(env: &Env, function: FunctionRef<u32, ()>) -> Turn {
+        Turn { env: env.raw(), function }
     }
 
     fn call(&self, count: usize) {
@@ -363,9 +350,8 @@ impl Turn {
                 let (mut global, mut argument, mut result) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
                 sys::napi_get_global(self.env, &raw mut global);
                 sys::napi_create_uint32(self.env, count as u32, &raw mut argument);
-                let status = sys::napi_make_callback(
+                let status = sys::napi_call_function(
                     self.env,
-                    self.context,
                     global,
                     function.raw(),
                     1,

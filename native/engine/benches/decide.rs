@@ -9,10 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use portcullis_engine::decide::{self, Known, Outcome};
+use portcullis_engine::decide::{self, Known, Outcome, Tally};
 use portcullis_engine::event::{self, Ending};
 use portcullis_engine::exchange::{Exchange, Now};
-use portcullis_engine::meters::Meters;
 use portcullis_engine::mtls::Certificate;
 use portcullis_engine::peer::Peer;
 use portcullis_engine::policy::Policy;
@@ -91,7 +90,7 @@ fn bench(criterion: &mut Criterion) {
     let peer = Peer::new(address, Some(Rc::new(Known::new(Arc::new(Certificate::from_pem(&client))))));
     let started = Now { mono_us: 1, unix_ms: now * 1000 };
     let head = head();
-    let mut meters = Meters::default();
+    let mut tally = Tally::default();
     let mut exchange = Exchange::default();
     let id = "0123456789abcdef0123456789abcdef";
     for rules in [20, 10_000] {
@@ -100,7 +99,7 @@ fn bench(criterion: &mut Criterion) {
             exchange.head.buffer().push_str(black_box(&head));
             exchange.begin(started, id);
             let malformed = exchange.head.parse().err();
-            decide::decide(&mut exchange, &snapshot, &peer, malformed, &mut meters)
+            decide::decide(&mut exchange, &snapshot, &peer, malformed, &mut tally)
         };
         assert_eq!(decided(), Outcome::Pass);
         criterion.bench_function(&format!("decide, {rules} rules"), |bencher| bencher.iter(&mut decided));
@@ -109,10 +108,11 @@ fn bench(criterion: &mut Criterion) {
         bencher.iter(|| exchange.head.parse_text(black_box(&head)));
     });
     let mut line = Vec::with_capacity(4096);
+    let mut dates = event::Dates::default();
     criterion.bench_function("event line", |bencher| {
         bencher.iter(|| {
             line.clear();
-            event::write(&mut line, &exchange, &peer, &Ending { status: 200, body_bytes: 142, ended_us: 900 });
+            event::write(&mut line, &mut dates, &exchange, &peer, &Ending { status: 200, body_bytes: 142, ended_us: 900 });
         });
     });
 }

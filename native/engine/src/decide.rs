@@ -17,7 +17,6 @@ use std::sync::Arc;
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
-use crate::meters::Meters;
 use crate::mtls::{Certificate, Verdict};
 use crate::peer::{Identity, Peer};
 use crate::policy::{Action, MtlsMode};
@@ -30,6 +29,13 @@ use crate::snapshot::{Snapshot, Trust};
 pub const MAX_INSPECTED_BYTES: u64 = 1024 * 1024;
 /// Verdicts kept with one certificate: more trust sets than this in one policy only cost verifications.
 const MAX_VERDICTS: usize = 8;
+
+/// How verdicts on certificates were reached; added to the meters when the exchange ends.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Tally {
+    pub verify_hits: u64,
+    pub verify_misses: u64,
+}
 
 /// What the door does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,14 +62,14 @@ impl Known {
     }
 
     /// The verdict under a trust set: cached until it expires; a new snapshot's trust sets have new ids.
-    fn fault(&self, trust: &Trust, now_s: u64, meters: &mut Meters) -> Option<Reason> {
+    fn fault(&self, trust: &Trust, now_s: u64, tally: &mut Tally) -> Option<Reason> {
         let mut verdicts = self.verdicts.borrow_mut();
         if let Some((_, verdict)) = verdicts.iter().find(|(id, verdict)| *id == trust.id && now_s < verdict.expires_at)
         {
-            meters.scalars.verify_hits += 1;
+            tally.verify_hits += 1;
             return verdict.fault;
         }
-        meters.scalars.verify_misses += 1;
+        tally.verify_misses += 1;
         let verdict = trust.set.verify(&self.certificate, now_s);
         let fault = verdict.fault;
         verdicts.retain(|(id, _)| *id != trust.id);
@@ -81,10 +87,10 @@ pub fn decide(
     snapshot: &Arc<Snapshot>,
     peer: &Peer,
     malformed: Option<Reason>,
-    meters: &mut Meters,
+    tally: &mut Tally,
 ) -> Outcome {
     exchange.snapshot = Some(snapshot.clone());
-    match walk(exchange, snapshot, peer, malformed, meters) {
+    match walk(exchange, snapshot, peer, malformed, tally) {
         Ok(outcome) => outcome,
         Err(denial) => {
             exchange.denial = Some(denial);
@@ -98,7 +104,7 @@ fn walk(
     snapshot: &Snapshot,
     peer: &Peer,
     malformed: Option<Reason>,
-    meters: &mut Meters,
+    tally: &mut Tally,
 ) -> Result<Outcome, Denial> {
     // http
     if let Some(reason) = malformed {
@@ -122,7 +128,7 @@ fn walk(
             Identity { certificate: None, fault: None }
         }
         (_, Some(known)) => {
-            let fault = known.fault(&host.trust, exchange.started.unix_ms / 1000, meters);
+            let fault = known.fault(&host.trust, exchange.started.unix_ms / 1000, tally);
             exchange.presented = fault.map_or(Presented::Verified, Presented::Fault);
             Identity { certificate: Some(&known.certificate), fault }
         }

@@ -11,6 +11,28 @@ use crate::reason::Reason;
 /// Most bytes of a client's own words in one field.
 const MAX_TEXT: usize = 512;
 
+/// Date and time of the last second that was written: most lines share it.
+#[derive(Debug, Default)]
+pub struct Dates {
+    second: u64,
+    text: Vec<u8>,
+}
+
+impl Dates {
+    /// RFC 3339 with milliseconds, UTC.
+    fn write(&mut self, out: &mut Vec<u8>, unix_ms: u64) {
+        let second = unix_ms / 1000;
+        if second != self.second || self.text.is_empty() {
+            self.second = second;
+            self.text.clear();
+            date_and_time(&mut self.text, second);
+        }
+        out.extend_from_slice(&self.text);
+        let ms = unix_ms % 1000;
+        out.extend_from_slice(&[b'.', digit(ms / 100), digit(ms / 10), digit(ms), b'Z']);
+    }
+}
+
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Ending {
@@ -27,19 +49,26 @@ pub fn is_security_event(exchange: &Exchange) -> bool {
 }
 
 /// Appends the exchange's line, newline included.
-pub fn write(out: &mut Vec<u8>, exchange: &Exchange, peer: &Peer, ending: &Ending) {
+pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &Peer, ending: &Ending) {
     let whole_us = ending.ended_us.saturating_sub(exchange.started.mono_us);
     out.extend_from_slice(b"{\"RayID\":\"");
     out.extend_from_slice(exchange.id.as_bytes());
     out.extend_from_slice(b"\",\"EdgeStartTimestamp\":\"");
-    timestamp(out, exchange.started.unix_ms);
+    dates.write(out, exchange.started.unix_ms);
     out.extend_from_slice(b"\",\"EdgeEndTimestamp\":\"");
-    timestamp(out, exchange.started.unix_ms + whole_us / 1000);
+    dates.write(out, exchange.started.unix_ms + whole_us / 1000);
     out.push(b'"');
-    text(out, "ClientIP", &peer.text);
-    text(out, "ClientRequestHost", exchange.head.host());
-    text(out, "ClientRequestMethod", exchange.head.method());
-    text(out, "ClientRequestPath", exchange.head.path());
+    clean(out, "ClientIP", &peer.text);
+    if exchange.host.is_some() {
+        // A head that was parsed has no quote and no backslash in these.
+        clean(out, "ClientRequestHost", exchange.head.host());
+        clean(out, "ClientRequestMethod", exchange.head.method());
+        clean(out, "ClientRequestPath", exchange.head.path());
+    } else {
+        text(out, "ClientRequestHost", exchange.head.host());
+        text(out, "ClientRequestMethod", exchange.head.method());
+        text(out, "ClientRequestPath", exchange.head.path());
+    }
     if let Some(agent) = exchange.head.field("user-agent") {
         text(out, "ClientRequestUserAgent", agent);
     }
@@ -47,7 +76,7 @@ pub fn write(out: &mut Vec<u8>, exchange: &Exchange, peer: &Peer, ending: &Endin
     out.extend_from_slice(auth_status(exchange.presented).as_bytes());
     out.push(b'"');
     if let (true, Some(known)) = (exchange.presented != Presented::NotLooked, &peer.certificate) {
-        text(out, "ClientMTLSAuthCertFingerprint", known.certificate.sha256_hex());
+        clean(out, "ClientMTLSAuthCertFingerprint", known.certificate.sha256_hex());
     }
     number(out, "EdgeResponseStatus", u64::from(ending.status));
     number(out, "EdgeResponseBodyBytes", ending.body_bytes);
@@ -103,6 +132,15 @@ fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
+/// For values that hold nothing JSON escapes.
+fn clean(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":\"");
+    out.extend_from_slice(value[..value.floor_char_boundary(MAX_TEXT)].as_bytes());
+    out.push(b'"');
+}
+
 fn text(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
@@ -130,10 +168,9 @@ fn quoted(out: &mut Vec<u8>, value: &str) {
     out.push(b'"');
 }
 
-/// RFC 3339 with milliseconds, UTC. Civil date from days by the proleptic Gregorian calendar.
-fn timestamp(out: &mut Vec<u8>, unix_ms: u64) {
-    let (seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+/// `2026-11-02T10:00:00`. Civil date from days by the proleptic Gregorian calendar.
+fn date_and_time(out: &mut Vec<u8>, unix_s: u64) {
+    let (days, of_day) = (unix_s / 86_400, unix_s % 86_400);
     let z = days + 719_468;
     let era = z / 146_097;
     let day_of_era = z % 146_097;
@@ -143,24 +180,43 @@ fn timestamp(out: &mut Vec<u8>, unix_ms: u64) {
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    digits(out, year, 4);
-    out.push(b'-');
-    digits(out, month, 2);
-    out.push(b'-');
-    digits(out, day, 2);
-    out.push(b'T');
-    digits(out, of_day / 3600, 2);
-    out.push(b':');
-    digits(out, of_day / 60 % 60, 2);
-    out.push(b':');
-    digits(out, of_day % 60, 2);
-    out.push(b'.');
-    digits(out, ms, 3);
-    out.push(b'Z');
+    let _ = write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60
+    );
 }
 
-fn digits(out: &mut Vec<u8>, value: u64, width: u32) {
-    for place in (0..width).rev() {
-        out.push(b'0' + (value / 10u64.pow(place) % 10) as u8);
+fn digit(value: u64) -> u8 {
+    b'0' + (value % 10) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_civil_and_in_utc() {
+        let mut dates = Dates::default();
+        for (unix_ms, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_123, "2000-02-29T00:00:00.123Z"),
+            (951_868_799_999, "2000-02-29T23:59:59.999Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_793_577_600_007, "2026-11-02T00:00:00.007Z"),
+        ] {
+            let mut out = Vec::new();
+            dates.write(&mut out, unix_ms);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_clients_words_cannot_break_the_line() {
+        let mut out = Vec::new();
+        text(&mut out, "a", "x\"y\\z\u{7}\u{e9}");
+        assert_eq!(String::from_utf8(out).unwrap(), ",\"a\":\"x\\\"y\\\\z\\u0007\u{e9}\"");
     }
 }

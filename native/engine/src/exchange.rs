@@ -66,8 +66,6 @@ pub struct Exchange {
     pub matched: Vec<u32>,
 
     pub started: Now,
-    /// When the request was handed to the origin; 0 when it never was. Monotonic microseconds.
-    pub forwarded_us: u64,
     /// Time spent waiting for the client's body.
     pub upload_us: u64,
     /// From the request written to the first byte of the response.
@@ -89,7 +87,6 @@ impl Exchange {
         self.logged.clear();
         self.matched.clear();
         self.started = started;
-        self.forwarded_us = 0;
         self.upload_us = 0;
         self.origin_us = 0;
         self.origin_status = 0;

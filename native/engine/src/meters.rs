@@ -128,7 +128,7 @@ pub struct Meters {
 }
 
 macro_rules! scalars {
-    ($($name:ident: $kind:literal, $metric:literal, $help:literal;)*) => {
+    ($($name:ident: $kind:literal, $metric:literal, $help:literal $(, $unit:literal)?;)*) => {
         /// Counters and gauges without labels.
         #[derive(Debug, Default, Clone, Copy)]
         pub struct Scalars { $(pub $name: u64),* }
@@ -136,15 +136,10 @@ macro_rules! scalars {
         impl Scalars {
             fn merge(&mut self, other: &Scalars) { $(self.$name += other.$name;)* }
             fn families(&self) -> Vec<Value> {
-                vec![$(json!({ "name": $metric, "help": $help, "type": $kind, "samples": [{ "labels": {}, "value": in_base_unit($metric, self.$name) }] })),*]
+                vec![$(json!({ "name": $metric, "help": $help, "type": $kind, "samples": [{ "labels": {}, "value": self.$name as f64 $(* $unit)? }] })),*]
             }
         }
     };
-}
-
-/// Times are counted in whole microseconds and shown in seconds, as Prometheus wants them.
-fn in_base_unit(metric: &str, value: u64) -> Value {
-    if metric.ends_with("_seconds_total") { json!(value as f64 / 1e6) } else { json!(value) }
 }
 
 scalars! {
@@ -162,7 +157,7 @@ scalars! {
     inspected_in_place: "counter", "portcullis_schema_inspected_in_place_total", "Bodies inspected on the edge thread.";
     inspected_in_pool: "counter", "portcullis_schema_inspected_in_pool_total", "Bodies inspected by the pool.";
     inspect_queue: "gauge", "portcullis_schema_queue_depth", "Bodies waiting for the pool now.";
-    inspect_wait_us: "counter", "portcullis_schema_queue_wait_seconds_total", "Time that bodies waited for the pool.";
+    inspect_wait_us: "counter", "portcullis_schema_queue_wait_seconds_total", "Time that bodies waited for the pool, inspection included.", 1e-6;
     origin_opened: "counter", "portcullis_origin_connections_total", "Connections opened to origins.";
     origin_reused: "counter", "portcullis_origin_connections_reused_total", "Requests sent on a kept-alive origin connection.";
     origin_retried: "counter", "portcullis_origin_retries_total", "Requests sent again because a kept-alive connection had died.";
