@@ -127,6 +127,48 @@ fn a_long_body_comes_in_chunks_and_ends() {
 }
 
 #[test]
+fn long_bodies_share_an_arena_that_is_full_every_turn() {
+    let (mut bench, site) = (Bench::new(), Site::new());
+    let mut spec = site.spec();
+    spec.connections = 12;
+    let origin = bench.client.origin(&spec);
+    let tokens: Vec<_> = (0..12).map(|slot| bench.get(slot, origin)).collect();
+    let writers: Vec<_> = (0..12)
+        .map(|_| {
+            let mut peer = site.accept();
+            std::thread::spawn(move || {
+                // Closing with unread bytes would be a reset, which is no end of a body.
+                peer.read_head();
+                let framing = ["Content-Length: 2000000", "Transfer-Encoding: chunked", "Connection: close"];
+                let kind = usize::from(peer.stream.peer_addr().unwrap().port()) % 3;
+                peer.say(format!("HTTP/1.1 200 OK\r\n{}\r\n\r\n", framing[kind]));
+                for _ in 0..20 {
+                    let piece: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
+                    match kind {
+                        1 => peer.say([&b"186A0\r\n"[..], &piece, b"\r\n"].concat()),
+                        _ => peer.say(piece),
+                    }
+                }
+                if kind == 1 {
+                    peer.say("0\r\n\r\n");
+                }
+                if kind == 2 {
+                    return None;
+                }
+                Some(peer)
+            })
+        })
+        .collect();
+    for token in &tokens {
+        assert!(bench.until_kind(*token, &[Kind::End, Kind::Failed]).is(Kind::End));
+        let body: Vec<u8> = bench.told.iter().filter(|it| it.token == *token).flat_map(|it| it.body.clone()).collect();
+        assert_eq!(body.len(), 2_000_000);
+        assert!(body.chunks(100_000).all(|piece| piece.iter().enumerate().all(|(n, &byte)| byte == (n % 251) as u8)));
+    }
+    drop(writers.into_iter().map(|writer| writer.join().unwrap()).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_body_without_framing_ends_with_its_connection() {
     let (mut bench, site) = (Bench::new(), Site::new());
     let origin = bench.client.origin(&site.spec());
