@@ -125,6 +125,7 @@ impl Head {
                     }
                     self.framing = Framing::Chunked;
                 }
+                b"connection" if !connection_is_known(value) => return Err(Reason::HttpMalformed),
                 _ => {}
             }
             self.fields.push(field);
@@ -280,6 +281,18 @@ fn content_length(value: &[u8]) -> Result<u64, Reason> {
         return Err(Reason::HttpFraming);
     }
     Ok(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
+}
+
+/// Whether a Connection field names only what is known to belong to a connection. An intermediary has to remove the
+/// fields it names (RFC 9110, 7.6.1): one that names `Authorization` or `Content-Type` would make the origin see
+/// another request than the one that was checked.
+fn connection_is_known(value: &[u8]) -> bool {
+    const KNOWN: [&[u8]; 7] =
+        [b"", b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings", b"proxy-connection"];
+    value.split(|&byte| byte == b',').all(|option| {
+        let option = option.trim_ascii();
+        KNOWN.iter().any(|known| option.eq_ignore_ascii_case(known))
+    })
 }
 
 /// Writes the Host field's name part, lower-case, into `out`.

@@ -43,43 +43,32 @@ pub fn write_head(out: &mut Vec<u8>, head: &Head, forwarded: &Forwarded<'_>) {
         put!(out, ["?", head.query()]);
     }
     put!(out, [" HTTP/1.1\r\n"]);
-    let start = out.len();
-    let seen = copy_fields(out, head, forwarded.traceparent.is_none(), |_| false);
-    if seen.connection_names_fields {
-        // Rare enough to do the pass again, now that the names are known.
-        out.truncate(start);
-        copy_fields(out, head, forwarded.traceparent.is_none(), |name| is_named_by_connection(head, name));
-    }
-    put_ours(out, seen.host, forwarded);
+    let host = copy_fields(out, head, forwarded.traceparent.is_none());
+    put_ours(out, host, forwarded);
     out.extend_from_slice(b"\r\n");
 }
 
-struct Seen<'a> {
-    host: &'a str,
-    connection_names_fields: bool,
-}
-
-fn copy_fields<'a>(out: &mut Vec<u8>, head: &'a Head, keep_trace: bool, named: impl Fn(&str) -> bool) -> Seen<'a> {
-    let mut seen = Seen { host: head.host(), connection_names_fields: false };
+/// Answers the Host field's value. A Connection field can name no other fields to leave out: such a head is refused by
+/// the engine.
+fn copy_fields<'a>(out: &mut Vec<u8>, head: &'a Head, keep_trace: bool) -> &'a str {
+    let mut host = head.host();
     let mut trace_is_good: Option<bool> = None;
     for (name, value) in head.fields() {
         match fate(name.as_bytes()) {
-            Fate::Pass if !named(name) => put!(out, [name, ": ", value, "\r\n"]),
-            // Never left out, whatever Connection says: an origin without a Host is another origin.
+            Fate::Pass => put!(out, [name, ": ", value, "\r\n"]),
             Fate::Host => {
-                seen.host = value;
+                host = value;
                 put!(out, ["host: ", value, "\r\n"]);
             }
-            Fate::Connection => seen.connection_names_fields |= names_fields(value),
             Fate::Trace if keep_trace && !name.contains('_') => {
                 if *trace_is_good.get_or_insert_with(|| client_traceparent(head).is_some()) {
                     put!(out, [name, ": ", value, "\r\n"]);
                 }
             }
-            Fate::Pass | Fate::Trace | Fate::Drop => {}
+            Fate::Trace | Fate::Drop => {}
         }
     }
-    seen
+    host
 }
 
 fn put_ours(out: &mut Vec<u8>, host: &str, forwarded: &Forwarded<'_>) {
@@ -112,7 +101,6 @@ enum Fate {
     Pass,
     Drop,
     Host,
-    Connection,
     /// `traceparent` and `tracestate`.
     Trace,
 }
@@ -130,9 +118,8 @@ fn fate(name: &[u8]) -> Fate {
         6 => is(name, b"expect"),
         7 => is(name, b"upgrade") || is(name, b"trailer"),
         9 => is(name, b"forwarded") || is(name, b"x-real-ip"),
-        10 if name == b"connection" => return Fate::Connection,
         10 if name == b"tracestate" => return Fate::Trace,
-        10 => is(name, b"keep-alive"),
+        10 => is(name, b"connection") || is(name, b"keep-alive"),
         11 if is(name, b"traceparent") => return Fate::Trace,
         11 => is(name, b"client-cert") || is(name, b"x-client-ip"),
         12 => is(name, b"x-request-id"),
@@ -153,21 +140,6 @@ fn fate(name: &[u8]) -> Fate {
 /// Equal, `_` counting as `-`.
 fn is(name: &[u8], wanted: &[u8]) -> bool {
     name.len() == wanted.len() && name.iter().zip(wanted).all(|(&a, &b)| a == b || (a == b'_' && b == b'-'))
-}
-
-/// Whether a Connection value holds more than the options that every client sends.
-fn names_fields(value: &str) -> bool {
-    value.split(',').map(str::trim).any(|option| {
-        !(option.is_empty()
-            || option.eq_ignore_ascii_case("keep-alive")
-            || option.eq_ignore_ascii_case("close")
-            || option.eq_ignore_ascii_case("te")
-            || option.eq_ignore_ascii_case("upgrade"))
-    })
-}
-
-fn is_named_by_connection(head: &Head, name: &str) -> bool {
-    head.values("connection").flat_map(|value| value.split(',')).any(|option| option.trim().eq_ignore_ascii_case(name))
 }
 
 /// The client's trace, if it sent exactly one valid `traceparent` (W3C Trace Context, 3.2).
