@@ -97,9 +97,10 @@ function libraryOf(messages) {
   for (const line of messages.split('\n')) {
     if (!line.startsWith('{')) continue;
     const { reason, target, filenames } = JSON.parse(line);
-    if (reason === 'compiler-artifact' && target.kind.includes('cdylib')) {
-      return filenames.find(name => /\.(so|dylib)$/.test(name));
-    }
+    if (reason !== 'compiler-artifact' || !target.kind.includes('cdylib')) continue;
+    // With tests, the door's test program is an artifact of the same target.
+    const library = filenames.find(name => /\.(so|dylib)$/.test(name));
+    if (library) return library;
   }
   throw new StepFailed('cargo built no library for the door', messages);
 }

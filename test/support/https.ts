@@ -35,19 +35,22 @@ export interface Response {
 export async function connect(caller: Caller): Promise<RawClient> {
   const { port, host, ca, cert, key, tls } = caller;
   const socket = tlsConnect({ host: '127.0.0.1', port, servername: host, ca, cert, key, ...tls } as ConnectionOptions);
+  const client = new RawClient(socket);
   atTheEnd(() => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     socket.once('secureConnect', resolve);
     socket.once('error', reject);
     socket.once('close', () => reject(new Error('closed during the TLS handshake')));
   });
-  return new RawClient(socket);
+  return client;
 }
 
 /** A TLS connection for bytes of any kind. */
 export class RawClient {
   /** All that came so far. */
   received = '';
+  /** What resumes this TLS session on another connection; there once the first response is. */
+  session: Buffer | undefined;
   /** Resolves when the gateway has closed the connection. */
   readonly closed: Promise<void>;
   #taken = 0;
@@ -57,6 +60,9 @@ export class RawClient {
     socket.setEncoding('latin1').on('data', (piece: string) => {
       this.received += piece;
       this.#wake();
+    });
+    socket.on('session', session => {
+      this.session = session;
     });
     socket.on('error', () => {});
     this.closed = new Promise(resolve => {
@@ -162,13 +168,13 @@ export function ask(caller: Caller, path: string, asked: Asked = {}): Promise<An
   return new Promise((resolve, reject) => {
     const request = httpsRequest(
       {
-        ...tls,
         host: '127.0.0.1',
         port,
         servername: host,
         ca,
         cert,
         key,
+        ...tls,
         path,
         method: asked.method ?? 'GET',
         headers: {

@@ -12,6 +12,9 @@ import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { temporaryFolder } from './cleanup.js';
 
+// Only here: the library wants `reflect-metadata` loaded before it.
+export { x509 };
+
 const CLOCK_SKEW_MS = 60_000;
 const DAY_MS = 86_400_000;
 
@@ -98,6 +101,12 @@ export class Authority {
   async intermediate(name: string, made: Made = {}): Promise<Authority> {
     const keys = await keysOf(made);
     return new Authority(await this.#sign(name, made, keys, authorityExtensions(made)), keys);
+  }
+
+  /** A second certificate for an authority's name and key, as its renewal would be: what it issued fits either. */
+  async certify(other: Authority, made: Made = {}): Promise<Authority> {
+    const subject = other.certificate.subject;
+    return new Authority(await this.#sign('', { subject, ...made }, other.keys, authorityExtensions(made)), other.keys);
   }
 
   /** A list of revoked certificates, PEM; `signer` makes it one that somebody else signed in this authority's name. */

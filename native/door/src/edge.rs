@@ -87,6 +87,8 @@ struct Slot {
     connection: usize,
     schema: u32,
     body: Vec<u8>,
+    /// Bytes of the body so far.
+    received: u64,
     /// When the upload began to be waited for.
     waiting_us: u64,
     ticket: u32,
@@ -246,6 +248,7 @@ impl Edge {
         slot.malformed = slot.exchange.head.parse().err();
         slot.stage = Stage::Deciding;
         slot.connection = connection;
+        slot.received = 0;
         slot.sent_bytes = 0;
         slot.status = 0;
         slot.body.clear();
@@ -415,7 +418,22 @@ impl Edge {
     /// A piece of the request's body.
     pub fn body(&mut self, index: u32, piece: &[u8], last: bool) -> Next {
         let slot = &mut self.slots[index as usize];
+        slot.received += piece.len() as u64;
+        // A Content-Length was held against the bound on the head; a chunked body says only now how long it is.
+        let too_large = slot.exchange.host().is_some_and(|host| slot.received > host.max_body_bytes);
         match slot.stage {
+            Stage::Forwarded | Stage::Answering if too_large => {
+                let answering = slot.stage == Stage::Answering;
+                self.client.client().cancel(Token { slot: index, generation: slot.generation });
+                if !answering {
+                    return self.refuse(index, Reason::HttpBodyTooLarge);
+                }
+                // The client has part of the origin's response: closing is the only way to say so.
+                slot.exchange.denial = Some(Reason::HttpBodyTooLarge.into());
+                let status = slot.status;
+                self.end(index, status);
+                Next::Close
+            }
             Stage::Forwarded | Stage::Answering => {
                 if last {
                     slot.exchange.upload_us += clock::mono_us().saturating_sub(slot.waiting_us);
@@ -427,7 +445,7 @@ impl Edge {
                 }
             }
             Stage::Collecting => {
-                if (slot.body.len() + piece.len()) as u64 > MAX_INSPECTED_BYTES {
+                if too_large || slot.received > MAX_INSPECTED_BYTES {
                     return self.refuse(index, Reason::HttpBodyTooLarge);
                 }
                 slot.body.extend_from_slice(piece);

@@ -1,5 +1,6 @@
 //! test/corpus/http: heads that have one meaning, and those that do not. The same cases run through every front door
-//! in test/e2e; those marked `"by": "uws"` never reach the engine behind uWebSockets.js, and are left out here.
+//! in test/e2e; those marked `"by": "uws"` never reach the engine behind uWebSockets.js, and are left out here. Those
+//! marked `"also": "uws"` do not either, but the engine answers for doors that let them through.
 
 use std::fs;
 
