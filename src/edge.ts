@@ -28,7 +28,7 @@ export interface EdgeOptions {
   exchanges: number;
 }
 
-export type ToEdge = { type: 'tls'; tls: TlsContexts } | { type: 'drain'; graceMs: number };
+export type ToEdge = { type: 'drain'; graceMs: number };
 export type FromEdge =
   | { type: 'listening'; port: number }
   | { type: 'failed'; what: string; message: string }
@@ -65,17 +65,7 @@ const responses = new Responses(arena, entries, exchanges, {
   failed: (exchange, reason) => act(exchange, native.refuse(exchange.slot, reason)),
 });
 
-native.attach(
-  { arena, entries, answer, answerMeta, inlineBytes: options.inspect.inlineBytes },
-  contained('turn', (count: number) => responses.turn(count)),
-);
-const pool = new InspectPool({
-  threads: options.inspect.threads,
-  done: contained('inspected', (tickets: Iterable<number>) => {
-    for (const ticket of tickets) inspected(ticket);
-  }),
-});
-
+// First of all, since it is what may fail: an exception ends a thread well only while it has no native handles.
 const listener = new Listener<{ bridge: WebSocketBridge }>(uws, options.tls, {
   connection: contained('connection', connection),
   request: contained('request', request),
@@ -94,6 +84,17 @@ const listener = new Listener<{ bridge: WebSocketBridge }>(uws, options.tls, {
       bridge.clientClosed(code, Buffer.from(message).toString());
     }),
   },
+});
+
+native.attach(
+  { arena, entries, answer, answerMeta, inlineBytes: options.inspect.inlineBytes },
+  contained('turn', (count: number) => responses.turn(count)),
+);
+const pool = new InspectPool({
+  threads: options.inspect.threads,
+  done: contained('inspected', (tickets: Iterable<number>) => {
+    for (const ticket of tickets) inspected(ticket);
+  }),
 });
 
 // --- a request's life ---------------------------------------------------------------------------------------------
@@ -269,7 +270,8 @@ function upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context
         return;
       }
       native.upgraded(exchange.slot, 101);
-      // The socket moves into another context: its HTTP connection ends here.
+      // The socket moves into another context: its HTTP connection ends here, and nobody else tells of it.
+      connections--;
       native.closed(res);
       exchange.res = null;
       release(exchange);
@@ -310,11 +312,13 @@ const ticking = setInterval(contained('tick', native.tick), TICK_MS);
 function drain(graceMs: number): void {
   if (responses.draining) return;
   responses.draining = true;
-  listener.stop();
+  // Connections that the kernel keeps for a listener are reset when it closes: after the loop's next look for events,
+  // they have all just been accepted.
+  setImmediate(contained('stop', () => listener.stop()));
   const deadline = Date.now() + graceMs;
   const polling = setInterval(() => {
     // Kept-alive connections end by themselves: each answer says `Connection: close`, idle ones time out.
-    if ((open > 0 || connections > 0) && Date.now() < deadline) return;
+    if ((open > 0 || connections > 0 || bridges.size > 0) && Date.now() < deadline) return;
     clearInterval(polling);
     clearInterval(ticking);
     for (const bridge of bridges) bridge.terminate();
@@ -331,10 +335,9 @@ function drain(graceMs: number): void {
 
 port.on('message', (message: ToEdge) => {
   try {
-    if (message.type === 'tls') listener.swap(message.tls);
-    else drain(message.graceMs);
+    drain(message.graceMs);
   } catch (error) {
-    fail(message.type, error);
+    fail('message', error);
   }
 });
 

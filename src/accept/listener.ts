@@ -7,8 +7,6 @@ import type {
   us_socket_context_t,
   WebSocketBehavior,
 } from 'uWebSockets.js';
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { TlsContext, TlsContexts } from './tls/contexts.js';
 import type { UwsModule } from './uws.js';
 
@@ -25,10 +23,14 @@ const WEBSOCKET_IDLE_S = 120;
 /** Largest WebSocket message, and most bytes that wait for a slow reader of them. */
 export const WEBSOCKET_BYTES = 1024 * 1024;
 
-/** One thread's listening app: TLS contexts by SNI name, and the same routes on each. */
+/**
+ * One thread's listening app: TLS contexts by SNI name, and the same routes on each.
+ *
+ * They are made once. `removeServerName` frees the routes of a host while connections that were made to it still point
+ * at them: the next request there reads freed memory (seen: the process died). Other contexts are for another thread.
+ */
 export class Listener<Bridge> {
   private readonly app: TemplatedApp;
-  private readonly hosts = new Map<string, string>();
   private socket: us_listen_socket | null = null;
 
   constructor(
@@ -39,7 +41,12 @@ export class Listener<Bridge> {
     this.app = uws.SSLApp(options(tls.fallback));
     this.app.filter((res, count) => handlers.connection(res, Number(count)));
     this.route();
-    this.swap(tls);
+    for (const context of tls.hosts) {
+      this.app.addServerName(context.host, options(context));
+      // Routes of the default app do not serve a host that was added: it wants its own.
+      this.app.domain(context.host);
+      this.route();
+    }
   }
 
   /** Binds with SO_REUSEPORT: several threads share the port and the kernel spreads connections over them. */
@@ -54,25 +61,6 @@ export class Listener<Bridge> {
         resolve(this.uws.us_socket_local_port(socket as never));
       });
     });
-  }
-
-  /** Replaces contexts whose files changed, adds new hosts, removes old ones; connections go on. */
-  swap(tls: TlsContexts): void {
-    const wanted = new Map(tls.hosts.map(context => [context.host, context]));
-    for (const [host, known] of this.hosts) {
-      const next = wanted.get(host);
-      if (next !== undefined && fingerprint(next) === known) continue;
-      this.app.removeServerName(host);
-      this.hosts.delete(host);
-    }
-    for (const [host, context] of wanted) {
-      if (this.hosts.has(host)) continue;
-      this.app.addServerName(host, options(context));
-      // Routes of the default app do not serve a host that was added: it wants its own.
-      this.app.domain(host);
-      this.route();
-      this.hosts.set(host, fingerprint(context));
-    }
   }
 
   private route(): void {
@@ -100,13 +88,6 @@ export class Listener<Bridge> {
     this.socket = null;
     this.app.close();
   }
-}
-
-/** Changes with the context's words and with its files' contents: a renewed certificate keeps its path. */
-function fingerprint(context: TlsContext): string {
-  const hash = createHash('sha256').update(JSON.stringify(context));
-  for (const file of [context.certificate, context.key]) hash.update(readFileSync(file));
-  return hash.digest('hex');
 }
 
 function options(context: TlsContext): AppOptions {

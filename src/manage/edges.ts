@@ -63,12 +63,9 @@ export class Edges {
     this.#places = await this.#startAll();
   }
 
-  /** A plan that running threads can follow; `tls` when they have to be told of other host certificates. */
-  adopt(plan: Plan, { tls }: { tls: boolean }): void {
+  /** A plan that changes nothing for running threads. */
+  adopt(plan: Plan): void {
     this.#plan = plan;
-    if (!tls) return;
-    // Also to a replacement that is still starting.
-    for (const thread of this.#alive) if (thread.state !== 'draining') thread.tell({ type: 'tls', tls: plan.tls });
   }
 
   /** Fresh threads by another plan. Rejects, and goes on with the old ones, when they cannot be started. */

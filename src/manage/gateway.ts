@@ -168,9 +168,7 @@ export class Gateway implements Managed {
     const contexts = makeContexts(parts.tls, this.#from.folder);
     const moved = !same(now.https, then.https);
     const fresh =
-      moved ||
-      !same([threads, inspect], [was.threads, was.inspect]) ||
-      contexts.fallbackDigest !== before.contexts.fallbackDigest;
+      moved || !same([threads, inspect], [was.threads, was.inspect]) || contexts.digest !== before.contexts.digest;
     const redirected = parts.destination !== before.parts.destination;
     const readmitted = !same(now.admin, then.admin);
     // What can fail comes before what cannot be taken back.
@@ -187,7 +185,7 @@ export class Gateway implements Managed {
       throw error;
     }
     const generation = this.#judge(parts.policy, loaded, true);
-    if (!fresh) edges.adopt(plan, { tls: contexts.digest !== before.contexts.digest });
+    if (!fresh) edges.adopt(plan);
     if (admin) {
       // The answer to the reload itself may still be on its way through the old one.
       void this.#admin?.close();

@@ -121,7 +121,7 @@ describe('TLS contexts', () => {
       'certificates: pki/ca.pem, intermediates: pki/intermediate.pem',
     );
     const after = makeContexts((await parts(other)).tls, own);
-    expect(after.fallbackDigest).not.toBe(before.fallbackDigest);
+    expect(after.digest).not.toBe(before.digest);
     expect(readdirSync(own)).toHaveLength(2);
     after.sweep();
     expect(readdirSync(own)).toHaveLength(1);

@@ -1,5 +1,6 @@
 // How a gateway ends: what is under way may finish, nothing waits for ever.
 
+import { once } from 'node:events';
 import { expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { atTheEnd } from '../support/cleanup.js';
@@ -52,25 +53,23 @@ test('an exchange that takes longer than the grace is cut off, without an end ma
 });
 
 test('idle connections and WebSockets do not hold the end up beyond the grace', async () => {
-  const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' });
-  atTheEnd(() => sockets.close());
-  const { port } = sockets.address() as { port: number };
-  const front = await startFront(
-    { 'ws.test': { origin: `http://127.0.0.1:${port}` } },
-    { config: { drain: { grace: '300ms' } } },
-  );
+  const { front, opened } = await webSocket('300ms');
   const idle = await connect(front.caller('ws.test'));
-  const socket = await connect(front.caller('ws.test'));
-  socket.send(
-    'GET / HTTP/1.1\r\nHost: ws.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
-      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n',
-  );
-  expect((await socket.response()).status).toBe(101);
   const since = Date.now();
   front.gateway.signal('SIGTERM');
-  await Promise.all([idle.closed, socket.closed]);
+  await Promise.all([idle.closed, opened.closed]);
   expect(await front.gateway.ended).toBe(0);
   expect(Date.now() - since).toBeLessThan(300 + MARGIN_MS);
+});
+
+test('WebSockets that were closed do not hold the end up', async () => {
+  const { front, opened } = await webSocket('20s');
+  opened.close();
+  await front.gateway.counted('portcullis_websockets_total', 1);
+  const since = Date.now();
+  front.gateway.signal('SIGTERM');
+  expect(await front.gateway.ended).toBe(0);
+  expect(Date.now() - since).toBeLessThan(MARGIN_MS);
 });
 
 test('a second SIGINT, after a moment, ends it at once', async () => {
@@ -97,6 +96,23 @@ async function busy(grace: string): Promise<{ front: Front; under: RawClient; wa
   const under = await connect(front.caller('api.test'));
   under.send('GET /slow HTTP/1.1\r\nHost: api.test\r\n\r\n');
   return { front, under, way: await arrived };
+}
+
+/** A gateway with one WebSocket open through it. */
+async function webSocket(grace: string): Promise<{ front: Front; opened: RawClient }> {
+  const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  await once(sockets, 'listening');
+  atTheEnd(() => sockets.close());
+  const { port } = sockets.address() as { port: number };
+  const origin = `http://127.0.0.1:${port}`;
+  const front = await startFront({ 'ws.test': { origin } }, { config: { drain: { grace } } });
+  const opened = await connect(front.caller('ws.test'));
+  opened.send(
+    'GET / HTTP/1.1\r\nHost: ws.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n',
+  );
+  expect((await opened.response()).status).toBe(101);
+  return { front, opened };
 }
 
 async function refusesConnections(front: Front): Promise<boolean> {

@@ -10,7 +10,8 @@ import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
 import { startFront } from '../support/front.js';
 import { ask, type Caller, connect } from '../support/https.js';
 import { type Connection, httpOrigin, rawOrigin } from '../support/origin.js';
-import { authority, type KeyKind } from '../support/pki.js';
+import { authority, type Made } from '../support/pki.js';
+import { freePort } from '../support/ports.js';
 import { until } from '../support/waiting.js';
 
 const EDGES = fileURLToPath(new URL('../support/edges.mjs', import.meta.url));
@@ -55,33 +56,36 @@ test('a process whose threads fail again and again stays up', async () => {
   expect(await process.ended, process.log()).toEqual([0, null]);
 });
 
-test.each<KeyKind>(['Ed448'])(
-  'a server key that TLS cannot use is refused, and what was before goes on: %s',
-  async key => {
-    const origin = await httpOrigin((_, response) => response.end('ok'));
-    const unusable = await servers.server(['api.test'], { key });
-    const { gateway, caller, hosts } = await startFront(
-      { 'api.test': { origin: origin.url } },
-      { files: { 'unusable.pem': unusable.cert, 'unusable.key': unusable.key } },
-    );
-    const { pid } = gateway;
-    const tls = { certificate: 'unusable.pem', key: 'unusable.key' };
-    gateway.writeConfig({ hosts: { 'api.test': { ...hosts['api.test'], tls } } });
-    const answer = await gateway.ask('/admin/v1/reload', { method: 'POST' });
-    expect(answer.status).toBe(422);
-    expect((await ask(caller('api.test'), '/')).status).toBe(200);
+test('a server key that TLS cannot use is refused, and what was before goes on', async () => {
+  const origin = await httpOrigin((_, response) => response.end('ok'));
+  const unusable = await servers.server(['api.test'], { key: 'Ed448' });
+  const { gateway, caller, hosts } = await startFront(
+    { 'api.test': { origin: origin.url } },
+    { files: { 'unusable.pem': unusable.cert, 'unusable.key': unusable.key } },
+  );
+  const { pid } = gateway;
+  const tls = { certificate: 'unusable.pem', key: 'unusable.key' };
+  gateway.writeConfig({ hosts: { 'api.test': { ...hosts['api.test'], tls } } });
+  const answer = await gateway.ask('/admin/v1/reload', { method: 'POST' });
+  expect(answer.status).toBe(422);
+  expect((await ask(caller('api.test'), '/')).status).toBe(200);
 
-    // As another host's, where running threads would have to take it.
-    gateway.writeConfig({ hosts: { ...hosts, 'new.test': { ...hosts['api.test'], tls } } });
-    await gateway.ask('/admin/v1/reload', { method: 'POST' });
-    expect((await ask(caller('api.test'), '/')).status).toBe(200);
-    expect(gateway.pid).toBe(pid);
-  },
-);
+  // As another host's, where running threads would have to take it.
+  gateway.writeConfig({ hosts: { ...hosts, 'new.test': { ...hosts['api.test'], tls } } });
+  await gateway.ask('/admin/v1/reload', { method: 'POST' });
+  expect((await ask(caller('api.test'), '/')).status).toBe(200);
+  expect(gateway.pid).toBe(pid);
+});
 
-async function edges(originPort: number) {
+test('a thread that cannot take its certificate fails alone', async () => {
+  const process = await edges(1, { key: 'Ed448' });
+  expect(process.started).toEqual({ error: expect.any(String) });
+  expect((await process.counts()).started).toBeGreaterThan(0);
+});
+
+async function edges(originPort: number, made: Made = {}) {
   const folder = temporaryFolder();
-  const server = await servers.server(['api.test']);
+  const server = await servers.server(['api.test'], made);
   writeFileSync(join(folder, 'server.pem'), server.cert);
   writeFileSync(join(folder, 'server.key'), server.key, { mode: 0o600 });
   const child = fork(EDGES, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
@@ -95,13 +99,16 @@ async function edges(originPort: number) {
     child.send(message);
     return (await Promise.race([once(child, 'message'), ended.then(() => Promise.reject(new Error(log)))]))[0];
   };
-  const { port } = await answer({
+  const port = await freePort();
+  const started: unknown = await answer({
+    port,
     certificate: join(folder, 'server.pem'),
     key: join(folder, 'server.key'),
     origin: `127.0.0.1:${originPort}`,
   });
   const caller: Caller = { port, host: 'api.test', ca: servers.pem };
   return {
+    started,
     caller,
     ended,
     log: () => log,

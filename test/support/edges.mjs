@@ -1,10 +1,10 @@
 // A process with real edge threads under the real keeper of edge threads, whose test can hurt a thread: it sends one
 // what nobody sends, so that an exception is thrown in it. Started with fork(); told what to do by messages.
 //
-//     { certificate, key, origin }   starts; answers { port }
-//     'hurt'                         an exception is thrown in the thread that started last
-//     'counts'                       answers { started, replaced, ready }
-//     'stop'                         drains, and ends with 0
+//     { port, certificate, key, origin }   starts; answers 'started', or { error }
+//     'hurt'                               an exception is thrown in the thread that started last
+//     'counts'                             answers { started, replaced, ready }
+//     'stop'                               drains, and ends with 0
 
 import { startWorker } from '../../dist/manage/edge-thread.js';
 import { Edges } from '../../dist/manage/edges.js';
@@ -15,15 +15,15 @@ const replaced = [];
 let edges;
 
 process.on('message', async message => {
-  if (message === 'hurt') threads.at(-1).postMessage({ type: 'tls', tls: null });
+  if (message === 'hurt') threads.at(-1).postMessage(null);
   else if (message === 'counts') process.send({ started: threads.length, replaced, ready: edges.ready });
   else if (message === 'stop') {
     const drained = await edges.stop(2000);
     process.exit(drained ? 0 : 1);
-  } else process.send({ port: await start(message) });
+  } else process.send(await start(message).catch(error => ({ error: error.message })));
 });
 
-async function start({ certificate, key, origin }) {
+async function start({ port, certificate, key, origin }) {
   const host = { host: 'api.test', certificate, key, clientAuthorities: null };
   const policy = {
     origins: [
@@ -43,7 +43,7 @@ async function start({ certificate, key, origin }) {
   const plan = {
     threads: 2,
     graceMs: 5000,
-    listen: { address: '127.0.0.1', port: 0 },
+    listen: { address: '127.0.0.1', port },
     tls: { fallback: host, hosts: [host] },
     inspect: { inlineBytes: 16_384, threads: 1 },
     exchanges: 1000,
@@ -60,5 +60,5 @@ async function start({ certificate, key, origin }) {
     why => replaced.push(why),
   );
   await edges.start();
-  return edges.listen.port;
+  return 'started';
 }

@@ -25,6 +25,7 @@ const KEY_KINDS = {
   /** What OpenSSL takes and BoringSSL does not know. */
   Ed448: { name: 'Ed448' },
   'RSA-2048': rsa(2048),
+  'P-521': { name: 'ECDSA', namedCurve: 'P-521' },
   'RSA-1024': rsa(1024),
 } as const;
 

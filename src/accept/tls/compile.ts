@@ -7,6 +7,9 @@ import type { Loading } from '../../config/loading.js';
 import { child } from '../../config/pointer.js';
 import type { Tls } from './config.js';
 
+/** What the BoringSSL inside uWebSockets.js can sign with. It passes over a host whose key it does not know. */
+const KEY_KINDS = new Set(['rsa', 'prime256v1', 'secp384r1', 'secp521r1', 'ed25519']);
+
 export interface TlsHost {
   host: string;
   /** Paths. */
@@ -61,7 +64,13 @@ function readCertificate(pem: string, at: string, loading: Loading): X509Certifi
 
 function readKey(pem: string, at: string, loading: Loading): KeyObject | null {
   try {
-    return createPrivateKey(pem);
+    const key = createPrivateKey(pem);
+    const kind = key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType ?? 'unknown';
+    if (KEY_KINDS.has(kind)) return key;
+    loading.problem(at, `TLS cannot use a key of this kind (${kind})`, {
+      hint: 'RSA, ECDSA on a NIST curve, or Ed25519',
+    });
+    return null;
   } catch (error) {
     const encrypted = (error as NodeJS.ErrnoException).code === 'ERR_MISSING_PASSPHRASE';
     loading.problem(at, encrypted ? 'the key is encrypted' : `the key cannot be read: ${reason(error)}`, {

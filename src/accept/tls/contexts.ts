@@ -25,9 +25,7 @@ export interface TlsContexts {
 
 export interface Contexts {
   tls: TlsContexts;
-  /** Changes when a running edge thread cannot take these contexts over: uWebSockets.js cannot swap the fallback. */
-  fallbackDigest: string;
-  /** Changes when any context does. */
+  /** Changes when any context does, or what its files hold: running edge threads keep the contexts they have. */
   digest: string;
   /** Removes files of earlier contexts, once nothing can fall back on them. */
   sweep(): void;
@@ -60,7 +58,6 @@ export function makeContexts(hosts: readonly TlsHost[], folder: string): Context
     sweep: () => {
       for (const name of readdirSync(folder)) if (!kept.has(name)) rmSync(join(folder, name));
     },
-    fallbackDigest: digestOf([JSON.stringify(tls.fallback), hosts[0]?.content ?? '']),
     digest: digestOf([JSON.stringify(tls), ...hosts.map(({ content }) => content)]),
   };
 }
