@@ -82,7 +82,7 @@ const listener = new Listener<{ bridge: WebSocketBridge }>(uws, options.tls, {
   upgrade: contained('upgrade', upgrade),
   webSocket: {
     open: contained('webSocket.open', socket => {
-      socket.getUserData().bridge.client = socket as never;
+      socket.getUserData().bridge.attach(socket as never);
     }),
     message: contained('webSocket.message', (socket, message, isBinary) =>
       socket.getUserData().bridge.toOrigin(message, isBinary),

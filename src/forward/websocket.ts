@@ -8,7 +8,7 @@ const HANDSHAKE_FIELD = /^(?:sec-websocket-(?:key|version|extensions|protocol)|c
 
 /** Joins one client's WebSocket with one to the origin, message by message. */
 export class WebSocketBridge {
-  client: ClientSocket<WebSocketBridge> | null = null;
+  private client: ClientSocket<WebSocketBridge> | null = null;
 
   constructor(
     private readonly origin: OriginSocket,
@@ -18,6 +18,15 @@ export class WebSocketBridge {
     origin.on('close', (code, reason) => this.originClosed(code, reason));
     // 'close' follows every error.
     origin.on('error', () => undefined);
+    // What the origin says first waits for the client's side.
+    origin.pause();
+  }
+
+  /** The client's side is open. */
+  attach(client: ClientSocket<WebSocketBridge>): void {
+    this.client = client;
+    if (this.origin.readyState === OriginSocket.OPEN) this.origin.resume();
+    else client.close();
   }
 
   /** The protocol that the origin chose; '' when none. */
@@ -50,6 +59,7 @@ export class WebSocketBridge {
   clientClosed(code: number, reason: string): void {
     this.client = null;
     if (sendable(code)) this.origin.close(code, reason);
+    else if (code === NO_STATUS) this.origin.close();
     else this.origin.terminate();
   }
 
@@ -58,6 +68,7 @@ export class WebSocketBridge {
     this.client = null;
     if (client === null) return;
     if (sendable(code)) client.end(code, reason.toString());
+    else if (code === NO_STATUS) client.end();
     else client.close();
   }
 
@@ -65,6 +76,9 @@ export class WebSocketBridge {
     this.origin.terminate();
   }
 }
+
+/** Stands for a close frame without a code (RFC 6455, 7.1.5). */
+const NO_STATUS = 1005;
 
 /** Codes 1005, 1006 and 1015 stand for what was never sent (RFC 6455, 7.4.1). */
 function sendable(code: number): boolean {

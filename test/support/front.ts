@@ -16,12 +16,16 @@ export interface Front {
   hosts: Record<string, object>;
 }
 
+export interface Settings extends Started {
+  /** Further top-level keys of portcullis.yaml. */
+  config?: object;
+  /** Who issues server certificates, for tests that issue some more. */
+  issuer?: Authority | Promise<Authority>;
+}
+
 /** `hosts` maps names to what portcullis.yaml says of them, with `tls` and `mtls` filled in. */
-export async function startFront(
-  hosts: Record<string, object>,
-  { config = {}, ...started }: Started & { config?: object } = {},
-): Promise<Front> {
-  const front = await launchFront(hosts, { config, ...started });
+export async function startFront(hosts: Record<string, object>, settings: Settings = {}): Promise<Front> {
+  const front = await launchFront(hosts, settings);
   await front.gateway.ready();
   return front;
 }
@@ -29,9 +33,9 @@ export async function startFront(
 /** The same without waiting until it serves. */
 export async function launchFront(
   hosts: Record<string, object>,
-  { config = {}, files = {}, ...started }: Started & { config?: object } = {},
+  { config = {}, files = {}, issuer = authority('servers'), ...started }: Settings = {},
 ): Promise<Front> {
-  const [servers, devices] = await Promise.all([authority('servers'), authority('devices')]);
+  const [servers, devices] = await Promise.all([issuer, authority('devices')]);
   const [server, client] = await Promise.all([servers.server(Object.keys(hosts)), devices.client('sensor-1')]);
   const whole = Object.fromEntries(Object.entries(hosts).map(([name, host]) => [name, { ...COMMON, ...host }]));
   const gateway = await launchGateway(

@@ -114,6 +114,33 @@ export class Gateway {
     return (await this.ask('/metrics')).text();
   }
 
+  /** The sum over all samples of a metric; 0 while there are none. */
+  async count(name: string, labels = ''): Promise<number> {
+    const samples = (await this.metrics()).matchAll(/^(\w+)(?:\{(.*)\})? (\S+)$/gm);
+    let sum = 0;
+    for (const [, sample, written = '', value] of samples) {
+      if (sample === name && written.includes(labels)) sum += Number(value);
+    }
+    return sum;
+  }
+
+  /** Waits until a metric has come to a value. */
+  async counted(name: string, least: number, labels = '', withinMs = 10_000): Promise<void> {
+    for (const deadline = Date.now() + withinMs; ; ) {
+      const count = await this.count(name, labels).catch(() => 0);
+      if (count >= least) return;
+      if (Date.now() > deadline) throw new Error(`${name}{${labels}} is ${count}, not ${least}:\n${this.log}`);
+      await new Promise(resolve => setTimeout(resolve, 20));
+    }
+  }
+
+  /** The gateway process itself, under its supervisor: the one that told last of itself in the log. */
+  get pid(): number {
+    const told = [...this.log.matchAll(/^\{.*"part":"gateway".*$/gm)].at(-1)?.[0];
+    if (told === undefined) throw new Error(`the gateway has not told its process id:\n${this.log}`);
+    return JSON.parse(told).pid;
+  }
+
   /** The first record, past or to come, that `fits`. */
   async event(fits: (event: Event) => boolean, withinMs = 5000): Promise<Event> {
     const deadline = Date.now() + withinMs;

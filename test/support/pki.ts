@@ -22,6 +22,8 @@ const KEY_KINDS = {
   'P-256': { name: 'ECDSA', namedCurve: 'P-256' },
   'P-384': { name: 'ECDSA', namedCurve: 'P-384' },
   Ed25519: { name: 'Ed25519' },
+  /** What OpenSSL takes and BoringSSL does not know. */
+  Ed448: { name: 'Ed448' },
   'RSA-2048': rsa(2048),
   'RSA-1024': rsa(1024),
 } as const;

@@ -350,14 +350,8 @@ impl Turn {
                 let (mut global, mut argument, mut result) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
                 sys::napi_get_global(self.env, &raw mut global);
                 sys::napi_create_uint32(self.env, count as u32, &raw mut argument);
-                let status = sys::napi_call_function(
-                    self.env,
-                    global,
-                    function.raw(),
-                    1,
-                    &raw const argument,
-                    &raw mut result,
-                );
+                let status =
+                    sys::napi_call_function(self.env, global, function.raw(), 1, &raw const argument, &raw mut result);
                 if status == sys::Status::napi_pending_exception {
                     sys::napi_get_and_clear_last_exception(self.env, &raw mut result);
                 }

@@ -112,7 +112,13 @@ fn bench(criterion: &mut Criterion) {
     criterion.bench_function("event line", |bencher| {
         bencher.iter(|| {
             line.clear();
-            event::write(&mut line, &mut dates, &exchange, &peer, &Ending { status: 200, body_bytes: 142, ended_us: 900 });
+            event::write(
+                &mut line,
+                &mut dates,
+                &exchange,
+                &peer,
+                &Ending { status: 200, body_bytes: 142, ended_us: 900 },
+            );
         });
     });
 }

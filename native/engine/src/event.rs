@@ -137,7 +137,7 @@ fn clean(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":\"");
-    out.extend_from_slice(value[..value.floor_char_boundary(MAX_TEXT)].as_bytes());
+    out.extend_from_slice(&value.as_bytes()[..value.floor_char_boundary(MAX_TEXT)]);
     out.push(b'"');
 }
 
@@ -180,13 +180,8 @@ fn date_and_time(out: &mut Vec<u8>, unix_s: u64) {
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
-        of_day / 3600,
-        of_day / 60 % 60,
-        of_day % 60
-    );
+    let _ =
+        write!(out, "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60);
 }
 
 fn digit(value: u64) -> u8 {

@@ -203,13 +203,22 @@ impl Head {
 
     /// The first field of that (lower-case) name.
     #[must_use]
-    pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields().find(|(key, _)| *key == name).map(|(_, value)| value)
+    pub fn field<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.values(name).next()
     }
 
     /// Every value of that (lower-case) name, in order.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
-        self.fields().filter(move |(key, _)| *key == name).map(|(_, value)| value)
+        let (text, name) = (self.text.as_bytes(), name.as_bytes());
+        let length = name.len() as u32;
+        // Most names differ in length already; only a match pays for slicing its value.
+        self.fields
+            .iter()
+            .filter(move |field| {
+                field.name.end - field.name.start == length
+                    && text[field.name.start as usize..field.name.end as usize] == *name
+            })
+            .map(|field| self.slice(field.value))
     }
 
     /// The head as the client wrote it, for the record of a request that could not be parsed.

@@ -44,7 +44,7 @@ pub struct Entry {
     pub status: u32,
     /// The constants below, or'ed.
     pub flags: u32,
-    /// The response's fields, each preceded by CRLF and checked: `\r\nName: value\r\nName: value`; may be empty.
+    /// Status line and fields as they are written to the client, checked: `200 OK\r\nX-Request-Id: ..\r\nName: value`.
     pub block_start: u32,
     pub block_len: u32,
     pub body_start: u32,

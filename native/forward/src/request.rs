@@ -28,16 +28,21 @@ pub struct Forwarded<'a> {
 /// Room for everything of ours but the certificate and what repeats the Host field.
 const OURS_BYTES: usize = 512;
 
+/// Appends each part by itself, so that the compiler turns the constant ones into a store or two.
+macro_rules! put {
+    ($out:expr, [$($part:expr),* $(,)?]) => {{ $($out.extend_from_slice($part.as_bytes());)* }};
+}
+
 /// Appends the whole head, blank line included.
 pub fn write_head(out: &mut Vec<u8>, head: &Head, forwarded: &Forwarded<'_>) {
     let certificate = forwarded.client_cert.map_or(0, str::len);
     // Every field grows by at most a space and a CR.
     out.reserve(head.text().len() + 2 * portcullis_engine::head::MAX_FIELDS + OURS_BYTES + certificate);
-    put(out, &[head.method(), " ", head.path()]);
+    put!(out, [head.method(), " ", head.path()]);
     if !head.query().is_empty() {
-        put(out, &["?", head.query()]);
+        put!(out, ["?", head.query()]);
     }
-    put(out, &[" HTTP/1.1\r\n"]);
+    put!(out, [" HTTP/1.1\r\n"]);
     let start = out.len();
     let seen = copy_fields(out, head, forwarded.traceparent.is_none(), |_| false);
     if seen.connection_names_fields {
@@ -59,16 +64,16 @@ fn copy_fields<'a>(out: &mut Vec<u8>, head: &'a Head, keep_trace: bool, named: i
     let mut trace_is_good: Option<bool> = None;
     for (name, value) in head.fields() {
         match fate(name.as_bytes()) {
-            Fate::Pass if !named(name) => put(out, &[name, ": ", value, "\r\n"]),
+            Fate::Pass if !named(name) => put!(out, [name, ": ", value, "\r\n"]),
             // Never left out, whatever Connection says: an origin without a Host is another origin.
             Fate::Host => {
                 seen.host = value;
-                put(out, &["host: ", value, "\r\n"]);
+                put!(out, ["host: ", value, "\r\n"]);
             }
             Fate::Connection => seen.connection_names_fields |= names_fields(value),
             Fate::Trace if keep_trace && !name.contains('_') => {
                 if *trace_is_good.get_or_insert_with(|| client_traceparent(head).is_some()) {
-                    put(out, &[name, ": ", value, "\r\n"]);
+                    put!(out, [name, ": ", value, "\r\n"]);
                 }
             }
             Fate::Pass | Fate::Trace | Fate::Drop => {}
@@ -79,32 +84,26 @@ fn copy_fields<'a>(out: &mut Vec<u8>, head: &'a Head, keep_trace: bool, named: i
 
 fn put_ours(out: &mut Vec<u8>, host: &str, forwarded: &Forwarded<'_>) {
     let Forwarded { peer, proto, request_id, .. } = *forwarded;
-    put(out, &["x-forwarded-for: ", peer, "\r\nx-forwarded-proto: ", proto, "\r\nx-forwarded-host: ", host]);
+    put!(out, ["x-forwarded-for: ", peer, "\r\nx-forwarded-proto: ", proto, "\r\nx-forwarded-host: ", host]);
     // RFC 7239, 4 and 6: an IPv6 address stands in brackets, and what holds a colon is a quoted-string. A Host field
     // that passed the engine holds neither quote nor backslash.
     let (open, close) = if peer.contains(':') { ("\"[", "]\"") } else { ("", "") };
     let quote = if host.contains([':', '[']) { "\"" } else { "" };
-    put(out, &["\r\nforwarded: for=", open, peer, close, ";host=", quote, host, quote, ";proto=", proto]);
-    put(out, &["\r\nx-request-id: ", request_id, "\r\n"]);
+    put!(out, ["\r\nforwarded: for=", open, peer, close, ";host=", quote, host, quote, ";proto=", proto]);
+    put!(out, ["\r\nx-request-id: ", request_id, "\r\n"]);
     if let Some(trace) = forwarded.traceparent {
-        put(out, &["traceparent: ", trace, "\r\n"]);
+        put!(out, ["traceparent: ", trace, "\r\n"]);
     }
     if let Some(certificate) = forwarded.client_cert {
-        put(out, &["client-cert: ", certificate, "\r\n"]);
+        put!(out, ["client-cert: ", certificate, "\r\n"]);
     }
     if let Some(digest) = forwarded.cert_sha256 {
-        put(out, &["cf-client-cert-sha256: ", digest, "\r\n"]);
+        put!(out, ["cf-client-cert-sha256: ", digest, "\r\n"]);
     }
     match forwarded.body {
         Framing::None => {}
-        Framing::Length(length) => put(out, &["content-length: ", itoa::Buffer::new().format(length), "\r\n"]),
-        Framing::Chunked => put(out, &["transfer-encoding: chunked\r\n"]),
-    }
-}
-
-fn put(out: &mut Vec<u8>, parts: &[&str]) {
-    for part in parts {
-        out.extend_from_slice(part.as_bytes());
+        Framing::Length(length) => put!(out, ["content-length: ", itoa::Buffer::new().format(length), "\r\n"]),
+        Framing::Chunked => put!(out, ["transfer-encoding: chunked\r\n"]),
     }
 }
 

@@ -30,11 +30,14 @@ pub struct InLoop {
     shared: Rc<Shared>,
 }
 
+/// Takes the number of entries that wait.
+pub type OnTurn = Box<dyn FnMut(usize)>;
+
 /// What the callbacks reach. Lives as long as any handle is open: each handle owns a count of it.
 struct Shared {
     uv: &'static Uv,
     client: RefCell<Option<Client<UvPoller>>>,
-    on_turn: RefCell<Option<Box<dyn FnMut(usize)>>>,
+    on_turn: RefCell<Option<OnTurn>>,
     on_closed: RefCell<Option<Box<dyn FnOnce()>>>,
     check: Cell<*mut Handle>,
     idle: Cell<*mut Handle>,
@@ -55,7 +58,7 @@ impl InLoop {
     ///
     /// # Errors
     /// When this process exports no libuv, or the loop refuses a handle.
-    pub unsafe fn start(uv_loop: *mut c_void, arena: Arena, on_turn: Box<dyn FnMut(usize)>) -> io::Result<InLoop> {
+    pub unsafe fn start(uv_loop: *mut c_void, arena: Arena, on_turn: OnTurn) -> io::Result<InLoop> {
         let uv = Uv::get().ok_or_else(|| io::Error::other("this process exports no libuv"))?;
         let shared = Rc::new(Shared {
             uv,
@@ -238,8 +241,8 @@ impl Poller for UvPoller {
     }
 
     fn change(&mut self, watch: &UvWatch, interest: Interest) {
-        let events =
-            c_int::from(interest.readable) * libuv::READABLE | c_int::from(interest.writable) * libuv::WRITABLE;
+        let readable = if interest.readable { libuv::READABLE } else { 0 };
+        let events = readable | if interest.writable { libuv::WRITABLE } else { 0 };
         // SAFETY: a watch's handle is open until `unwatch` takes it, and its data is an `Own` until `on_close`.
         unsafe {
             (*(self.uv.handle_get_data)(watch.0).cast::<Own>()).events.set(events);

@@ -5,7 +5,7 @@ mod support;
 use portcullis_engine::reason::Reason;
 use portcullis_forward::{Body, Entry, Flow, Kind, Request, Token};
 use proptest::prelude::*;
-use support::{Bench, GET, OK, Site};
+use support::{Bench, GET, ID, OK, Site};
 
 #[test]
 fn a_small_response_is_one_entry() {
@@ -18,7 +18,8 @@ fn a_small_response_is_one_entry() {
     peer.say(OK);
     let told = bench.until(1)[0].clone();
     assert!(told.is(Kind::Whole) && told.token == token && told.status == 200 && told.address == 0);
-    assert_eq!((told.block.as_str(), told.body.as_slice()), ("\r\nServer: s", &b"hi"[..]));
+    assert_eq!(told.block, "200 OK\r\nX-Request-Id: 0123456789abcdef0123456789abcdef\r\nServer: s");
+    assert_eq!(told.body, b"hi");
     assert!(told.has(Entry::LENGTH) && told.length == 2 && !told.has(Entry::NO_BODY) && !told.has(Entry::REUSED));
     assert_eq!(told.fault, Entry::NO_FAULT);
 }
@@ -52,11 +53,7 @@ fn head_204_and_304_end_with_their_head() {
     let origin = bench.client.origin(&site.spec());
     let token = Token { slot: 0, generation: 1 };
     let head = b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n";
-    bench.client.send(
-        token,
-        origin,
-        Request { id: *b"0123456789abcdef0123456789abcdef", head, body: Body::None, is_head: true, idempotent: true },
-    );
+    bench.client.send(token, origin, Request { id: ID, head, body: Body::None, is_head: true, idempotent: true });
     let mut peer = site.accept();
     bench.turn(5);
     peer.read_head();
@@ -127,6 +124,48 @@ fn a_long_body_comes_in_chunks_and_ends() {
     assert!(bench.told.iter().flat_map(|it| &it.body).eq(&body));
     bench.get(1, origin);
     peer.read_head();
+}
+
+#[test]
+fn long_bodies_share_an_arena_that_is_full_every_turn() {
+    let (mut bench, site) = (Bench::new(), Site::new());
+    let mut spec = site.spec();
+    spec.connections = 12;
+    let origin = bench.client.origin(&spec);
+    let tokens: Vec<_> = (0..12).map(|slot| bench.get(slot, origin)).collect();
+    let writers: Vec<_> = (0..12)
+        .map(|_| {
+            let mut peer = site.accept();
+            std::thread::spawn(move || {
+                // Closing with unread bytes would be a reset, which is no end of a body.
+                peer.read_head();
+                let framing = ["Content-Length: 2000000", "Transfer-Encoding: chunked", "Connection: close"];
+                let kind = usize::from(peer.stream.peer_addr().unwrap().port()) % 3;
+                peer.say(format!("HTTP/1.1 200 OK\r\n{}\r\n\r\n", framing[kind]));
+                for _ in 0..20 {
+                    let piece: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
+                    match kind {
+                        1 => peer.say([&b"186A0\r\n"[..], &piece, b"\r\n"].concat()),
+                        _ => peer.say(piece),
+                    }
+                }
+                if kind == 1 {
+                    peer.say("0\r\n\r\n");
+                }
+                if kind == 2 {
+                    return None;
+                }
+                Some(peer)
+            })
+        })
+        .collect();
+    for token in &tokens {
+        assert!(bench.until_kind(*token, &[Kind::End, Kind::Failed]).is(Kind::End));
+        let body: Vec<u8> = bench.told.iter().filter(|it| it.token == *token).flat_map(|it| it.body.clone()).collect();
+        assert_eq!(body.len(), 2_000_000);
+        assert!(body.chunks(100_000).all(|piece| piece.iter().enumerate().all(|(n, &byte)| byte == (n % 251) as u8)));
+    }
+    drop(writers.into_iter().map(|writer| writer.join().unwrap()).collect::<Vec<_>>());
 }
 
 #[test]
@@ -206,7 +245,7 @@ fn a_chunked_response_that_came_at_once_is_one_entry() {
     peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\nX-Trailer: 1\r\n\r\n");
     let told = bench.until(1)[0].clone();
     assert!(told.is(Kind::Whole) && !told.has(Entry::LENGTH));
-    assert_eq!((told.body.as_slice(), told.block.as_str()), (&b"hello!"[..], ""));
+    assert_eq!((told.body.as_slice(), told.fields()), (&b"hello!"[..], ""));
     bench.get(1, origin);
     peer.read_head();
 }
@@ -436,13 +475,7 @@ fn a_cancelled_exchange_is_not_told_and_its_connection_closed() {
     bench.client.cancel(token);
     assert!(peer.is_closed());
     let again = Token { slot: 0, generation: 8 };
-    let request = Request {
-        id: *b"0123456789abcdef0123456789abcdef",
-        head: GET,
-        body: Body::None,
-        is_head: false,
-        idempotent: true,
-    };
+    let request = Request { id: ID, head: GET, body: Body::None, is_head: false, idempotent: true };
     bench.client.send(again, origin, request);
     bench.client.cancel(token);
     let mut peer = site.accept();
@@ -460,17 +493,7 @@ fn a_slot_that_is_used_again_has_lost_its_older_exchange() {
     let mut first = site.accept();
     bench.turn(5);
     let newer = Token { slot: 0, generation: 8 };
-    bench.client.send(
-        newer,
-        origin,
-        Request {
-            id: *b"0123456789abcdef0123456789abcdef",
-            head: GET,
-            body: Body::None,
-            is_head: false,
-            idempotent: true,
-        },
-    );
+    bench.client.send(newer, origin, Request { id: ID, head: GET, body: Body::None, is_head: false, idempotent: true });
     assert!({
         first.read_head();
         first.is_closed()

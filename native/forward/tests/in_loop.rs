@@ -10,15 +10,22 @@ use std::time::{Duration, Instant};
 
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Arena, Body, Entry, Kind, OriginId, Request, Token};
-use support::{GET, OK, Site, spec};
+use support::{GET, ID, OK, Site, spec};
+
+type New = unsafe extern "C" fn() -> *mut c_void;
+type Run = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
+type Close = unsafe extern "C" fn(*mut c_void) -> c_int;
+type TimerInit = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
+type TimerStart = unsafe extern "C" fn(*mut c_void, unsafe extern "C" fn(*mut c_void), u64, u64) -> c_int;
+type CloseHandle = unsafe extern "C" fn(*mut c_void, Option<unsafe extern "C" fn(*mut c_void)>);
 
 struct Library {
-    new: unsafe extern "C" fn() -> *mut c_void,
-    run: unsafe extern "C" fn(*mut c_void, c_int) -> c_int,
-    close: unsafe extern "C" fn(*mut c_void) -> c_int,
-    timer_init: unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int,
-    timer_start: unsafe extern "C" fn(*mut c_void, unsafe extern "C" fn(*mut c_void), u64, u64) -> c_int,
-    close_handle: unsafe extern "C" fn(*mut c_void, Option<unsafe extern "C" fn(*mut c_void)>),
+    new: New,
+    run: Run,
+    close: Close,
+    timer_init: TimerInit,
+    timer_start: TimerStart,
+    close_handle: CloseHandle,
 }
 
 /// One turn of a loop, which waits until something happens.
@@ -36,12 +43,12 @@ fn library() -> Option<Library> {
         }
         let find = |name: &CStr| libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
         Some(Library {
-            new: mem::transmute::<*mut c_void, unsafe extern "C" fn() -> *mut c_void>(find(c"uv_loop_new")),
-            run: mem::transmute::<*mut c_void, _>(find(c"uv_run")),
-            close: mem::transmute::<*mut c_void, _>(find(c"uv_loop_close")),
-            timer_init: mem::transmute::<*mut c_void, _>(find(c"uv_timer_init")),
-            timer_start: mem::transmute::<*mut c_void, _>(find(c"uv_timer_start")),
-            close_handle: mem::transmute::<*mut c_void, _>(find(c"uv_close")),
+            new: mem::transmute::<*mut c_void, New>(find(c"uv_loop_new")),
+            run: mem::transmute::<*mut c_void, Run>(find(c"uv_run")),
+            close: mem::transmute::<*mut c_void, Close>(find(c"uv_loop_close")),
+            timer_init: mem::transmute::<*mut c_void, TimerInit>(find(c"uv_timer_init")),
+            timer_start: mem::transmute::<*mut c_void, TimerStart>(find(c"uv_timer_start")),
+            close_handle: mem::transmute::<*mut c_void, CloseHandle>(find(c"uv_close")),
         })
     }
 }
@@ -131,7 +138,7 @@ impl Thread {
 }
 
 fn send(in_loop: &InLoop, origin: OriginId, slot: u32, generation: u32) {
-    let request = Request { head: GET, body: Body::None, is_head: false, idempotent: true };
+    let request = Request { id: ID, head: GET, body: Body::None, is_head: false, idempotent: true };
     in_loop.client().send(Token { slot, generation }, origin, request);
 }
 
@@ -139,22 +146,23 @@ fn send(in_loop: &InLoop, origin: OriginId, slot: u32, generation: u32) {
 fn answers_are_handed_over_in_the_loop_and_requests_may_be_sent_from_there() {
     let site = Site::new();
     let wanted = site.spec();
-    let Some((thread, origin)) = Thread::new(20, |it| it.client().origin(&wanted)) else { return };
+    let Some((thread, origin)) = Thread::new(21, |it| it.client().origin(&wanted)) else { return };
     for slot in 0..3 {
         send(&thread.in_loop, origin, slot, 0);
     }
     let server = std::thread::spawn(move || {
         let mut peers: Vec<_> = (0..3).map(|_| site.accept()).collect();
-        for n in 0..23 {
+        // Three requests are always under way, one on each connection.
+        for n in 0..24 {
             let peer = &mut peers[n % 3];
             peer.read_head();
             peer.say(OK);
         }
         peers
     });
-    thread.run_until(|| thread.seen.borrow().len() == 23);
+    thread.run_until(|| thread.seen.borrow().len() == 24);
     assert!(thread.seen.borrow().iter().all(|it| it.kind == Kind::Whole as u32 && it.status == 200));
-    assert!(thread.turns.get() <= 23);
+    assert!(thread.turns.get() <= 24);
     let peers = server.join().unwrap();
     // The origin closes: the pool forgets its connections.
     drop(peers);

@@ -24,7 +24,7 @@ const MAX_SHAPES: usize = 32;
 
 /// Fewest rules behind a shape: a look-up costs as much as evaluating two or three rules, and the first one also
 /// the path in lower case.
-const MIN_RULES: usize = 8;
+const MIN_RULES: usize = 4;
 /// Fewest rules behind the shape of headers, which costs a look-up for each header of the request.
 const MIN_HEADER_RULES: usize = 16;
 

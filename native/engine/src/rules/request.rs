@@ -209,7 +209,12 @@ impl Source {
                 arguments(head).filter(|(name, _)| **name == **wanted).try_for_each(|(_, value)| visit(value))
             }
             Source::Cookie(wanted) => {
-                cookies(head).filter(|(name, _)| decodes_to(name, wanted)).try_for_each(|(_, value)| visit(value))
+                for line in head.values("cookie") {
+                    cookies(line)
+                        .filter(|(name, _)| decodes_to(name, wanted))
+                        .try_for_each(|(_, value)| visit(value))?;
+                }
+                ControlFlow::Continue(())
             }
         }
     }
@@ -244,16 +249,14 @@ fn arguments(head: &Head) -> impl Iterator<Item = (&[u8], &[u8])> {
     pairs(head.query().as_bytes(), b'&')
 }
 
-/// All cookies of all Cookie lines: parts between `;`, each split at its first `=` (RFC 6265, 4.2.1).
-fn cookies(head: &Head) -> impl Iterator<Item = (&[u8], &[u8])> {
-    head.values("cookie")
-        .flat_map(|line| pairs(line.as_bytes(), b';'))
-        .map(|(name, value)| (name.trim_ascii(), value.trim_ascii()))
+/// The cookies of a Cookie line: parts between `;`, each split at its first `=` (RFC 6265, 4.2.1).
+fn cookies(line: &str) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pairs(line.as_bytes(), b';').map(|(name, value)| (name.trim_ascii(), value.trim_ascii()))
 }
 
 fn pairs(text: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], &[u8])> {
     text.split(move |&byte| byte == separator).filter(|part| !part.is_empty()).map(|part| {
-        match memchr::memchr(b'=', part) {
+        match part.iter().position(|&byte| byte == b'=') {
             Some(at) => (&part[..at], &part[at + 1..]),
             None => (part, &part[part.len()..]),
         }

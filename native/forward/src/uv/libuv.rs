@@ -40,7 +40,9 @@ macro_rules! functions {
             fn find() -> Option<Uv> {
                 Some(Uv {
                     // SAFETY: the signatures are those of libuv 1.19 and later.
-                    $($field: unsafe { mem::transmute::<*mut c_void, _>(symbol($symbol)?) },)*
+                    $($field: unsafe {
+                        mem::transmute::<*mut c_void, unsafe extern "C" fn($($argument),*) $(-> $answer)?>(symbol($symbol)?)
+                    },)*
                 })
             }
         }

@@ -187,13 +187,7 @@ impl Bench {
 
     pub fn get(&mut self, slot: u32, origin: OriginId) -> Token {
         let token = Token { slot, generation: 7 };
-        let request = Request {
-            id: *b"0123456789abcdef0123456789abcdef",
-            head: GET,
-            body: Body::None,
-            is_head: false,
-            idempotent: true,
-        };
+        let request = Request { id: ID, head: GET, body: Body::None, is_head: false, idempotent: true };
         self.client.send(token, origin, request);
         token
     }
@@ -212,13 +206,7 @@ impl Bench {
         self.client.send(
             token,
             origin,
-            Request {
-                id: *b"0123456789abcdef0123456789abcdef",
-                head: head.as_bytes(),
-                body,
-                is_head: false,
-                idempotent: false,
-            },
+            Request { id: ID, head: head.as_bytes(), body, is_head: false, idempotent: false },
         );
         token
     }
@@ -228,12 +216,18 @@ impl Bench {
     }
 }
 
+pub const ID: [u8; 32] = *b"0123456789abcdef0123456789abcdef";
 pub const GET: &[u8] = b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n";
 pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: s\r\n\r\nhi";
 
 impl Told {
     pub fn is(&self, kind: Kind) -> bool {
         self.kind == kind as u32
+    }
+    /// The block without its status line and request id.
+    pub fn fields(&self) -> &str {
+        let id = std::str::from_utf8(&ID).unwrap();
+        self.block.split_once(id).unwrap_or_else(|| panic!("no id in {:?}", self.block)).1
     }
     pub fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
