@@ -205,16 +205,36 @@ function read(exchange: Exchange, res: HttpResponse, req: HttpRequest | undefine
 
 /** Writes the answer that native code rendered. */
 function refuse(exchange: Exchange, res: HttpResponse): void {
-  const head = answerMeta[0] as number;
-  const body = answer.subarray(head, head + (answerMeta[1] as number));
-  const flags = answerMeta[2] as number;
+  const [head, length, flags] = answerMeta as unknown as [number, number, number];
+  const bytes = answer.subarray(0, head + length);
+  const bodiless = (flags & AnswerFlag.NoBody) !== 0;
   const close = (flags & AnswerFlag.Close) !== 0 || responses.draining;
+  if (!close || identity) {
+    write(exchange, res, bytes, head, bodiless, close);
+    return;
+  }
+  // Only a connection's identity tells what is left in uWebSockets.js's buffer behind this request. Without, it is
+  // answered when the buffer has been read: what follows then meets an unanswered request and is closed.
+  const kept = bytes.slice();
+  setImmediate(() => {
+    if (exchange.res === res) write(exchange, res, kept, head, bodiless, close);
+  });
+}
+
+function write(
+  exchange: Exchange,
+  res: HttpResponse,
+  bytes: Uint8Array,
+  head: number,
+  bodiless: boolean,
+  close: boolean,
+): void {
   res.cork(() => {
     // Status line and all fields at once: docs/decisions/0001.
-    res.writeStatus(answer.subarray(0, head));
+    res.writeStatus(bytes.subarray(0, head));
     exchange.res = null;
-    if ((flags & AnswerFlag.NoBody) !== 0) res.endWithoutBody(body.length, close);
-    else res.end(body, close);
+    if (bodiless) res.endWithoutBody(bytes.length - head, close);
+    else res.end(bytes.subarray(head), close);
   });
   release(exchange);
 }

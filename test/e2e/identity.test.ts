@@ -160,8 +160,10 @@ describe.each([
 
   test('weak keys and signatures are denied', async () => {
     const old = await devices.client('old', { hash: 'SHA-1' });
+    // Node's own OpenSSL would not even present it at its usual level.
+    const anyway = { ciphers: 'DEFAULT@SECLEVEL=0' };
     expect(reasonOf(await get('devices.test', weak))).toBe('403 mtls.signature');
-    expect(reasonOf(await get('devices.test', old))).toBe('403 mtls.signature');
+    expect(reasonOf(await ask(caller('devices.test', old, anyway), '/'))).toBe('403 mtls.signature');
   });
 
   needs('openssl')('a certificate of X.509 version 1 is denied with a word on how to reissue it', async () => {
