@@ -20,8 +20,10 @@ export interface Handlers<Bridge> {
 
 /** Seconds without a frame after which a passed-through WebSocket is closed; pings keep it open. */
 const WEBSOCKET_IDLE_S = 120;
-/** Largest WebSocket message, and most bytes that wait for a slow reader of them. */
+/** Largest WebSocket message. The origin is paused once half of it waits for a slow client. */
 export const WEBSOCKET_BYTES = 1024 * 1024;
+/** Above what can wait: half a message, a whole one behind it, and what came in the same read (64 KiB). */
+const WEBSOCKET_WAITING_BYTES = 2 * WEBSOCKET_BYTES;
 
 /**
  * One thread's listening app: TLS contexts by SNI name, and the same routes on each.
@@ -71,7 +73,7 @@ export class Listener<Bridge> {
       upgrade: (res, req, context) => handlers.upgrade(res, req, context),
       idleTimeout: WEBSOCKET_IDLE_S,
       maxPayloadLength: WEBSOCKET_BYTES,
-      maxBackpressure: WEBSOCKET_BYTES,
+      maxBackpressure: WEBSOCKET_WAITING_BYTES,
       closeOnBackpressureLimit: true,
       compression: 0,
     });
