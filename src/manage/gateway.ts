@@ -12,7 +12,7 @@ import { type AdminServer, serveAdmin } from './admin/server.js';
 import type { StartThread } from './edge-thread.js';
 import { Edges, type Plan } from './edges.js';
 import type { Log } from './log.js';
-import { freePort } from './port.js';
+import { type Free, freePort } from './port.js';
 import { Watch } from './watch.js';
 
 /** Exchanges at once in one edge thread; above, 503. A slot costs some KiB once it was used. */
@@ -98,7 +98,7 @@ export class Gateway implements Managed {
   async start(): Promise<void> {
     const { native, stdout, startThread, metrics, log } = this.#from;
     const { loaded, parts, names } = await this.#read();
-    const address = await this.#freeAddress(parts, loaded);
+    const listen = await this.#freeListen(parts, loaded);
     this.#admin = await this.#openAdmin(parts, loaded);
     this.#events = this.#blaming(
       loaded,
@@ -107,7 +107,7 @@ export class Gateway implements Managed {
     );
     this.#judge(parts.policy, loaded, true);
     const contexts = makeContexts(parts.tls, this.#from.folder);
-    const plan = planOf(parts, contexts, { address, port: parts.config.listen.https.port });
+    const plan = planOf(parts, contexts, listen);
     this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why));
     this.#enforce({ parts, contexts, names });
     await this.#edges.start();
@@ -173,7 +173,7 @@ export class Gateway implements Managed {
     const readmitted = !same(now.admin, then.admin);
     // What can fail comes before what cannot be taken back.
     if (fresh || redirected || readmitted) this.#judge(parts.policy, loaded, false);
-    const listen = moved ? { address: await this.#freeAddress(parts, loaded), port: now.https.port } : edges.listen;
+    const listen = moved ? await this.#freeListen(parts, loaded) : edges.listen;
     const admin = readmitted ? await this.#openAdmin(parts, loaded) : null;
     const plan = planOf(parts, contexts, listen);
     try {
@@ -243,7 +243,7 @@ export class Gateway implements Managed {
     log.info({ names: changed, generation, problems: problems.length }, 'origins have other addresses');
   }
 
-  async #freeAddress({ config }: Parts, loaded: Loaded): Promise<string> {
+  async #freeListen({ config }: Parts, loaded: Loaded): Promise<Free> {
     try {
       return await freePort(config.listen.https, 'listen.https');
     } catch (error) {

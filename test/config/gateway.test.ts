@@ -47,7 +47,8 @@ const metric = async (name: string) => new RegExp(`^${name} (.*)$`, 'm').exec((a
 test('is ready when every edge thread listens, and not any more when it stops', async () => {
   await start(configuration.replace('threads: 1', 'threads: 3'));
   expect(threads.started.map(({ options }) => options.thread)).toEqual([0, 1, 2]);
-  expect(new Set(threads.started.slice(1).map(({ options }) => options.listen.port))).toEqual(new Set([40_000]));
+  const ports = new Set(threads.started.map(({ options }) => options.listen.port));
+  expect([ports.size, ports.has(0)], 'what the system chose is one for all').toEqual([1, false]);
   expect(gateway.ready()).toBe(true);
   const stopped = gateway.stop(100);
   expect(gateway.ready()).toBe(false);

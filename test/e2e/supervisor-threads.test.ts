@@ -67,12 +67,7 @@ test('a server key that TLS cannot use is refused, and what was before goes on',
   const tls = { certificate: 'unusable.pem', key: 'unusable.key' };
   gateway.writeConfig({ hosts: { 'api.test': { ...hosts['api.test'], tls } } });
   const answer = await gateway.ask('/admin/v1/reload', { method: 'POST' });
-  expect(answer.status).toBe(422);
-  expect((await ask(caller('api.test'), '/')).status).toBe(200);
-
-  // As another host's, where running threads would have to take it.
-  gateway.writeConfig({ hosts: { ...hosts, 'new.test': { ...hosts['api.test'], tls } } });
-  await gateway.ask('/admin/v1/reload', { method: 'POST' });
+  expect([answer.status, await answer.text()]).toEqual([422, expect.stringContaining('ed448')]);
   expect((await ask(caller('api.test'), '/')).status).toBe(200);
   expect(gateway.pid).toBe(pid);
 });

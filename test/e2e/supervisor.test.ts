@@ -2,9 +2,10 @@
 
 import { execFileSync } from 'node:child_process';
 import { expect, test } from 'vitest';
-import { startFront } from '../support/front.js';
+import { launchFront, startFront } from '../support/front.js';
 import { ask, connect } from '../support/https.js';
 import { httpOrigin } from '../support/origin.js';
+import { freePort } from '../support/ports.js';
 import { pause, until } from '../support/waiting.js';
 
 const BACK_WITHIN_MS = 3000;
@@ -48,6 +49,16 @@ test('a gateway process whose supervisor is killed ends by itself', async () => 
   lone.gateway.signal('SIGKILL');
   await lone.gateway.ended;
   await until(() => !lives(pid));
+});
+
+test('a port that is left to the system is one for all edge threads', async () => {
+  const config = { listen: { https: '127.0.0.1:0', admin: `127.0.0.1:${await freePort()}` } };
+  const any = await launchFront({ 'api.test': { origin: origin.url } }, { config });
+  await any.gateway.logged('"msg":"serving"', 20_000);
+  const port = Number(/"https":(\d+)/.exec(any.gateway.log)?.[1]);
+  for (let turn = 0; turn < 10; turn++) {
+    expect((await ask({ ...any.caller('api.test'), port }, '/')).status).toBe(200);
+  }
 });
 
 async function served(): Promise<boolean> {
