@@ -117,12 +117,12 @@ function gone(exchange: Exchange | undefined): void {
   release(exchange);
 }
 
-function request(res: HttpResponse, req: HttpRequest): void {
+function request(res: HttpResponse, req: HttpRequest, method: string): void {
   const exchange = take(res);
   if (exchange === null) return;
   // With identity the closing connection finds its exchange; without, each exchange needs a closure of its own.
   res.onAborted(identity ? ignore : () => abandoned(exchange, res));
-  act(exchange, native.decide(exchange.slot, res, readHead(req)), req);
+  act(exchange, native.decide(exchange.slot, res, readHead(req, method)), req);
 }
 
 function ignore(): void {}
@@ -267,7 +267,7 @@ function upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context
   res.onAborted(identity ? ignore : () => abandoned(exchange, res));
   const key = req.getHeader('sec-websocket-key');
   const protocols = req.getHeader('sec-websocket-protocol');
-  let next = native.decide(exchange.slot, res, readHead(req));
+  let next = native.decide(exchange.slot, res, readHead(req, 'GET'));
   if (next === Next.Peer) next = native.peer(exchange.slot, peers.address(res), peers.certificate(res));
   if (next !== Next.Upgrade) {
     act(exchange, next, req);

@@ -13,7 +13,7 @@ import type { UwsModule } from './uws.js';
 export interface Handlers<Bridge> {
   /** A connection was opened (count > 0) or closed (count < 0). */
   connection(res: HttpResponse, count: number): void;
-  request(res: HttpResponse, req: HttpRequest): void;
+  request(res: HttpResponse, req: HttpRequest, method: string): void;
   upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void;
   webSocket: Pick<WebSocketBehavior<Bridge>, 'open' | 'message' | 'drain' | 'close'>;
 }
@@ -67,7 +67,10 @@ export class Listener<Bridge> {
 
   private route(): void {
     const { handlers } = this;
-    this.app.any('/*', (res, req) => handlers.request(res, req));
+    // Where the route says the method, it need not be asked for.
+    this.app.get('/*', (res, req) => handlers.request(res, req, 'GET'));
+    this.app.post('/*', (res, req) => handlers.request(res, req, 'POST'));
+    this.app.any('/*', (res, req) => handlers.request(res, req, req.getCaseSensitiveMethod()));
     this.app.ws<Bridge>('/*', {
       ...handlers.webSocket,
       upgrade: (res, req, context) => handlers.upgrade(res, req, context),

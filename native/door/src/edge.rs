@@ -199,7 +199,7 @@ impl Edge {
         lock(&self.meters).scalars.clients_gone += 1;
         let status = if slot.stage == Stage::Answering { slot.status } else { 499 };
         let nobody = nobody();
-        self.finish(index, peer.unwrap_or(&nobody), status);
+        self.finish(index, peer.unwrap_or(&nobody), status, clock::mono_us());
     }
 
     // --- certificates ------------------------------------------------------------------------------------------
@@ -536,6 +536,7 @@ impl Edge {
 
     /// Keeps the record of what a turn is about to hand to JavaScript.
     pub fn turn(&mut self, count: usize) {
+        let now_us = clock::mono_us();
         for row in 0..count {
             // SAFETY: the client filled `count` rows of the table and leaves them until its reset.
             let entry = unsafe { *self.entries.add(row) };
@@ -563,7 +564,7 @@ impl Edge {
                 {
                     slot.exchange.denial = Some(reason.into());
                 }
-                self.end(entry.slot, status);
+                self.end_at(entry.slot, status, now_us);
             }
         }
     }
@@ -609,6 +610,10 @@ impl Edge {
     // --- the end -----------------------------------------------------------------------------------------------
 
     fn end(&mut self, index: u32, status: u16) {
+        self.end_at(index, status, clock::mono_us());
+    }
+
+    fn end_at(&mut self, index: u32, status: u16, ended_us: u64) {
         let connection = self.slots[index as usize].connection;
         let peer = match self.connections.get_mut(&connection) {
             Some(known) => {
@@ -620,14 +625,14 @@ impl Edge {
             None => None,
         };
         match peer {
-            Some(peer) => self.finish(index, &peer, status),
-            None => self.finish(index, &nobody(), status),
+            Some(peer) => self.finish(index, &peer, status, ended_us),
+            None => self.finish(index, &nobody(), status, ended_us),
         }
     }
 
-    fn finish(&mut self, index: u32, peer: &Peer, status: u16) {
+    fn finish(&mut self, index: u32, peer: &Peer, status: u16, ended_us: u64) {
         let slot = &mut self.slots[index as usize];
-        let ending = Ending { status, body_bytes: slot.sent_bytes, ended_us: clock::mono_us() };
+        let ending = Ending { status, body_bytes: slot.sent_bytes, ended_us };
         let wanted = event::is_security_event(&slot.exchange) || self.journal.sampled(self.ids.word());
         let dates = &mut self.dates;
         let written = wanted && self.journal.record(|out| event::write(out, dates, &slot.exchange, peer, &ending));
