@@ -174,7 +174,7 @@ describe.each([
 
   test('a certificate that expires during its connection is denied from then on', async () => {
     // Dates of certificates have no fractions of a second.
-    const notAfter = new Date(Math.floor(Date.now() / 1000) * 1000 + 2000);
+    const notAfter = new Date(Math.floor(Date.now() / 1000) * 1000 + 3000);
     const client = await connect(caller('devices.test', await devices.client('short', { notAfter })));
     const request = 'GET / HTTP/1.1\r\nHost: devices.test\r\n\r\n';
     expect((await client.ask(request)).status).toBe(200);
@@ -210,6 +210,23 @@ describe.each([
     // This context lets all authorities through, since one has to be named.
     expect(reasonOf(await getThrough('off.test', 'partners.test', good))).toBe('403 mtls.untrusted');
     expect(reasonOf(await getThrough('off.test', 'partners.test', partner))).toBe('200');
+  });
+
+  test('a WebSocket handshake meets the same rules', async () => {
+    const before = origin.arrived.length;
+    const handshake = async (sni: string, host: string, identity: Identity | null) => {
+      const client = await connect(caller(sni, identity));
+      const answered = await client.ask(
+        `GET /socket HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+          'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+      );
+      client.close();
+      return `${answered.status} ${JSON.parse(answered.body).reason}`;
+    };
+    expect(await handshake('devices.test', 'devices.test', null)).toBe('403 mtls.missing');
+    expect(await handshake('devices.test', 'devices.test', revoked)).toBe('403 mtls.revoked');
+    expect(await handshake('devices.test', 'partners.test', good)).toBe('403 mtls.untrusted');
+    expect(origin.arrived.length).toBe(before);
   });
 
   test('one connection may name several hosts, each with its own verdict', async () => {

@@ -120,21 +120,14 @@ describe.each([
     expect(statuses(client).length).toBeLessThanOrEqual(1);
   });
 
-  test.each([
-    ['/first', 3],
-    ['/long', LONG],
-    ['/long/chunked', LONG],
-  ])('what comes after the answer to %s is not read', async (path, length) => {
+  test('what comes after its answer is not read', async () => {
     const client = await open();
-    client.send(`${chunked(path)}0\r\n\r\n`);
-    const answer = await client.response();
-    expect(answer.status).toBe(200);
-    expect(answer.body.length).toBe(length);
-    expect(answer.headers.connection).toBe('close');
+    client.send(`${chunked('/first')}0\r\n\r\n`);
+    expect(await client.response()).toMatchObject({ status: 200, body: 'abc', headers: { connection: 'close' } });
     client.send(get('/later'));
     await client.closed;
     await settled();
-    expect(targets()).toEqual([path]);
+    expect(targets()).toEqual(['/first']);
   });
 
   test('what is smuggled behind one that is denied reaches no origin', async () => {
@@ -153,6 +146,24 @@ describe.each([
     await client.closed;
   });
 
+  test('nor is anything read behind a request whose length is ambiguous', async () => {
+    const post = 'POST /first HTTP/1.1\r\nHost: localhost\r\n';
+    for (const framing of ['Content-Length: 2\r\nContent-Length: 40', 'Transfer-Encoding: gzip, chunked']) {
+      const client = await open();
+      client.send(`${post}${framing}\r\n\r\n${framing.startsWith('C') ? '{}' : '0\r\n\r\n'}`);
+      expect(await client.response()).toMatchObject({ status: 400, headers: { connection: 'close' } });
+      client.send(get('/smuggled'));
+      await client.closed;
+
+      const another = await open();
+      another.send(`${post}${framing}\r\n\r\n${framing.startsWith('C') ? '{}' : '0\r\n\r\n'}${get('/smuggled')}`);
+      await another.closed;
+      expect(['', '400']).toContain(statuses(another).join());
+    }
+    await settled();
+    expect(targets()).toEqual([]);
+  });
+
   test('an extension of a chunk never cuts the body', async () => {
     const client = await open();
     client.send(`${chunked('/first')}3;name=value\r\ndef\r\n0\r\n\r\n`);
@@ -163,6 +174,22 @@ describe.each([
     for (const { body } of origin.arrived) expect(body.toString()).toBe('abcdef');
   });
 });
+
+// uWebSockets.js offers no way to close behind a streamed answer: only a connection's identity tells what comes later.
+test.each(['/long', '/long/chunked'])(
+  'what comes after a streamed answer to a chunked request is not read: %s',
+  async path => {
+    const client = await open();
+    client.send(`${chunked(path)}0\r\n\r\n`);
+    const answer = await client.response();
+    expect(answer).toMatchObject({ status: 200, headers: { connection: 'close' } });
+    expect(answer.body.length).toBe(LONG);
+    client.send(get('/later'));
+    await client.closed;
+    await settled();
+    expect(targets()).toEqual([path]);
+  },
+);
 
 test('what uWebSockets.js cuts off the ends of a value is gone for rules and origin alike', async () => {
   // It takes bytes above ASCII for white space there, and drops them.

@@ -110,7 +110,9 @@ export class RawClient {
     if (headers['transfer-encoding'] === 'chunked') {
       let body = '';
       for (;;) {
-        const length = Number.parseInt(await this.#until('\r\n'), 16);
+        const line = await this.#until('\r\n');
+        if (!/^[0-9a-f]+\r\n$/i.test(line)) throw new Error(`not the length of a chunk: ${JSON.stringify(line)}`);
+        const length = Number.parseInt(line, 16);
         const chunk = await this.#next(length + 2);
         if (length === 0) return body;
         body += chunk.slice(0, -2);

@@ -62,9 +62,13 @@ impl Answer {
 
 /// Whether the connection ends with an answer of ours.
 fn closes(exchange: &Exchange, status: u16) -> bool {
+    // A head that was refused has no framing to be relied on: whatever was read of it so far, where it ends is unknown.
+    if matches!(status, 400 | 431) && exchange.host.is_none() {
+        return true;
+    }
     match exchange.head.framing() {
         Framing::Chunked => true,
         Framing::Length(length) => length > MAX_DISCARDED_BYTES || status == 408,
-        Framing::None => matches!(status, 400 | 431) && exchange.host.is_none(),
+        Framing::None => false,
     }
 }
