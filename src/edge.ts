@@ -32,6 +32,8 @@ export type ToEdge = { type: 'drain'; graceMs: number };
 export type FromEdge =
   | { type: 'listening'; port: number }
   | { type: 'failed'; what: string; message: string }
+  /** It takes no new connections any more. */
+  | { type: 'stopped' }
   | { type: 'drained' };
 
 /** A turn's responses; at 64 KiB for the largest whole one, more than a turn ever brings at once. */
@@ -334,7 +336,12 @@ function drain(graceMs: number): void {
   responses.draining = true;
   // Connections that the kernel keeps for a listener are reset when it closes: after the loop's next look for events,
   // they have all just been accepted.
-  setImmediate(contained('stop', () => listener.stop()));
+  setImmediate(
+    contained('stop', () => {
+      listener.stop();
+      port?.postMessage({ type: 'stopped' } satisfies FromEdge);
+    }),
+  );
   const deadline = Date.now() + graceMs;
   const polling = setInterval(() => {
     // Kept-alive connections end by themselves: each answer says `Connection: close`, idle ones time out.
@@ -362,6 +369,9 @@ port.on('message', (message: ToEdge) => {
 });
 
 listener.listen(options.listen.address, options.listen.port).then(
-  bound => port.postMessage({ type: 'listening', port: bound } satisfies FromEdge),
+  bound => {
+    native.boundReceiveBuffers(bound);
+    port.postMessage({ type: 'listening', port: bound } satisfies FromEdge);
+  },
   error => fail('listen', error),
 );

@@ -59,6 +59,7 @@ export const {
   abandoned,
   attach,
   body,
+  boundReceiveBuffers,
   certificate,
   claimStdout,
   closed,

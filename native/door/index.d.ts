@@ -9,6 +9,12 @@ export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void
 /** A piece of the request's body. Answers what to do next. */
 export declare function body(slot: number, piece: unknown, last: boolean): number
 
+/**
+ * Bounds the receive buffers of connections that this process accepts on a port from now on. Answers how many
+ * listening sockets it found.
+ */
+export declare function boundReceiveBuffers(port: number): number
+
 /** Parses a client certificate; the number stands for it until `forget`. 2^32 - 1 when too many are held. */
 export declare function certificate(pem: string): number
 

@@ -27,6 +27,8 @@ export interface Failure {
 export class EdgeThread {
   state: 'starting' | 'listening' | 'draining' | 'gone' = 'starting';
   readonly listening: Promise<number>;
+  /** Settles when it takes no new connections any more: it drains, or has ended. */
+  readonly stopped: Promise<void>;
   /** Settles when the thread has ended, however. */
   readonly ended: Promise<void>;
   /** True once it told that nothing is open any more. */
@@ -43,7 +45,11 @@ export class EdgeThread {
     this.#thread = thread;
     let heard: (port: number) => void;
     let refused: (error: Error) => void;
+    let stopped: () => void;
     let gone: () => void;
+    this.stopped = new Promise(resolve => {
+      stopped = resolve;
+    });
     this.listening = new Promise((resolve, reject) => {
       [heard, refused] = [resolve, reject];
     });
@@ -63,6 +69,7 @@ export class EdgeThread {
         if (this.state === 'starting') this.state = 'listening';
         heard(message.port);
       } else if (message.type === 'failed') fail({ why: 'failed', message: `${message.what}: ${message.message}` });
+      else if (message.type === 'stopped') stopped();
       else this.drained = true;
     });
     thread.on('error', error => {
@@ -72,6 +79,7 @@ export class EdgeThread {
     thread.on('exit', code => {
       fail({ why: 'exit', message: `it ended with code ${code}` });
       this.state = 'gone';
+      stopped();
       gone();
     });
   }

@@ -16,6 +16,8 @@ const MAX_BACKOFF_MS = 5_000;
 const STEADY_MS = 30_000;
 /** From the end of the grace to a thread's end. */
 const END_MARGIN_MS = 1_000;
+/** How long a reload waits until the old threads take no new connections: one turn of their loops is usual. */
+const STOP_MS = 5_000;
 
 export interface Plan extends Omit<EdgeOptions, 'thread'> {
   threads: number;
@@ -68,7 +70,10 @@ export class Edges {
     this.#plan = plan;
   }
 
-  /** Fresh threads by another plan. Rejects, and goes on with the old ones, when they cannot be started. */
+  /**
+   * Fresh threads by another plan; the old ones take no new connections when it resolves. Rejects, and goes on with the
+   * old ones, when the fresh ones cannot be started.
+   */
   async replaceAll(plan: Plan, why: string): Promise<void> {
     const [before, old] = [this.#plan, this.#places];
     this.#plan = plan;
@@ -83,6 +88,9 @@ export class Edges {
       this.#replaced(why);
       void thread.drain(before.graceMs);
     }
+    // What connects from here on meets the new plan. A thread that hangs is not waited for.
+    const stopped = Promise.all(old.map(({ thread }) => thread.stopped));
+    await Promise.race([stopped, new Promise(resolve => setTimeout(resolve, STOP_MS).unref())]);
   }
 
   /** Drains all; true when every thread ended by itself within the grace. */

@@ -16,6 +16,7 @@ export class FakeThread extends EventEmitter implements Thread {
     this.told.push(message);
     if (message.type !== 'drain') return;
     queueMicrotask(() => {
+      this.emit('message', { type: 'stopped' } satisfies FromEdge);
       this.emit('message', { type: 'drained' } satisfies FromEdge);
       this.emit('exit', 0);
     });

@@ -8,6 +8,7 @@ mod edge;
 mod glibc;
 mod identity;
 mod journal;
+mod listening;
 mod policy;
 mod tickets;
 
@@ -105,6 +106,13 @@ pub fn detach(env: Env, done: FunctionRef<u32, ()>) -> Result<()> {
 #[napi]
 pub fn has_identity() -> bool {
     identity::available()
+}
+
+/// Bounds the receive buffers of connections that this process accepts on a port from now on. Answers how many
+/// listening sockets it found.
+#[napi]
+pub fn bound_receive_buffers(port: u32) -> u32 {
+    u16::try_from(port).map_or(0, listening::bound_receive_buffers)
 }
 
 /// A connection was opened.
