@@ -2,7 +2,7 @@
 // checked, metrics, and an access line for every request. One edge thread.
 
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { prove } from '../probe.mjs';
 import { firstLine, freePort, start as startProgram } from '../processes.mjs';
 import { openapi, rules, UNSCHEMED_POST } from './portcullis-policy.mjs';
@@ -27,7 +27,9 @@ export async function start(place, { called = name, policy = rules(20) } = {}) {
   const folder = join(place.folder, called);
   mkdirSync(folder, { recursive: true });
   const [port, adminPort] = [await freePort(), await freePort()];
-  const events = join(folder, 'events.ndjson');
+  // Not beside the configuration, whose folder is watched.
+  const events = join(place.folder, `${called}-events`, 'events.ndjson');
+  mkdirSync(dirname(events));
   writeFileSync(join(folder, 'openapi.json'), JSON.stringify(openapi(), null, 1));
   // JSON is YAML.
   writeFileSync(

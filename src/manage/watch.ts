@@ -5,7 +5,7 @@
 // (network file systems, links swapped above the folder), a slow poll does the same.
 
 import { type FSWatcher, statSync, watch } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 
 /** Long enough for an editor's several steps and for a certificate and its key to be both in place. */
 const SETTLE_MS = 250;
@@ -14,6 +14,7 @@ const POLL_MS = 5_000;
 export class Watch {
   readonly #changed: () => void;
   #files: readonly string[] = [];
+  #names: ReadonlySet<string> = new Set();
   #seen = '';
   #folders = new Map<string, FSWatcher>();
   #settling: NodeJS.Timeout | undefined;
@@ -28,6 +29,7 @@ export class Watch {
   /** From now on these files count, as they are now. They have been read since `readSince`: a change after that is news. */
   follow(files: readonly string[], readSince: number): void {
     this.#files = [...files].sort();
+    this.#names = new Set(files.map(file => basename(file)));
     this.#seen = this.#prints();
     const wanted = new Set(files.map(dirname));
     for (const [folder, watcher] of this.#folders) {
@@ -51,7 +53,11 @@ export class Watch {
 
   #watchFolder(folder: string): void {
     try {
-      const watcher = watch(folder, { persistent: false }, () => this.#soon());
+      const watcher = watch(folder, { persistent: false }, (_event, name) => {
+        // An event log may stand in the same folder: only what was read is looked at again, or a swap of a whole folder
+        // of symbolic links, as Kubernetes mounts them.
+        if (name === null || this.#names.has(name) || name.startsWith('..')) this.#soon();
+      });
       watcher.on('error', () => {
         watcher.close();
         this.#folders.delete(folder);

@@ -6,7 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 /// Most bytes that wait in one thread's buffer: two seconds of a thread's full traffic at 500 bytes a line.
 const MAX_WAITING_BYTES: usize = 32 * 1024 * 1024;
 
-static BUFFERS: Mutex<Vec<Arc<Mutex<Vec<u8>>>>> = Mutex::new(Vec::new());
+/// One thread's lines, as the control plane sees them.
+struct Waiting {
+    shared: Arc<Mutex<Vec<u8>>>,
+    /// Taken from the thread whole, by swapping; handed over up to `at`.
+    taken: Vec<u8>,
+    at: usize,
+}
+
+static BUFFERS: Mutex<Vec<Waiting>> = Mutex::new(Vec::new());
 /// Share of plain access lines that are written, in 2^-32; security events always are.
 static SAMPLE: AtomicU64 = AtomicU64::new(1 << 32);
 
@@ -23,7 +31,7 @@ pub struct Journal {
 impl Journal {
     pub fn register() -> Journal {
         let shared = Arc::new(Mutex::new(Vec::new()));
-        buffers().push(shared.clone());
+        buffers().push(Waiting { shared: shared.clone(), taken: Vec::new(), at: 0 });
         Journal { shared, own: Vec::new() }
     }
 
@@ -70,16 +78,20 @@ impl Drop for Journal {
     }
 }
 
-fn buffers() -> std::sync::MutexGuard<'static, Vec<Arc<Mutex<Vec<u8>>>>> {
+fn buffers() -> std::sync::MutexGuard<'static, Vec<Waiting>> {
     BUFFERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Moves whole lines into `out`; 0 when nothing waits. The buffers of threads that ended go once they are empty.
 pub fn drain(out: &mut [u8]) -> usize {
     let mut filled = 0;
-    buffers().retain(|buffer| {
-        let mut lines = buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = out.len() - filled;
+    buffers().retain_mut(|waiting| {
+        if waiting.at == waiting.taken.len() {
+            waiting.taken.clear();
+            waiting.at = 0;
+            std::mem::swap(&mut *waiting.shared.lock().unwrap_or_else(PoisonError::into_inner), &mut waiting.taken);
+        }
+        let (lines, room) = (&waiting.taken[waiting.at..], out.len() - filled);
         let count = if lines.len() <= room {
             lines.len()
         } else {
@@ -87,8 +99,11 @@ pub fn drain(out: &mut [u8]) -> usize {
         };
         out[filled..filled + count].copy_from_slice(&lines[..count]);
         filled += count;
-        lines.drain(..count);
-        Arc::strong_count(buffer) > 1 || !lines.is_empty()
+        waiting.at += count;
+        // A thread that ended left its last lines in `shared`: two holders until then.
+        let is_empty = waiting.at == waiting.taken.len()
+            && waiting.shared.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        Arc::strong_count(&waiting.shared) > 1 || !is_empty
     });
     filled
 }
