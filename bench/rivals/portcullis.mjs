@@ -29,7 +29,7 @@ export async function start(place, { called = name, policy = rules(20) } = {}) {
   const [port, adminPort] = [await freePort(), await freePort()];
   // Not beside the configuration, whose folder is watched.
   const events = join(place.folder, `${called}-events`, 'events.ndjson');
-  mkdirSync(dirname(events));
+  mkdirSync(dirname(events), { recursive: true });
   writeFileSync(join(folder, 'openapi.json'), JSON.stringify(openapi(), null, 1));
   // JSON is YAML.
   writeFileSync(
