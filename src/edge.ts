@@ -124,7 +124,7 @@ function request(res: HttpResponse, req: HttpRequest, method: string): void {
   if (exchange === null) return;
   // With identity the closing connection finds its exchange; without, each exchange needs a closure of its own.
   res.onAborted(identity ? ignore : () => abandoned(exchange, res));
-  act(exchange, native.decide(exchange.slot, res, readHead(req, method)), req);
+  act(exchange, native.decide(exchange.slot, res, readHead(req, method)));
 }
 
 function ignore(): void {}
@@ -160,18 +160,22 @@ function release(exchange: Exchange): void {
   free.push(exchange);
 }
 
-/** Does what native code says comes next. `req` is there only while its handler runs. */
-function act(exchange: Exchange, next: number, req?: HttpRequest): void {
+/** Does what native code says comes next. */
+function act(exchange: Exchange, next: number): void {
   const { res } = exchange;
   if (res === null) return;
   switch (next) {
     case Next.Sent:
       return;
     case Next.Peer:
-      act(exchange, native.peer(exchange.slot, peers.address(res), peers.certificate(res)), req);
+      act(exchange, native.peer(exchange.slot, peers.address(res), peers.certificate(res)));
+      return;
+    case Next.LastBody:
+      exchange.last = true;
+      read(exchange, res);
       return;
     case Next.Body:
-      read(exchange, res, req);
+      read(exchange, res);
       return;
     case Next.Answer:
       refuse(exchange, res);
@@ -194,8 +198,7 @@ function act(exchange: Exchange, next: number, req?: HttpRequest): void {
 }
 
 /** Gives the body to native code. `Expect: 100-continue` was answered by uWebSockets.js already. */
-function read(exchange: Exchange, res: HttpResponse, req: HttpRequest | undefined): void {
-  exchange.last = req !== undefined && req.getHeader('transfer-encoding') !== '';
+function read(exchange: Exchange, res: HttpResponse): void {
   res.onData((piece, last) => {
     try {
       if (exchange.res === res) act(exchange, native.body(exchange.slot, piece, last));
@@ -272,7 +275,7 @@ function upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context
   let next = native.decide(exchange.slot, res, readHead(req, 'GET'));
   if (next === Next.Peer) next = native.peer(exchange.slot, peers.address(res), peers.certificate(res));
   if (next !== Next.Upgrade) {
-    act(exchange, next, req);
+    act(exchange, next);
     return;
   }
   const handshake = native.upgrade(exchange.slot);

@@ -28,6 +28,7 @@ export const Next = {
   Pause: 5,
   Upgrade: 6,
   Inspect: 7,
+  LastBody: 8,
 } as const;
 
 /** `Kind` of native/forward/src/arena.rs. */
