@@ -45,6 +45,21 @@ test('a response with Content-Length keeps its status, fields, length and body',
   });
 });
 
+test('a client that ends its connection with a request is told that it ends, and it does', async () => {
+  for (const [host, status] of [
+    ['api.test', 200],
+    ['nobody.test', 421],
+  ]) {
+    const { response, client } = await exchange(
+      '/ending',
+      'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
+      `GET /ending HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
+    );
+    expect([response.status, response.headers.connection]).toEqual([status, 'close']);
+    await client.closed;
+  }
+});
+
 test('a chunked response arrives whole, without its trailers', async () => {
   const { response, client } = await exchange(
     '/chunked',

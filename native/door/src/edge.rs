@@ -9,7 +9,7 @@ use portcullis_engine::answer::Answer;
 use portcullis_engine::decide::{self, Known, MAX_INSPECTED_BYTES, Outcome, Tally};
 use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange};
-use portcullis_engine::head::Framing;
+use portcullis_engine::head::{Framing, Head};
 use portcullis_engine::meters::{self, Meters};
 use portcullis_engine::mtls::Certificate;
 use portcullis_engine::peer::Peer;
@@ -325,6 +325,9 @@ impl Edge {
         slot.exchange.denial = Some(denial);
         let mut line = Vec::with_capacity(256);
         status_line(&mut line, self.answer.status, &slot.exchange.id);
+        if asks_to_close(&slot.exchange.head) {
+            line.extend_from_slice(b"\r\nConnection: close");
+        }
         line.extend_from_slice(self.answer.fields.as_bytes());
         let body = self.answer.body.as_bytes();
         let (status, close) = (self.answer.status, self.answer.close);
@@ -420,6 +423,7 @@ impl Edge {
             Request {
                 head: &self.head,
                 id: slot.id,
+                closes: asks_to_close(head),
                 body,
                 is_head: head.method() == "HEAD",
                 idempotent: is_idempotent(head.method()),
@@ -733,6 +737,11 @@ fn schemas(exchange: &Exchange) -> Option<Arc<portcullis_engine::schema::Schemas
 
 fn is_websocket(method: &str, upgrade: Option<&str>) -> bool {
     method == "GET" && upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+}
+
+/// Whether the client ends the connection with this request. uWebSockets.js then closes without saying so.
+fn asks_to_close(head: &Head) -> bool {
+    head.values("connection").any(|value| value.eq_ignore_ascii_case("close"))
 }
 
 /// `403 Forbidden\r\nX-Request-Id: ...`: uWebSockets.js writes a status as it is given, so one call carries the whole

@@ -32,6 +32,8 @@ pub const ID_BYTES: usize = 32;
 pub struct Request<'a> {
     /// The request's id, which its response carries too (`X-Request-Id`).
     pub id: [u8; ID_BYTES],
+    /// The client asked for its connection to end: the response says so too (RFC 9112, 9.6).
+    pub closes: bool,
     /// The complete head with its blank line, as [`crate::request::write_head`] wrote it.
     pub head: &'a [u8],
     pub body: Body<'a>,

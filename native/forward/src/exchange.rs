@@ -30,6 +30,7 @@ pub(crate) enum Coming {
 pub(crate) struct Exchange {
     pub(crate) token: Token,
     pub(crate) id: [u8; ID_BYTES],
+    pub(crate) closes: bool,
     pub(crate) stage: Stage,
     pub(crate) origin: u32,
     /// The address in use, or tried last.
@@ -72,6 +73,7 @@ impl Exchange {
         Exchange {
             token: Token { slot: 0, generation: 0 },
             id: [0; ID_BYTES],
+            closes: false,
             stage: Stage::Free,
             origin: 0,
             address: Entry::NO_ADDRESS,

@@ -15,7 +15,7 @@ pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 pub(crate) const MAX_FIELDS: usize = 128;
 /// By how much a block may be longer than the head it was made from: for each field a space behind its colon, and a CR
 /// where the origin wrote a bare LF (RFC 9112, 2.2 lets us take that as a line end); a status line of our own (at most
-/// 35 bytes) and the request's id (48).
+/// 35 bytes), the request's id (48) and `Connection: close` (19).
 pub(crate) const BLOCK_GROWTH: usize = 2 * MAX_FIELDS + 128;
 /// Most digits of a Content-Length: 10^18 - 1 fits every reader's 64-bit integer.
 const MAX_LENGTH_DIGITS: usize = 18;
@@ -58,7 +58,12 @@ pub(crate) enum Parsed {
 
 /// Reads a head from the start of `input` and writes its block to `block`, which has to be [`BLOCK_GROWTH`] longer
 /// than `input`.
-pub(crate) fn parse(input: &[u8], is_head: bool, id: &[u8; ID_BYTES], block: &mut [u8]) -> Result<Parsed, Malformed> {
+pub(crate) fn parse(
+    input: &[u8],
+    is_head: bool,
+    (id, closes): (&[u8; ID_BYTES], bool),
+    block: &mut [u8],
+) -> Result<Parsed, Malformed> {
     // httparse skips empty lines ahead of a status line; on a reused connection they are garbage of the response before.
     if input.first().is_some_and(|&byte| byte != b'H') {
         return Err(Malformed);
@@ -89,7 +94,7 @@ pub(crate) fn parse(input: &[u8], is_head: bool, id: &[u8; ID_BYTES], block: &mu
     if facts.connection_names_fields {
         facts.drop_named(response.headers);
     }
-    let block_len = write_block(status, id, response.headers, facts.dropped, block);
+    let block_len = write_block(status, (id, closes), response.headers, facts.dropped, block);
     let framing = facts.framing(status, is_head, response.version)?;
     let Facts { length, keep_alive, keeps_for_s, .. } = facts;
     let keep_alive = keep_alive && framing != Framing::UntilClose;
@@ -186,7 +191,7 @@ impl Facts {
 
 fn write_block(
     status: u16,
-    id: &[u8; ID_BYTES],
+    (id, closes): (&[u8; ID_BYTES], bool),
     fields: &[httparse::Header<'_>],
     dropped: u128,
     block: &mut [u8],
@@ -199,6 +204,9 @@ fn write_block(
     put(status::line(status).as_bytes());
     put(b"\r\nX-Request-Id: ");
     put(id);
+    if closes {
+        put(b"\r\nConnection: close");
+    }
     for (index, field) in fields.iter().enumerate() {
         if dropped & (1 << index) == 0 {
             put(b"\r\n");
@@ -234,7 +242,7 @@ mod tests {
 
     fn read(input: &str) -> Result<(Head, String), Malformed> {
         let mut block = vec![0; input.len() + BLOCK_GROWTH];
-        match parse(input.as_bytes(), false, &ID, &mut block)? {
+        match parse(input.as_bytes(), false, (&ID, false), &mut block)? {
             Parsed::Final(head) => Ok((head, String::from_utf8_lossy(&block[..head.block_len]).into_owned())),
             other => panic!("{other:?}"),
         }
@@ -312,10 +320,10 @@ mod tests {
     #[test]
     fn head_204_and_304_have_no_body_but_keep_their_length() {
         let input = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n";
-        let Ok(Parsed::Final(head)) = parse(input, false, &ID, &mut [0; 600]) else { panic!() };
+        let Ok(Parsed::Final(head)) = parse(input, false, (&ID, false), &mut [0; 600]) else { panic!() };
         assert_eq!((head.framing, head.length), (Framing::None, Some(9)));
         let input = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
-        let Ok(Parsed::Final(head)) = parse(input, true, &ID, &mut [0; 600]) else { panic!() };
+        let Ok(Parsed::Final(head)) = parse(input, true, (&ID, false), &mut [0; 600]) else { panic!() };
         assert_eq!((head.framing, head.length), (Framing::None, Some(9)));
     }
 
@@ -329,7 +337,7 @@ mod tests {
             input.extend_from_slice(&bytes);
             input.extend_from_slice(b"\r\n\r\n");
             let mut block = vec![0; input.len() + BLOCK_GROWTH];
-            if let Ok(Parsed::Final(head)) = parse(&input, false, &ID, &mut block) {
+            if let Ok(Parsed::Final(head)) = parse(&input, false, (&ID, false), &mut block) {
                 let block = &block[..head.block_len];
                 // Read again as a head, the block gives as many fields as it has lines, and no bare CR, LF or NUL.
                 let lines = block.windows(2).filter(|pair| pair == b"\r\n").count();

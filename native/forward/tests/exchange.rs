@@ -53,7 +53,11 @@ fn head_204_and_304_end_with_their_head() {
     let origin = bench.client.origin(&site.spec());
     let token = Token { slot: 0, generation: 1 };
     let head = b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n";
-    bench.client.send(token, origin, Request { id: ID, head, body: Body::None, is_head: true, idempotent: true });
+    bench.client.send(
+        token,
+        origin,
+        Request { closes: false, id: ID, head, body: Body::None, is_head: true, idempotent: true },
+    );
     let mut peer = site.accept();
     bench.turn(5);
     peer.read_head();
@@ -475,7 +479,7 @@ fn a_cancelled_exchange_is_not_told_and_its_connection_closed() {
     bench.client.cancel(token);
     assert!(peer.is_closed());
     let again = Token { slot: 0, generation: 8 };
-    let request = Request { id: ID, head: GET, body: Body::None, is_head: false, idempotent: true };
+    let request = Request { closes: false, id: ID, head: GET, body: Body::None, is_head: false, idempotent: true };
     bench.client.send(again, origin, request);
     bench.client.cancel(token);
     let mut peer = site.accept();
@@ -493,7 +497,11 @@ fn a_slot_that_is_used_again_has_lost_its_older_exchange() {
     let mut first = site.accept();
     bench.turn(5);
     let newer = Token { slot: 0, generation: 8 };
-    bench.client.send(newer, origin, Request { id: ID, head: GET, body: Body::None, is_head: false, idempotent: true });
+    bench.client.send(
+        newer,
+        origin,
+        Request { closes: false, id: ID, head: GET, body: Body::None, is_head: false, idempotent: true },
+    );
     assert!({
         first.read_head();
         first.is_closed()

@@ -27,6 +27,7 @@ impl<P: Poller> Client<P> {
         let exchange = &mut self.exchanges[token.slot as usize];
         exchange.token = token;
         exchange.id = request.id;
+        exchange.closes = request.closes;
         exchange.is_head = request.is_head;
         exchange.idempotent = request.idempotent;
         exchange.is_whole = !matches!(request.body, Body::Stream { .. });

@@ -187,7 +187,7 @@ impl Bench {
 
     pub fn get(&mut self, slot: u32, origin: OriginId) -> Token {
         let token = Token { slot, generation: 7 };
-        let request = Request { id: ID, head: GET, body: Body::None, is_head: false, idempotent: true };
+        let request = Request { closes: false, id: ID, head: GET, body: Body::None, is_head: false, idempotent: true };
         self.client.send(token, origin, request);
         token
     }
@@ -206,7 +206,7 @@ impl Bench {
         self.client.send(
             token,
             origin,
-            Request { id: ID, head: head.as_bytes(), body, is_head: false, idempotent: false },
+            Request { closes: false, id: ID, head: head.as_bytes(), body, is_head: false, idempotent: false },
         );
         token
     }
