@@ -120,8 +120,8 @@ fn walk(
         return Err(Reason::HttpBodyTooLarge.into());
     }
     // identity
-    exchange.mode = host.mtls_mode(exchange.head.path());
-    let identity = match (exchange.mode, &peer.certificate) {
+    let mode = host.mtls_mode(exchange.head.path());
+    let identity = match (mode, &peer.certificate) {
         (MtlsMode::Off, _) => Identity { certificate: None, fault: None },
         (_, None) => {
             exchange.presented = Presented::Absent;
@@ -133,7 +133,7 @@ fn walk(
             Identity { certificate: Some(&known.certificate), fault }
         }
     };
-    if exchange.mode == MtlsMode::Require {
+    if mode == MtlsMode::Require {
         match exchange.presented {
             Presented::Verified => {}
             Presented::Fault(reason) => return Err(reason.into()),

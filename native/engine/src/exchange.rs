@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::head::Head;
 use crate::meters::{Meters, Verdict};
-use crate::policy::MtlsMode;
 use crate::reason::Reason;
 use crate::rules;
 use crate::schema::ViolationError;
@@ -57,7 +56,6 @@ pub struct Exchange {
     pub snapshot: Option<Arc<Snapshot>>,
     pub host: Option<usize>,
     pub operation: Option<u32>,
-    pub mode: MtlsMode,
     pub presented: Presented,
     pub denial: Option<Denial>,
     /// Denials of controls in log mode.
@@ -81,7 +79,6 @@ impl Exchange {
         self.snapshot = None;
         self.host = None;
         self.operation = None;
-        self.mode = MtlsMode::Off;
         self.presented = Presented::NotLooked;
         self.denial = None;
         self.logged.clear();
