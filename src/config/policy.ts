@@ -51,6 +51,9 @@ export type PolicyAction = 'off' | 'log' | 'block';
 export interface PolicyOpenapi {
   action: PolicyAction;
   fallthrough: PolicyAction;
+  overload: 'block' | 'pass';
+  detail: 'full' | 'pointer' | 'none';
+  allow_values: boolean;
   operations: PolicyOperation[];
   schema: unknown;
 }
@@ -60,7 +63,53 @@ export interface PolicyOperation {
   at: string;
   method: string;
   path: string;
-  body: { required: boolean; json: { media_type: string; schema: string }[]; unchecked: string[] } | null;
+  action: PolicyAction;
+  unknown_query: PolicyAction;
+  parameters: PolicyParameter[];
+  body: PolicyBody | null;
+  responses: PolicyResponses | null;
+}
+
+export interface PolicyParameter {
+  name: string;
+  location: 'path' | 'query' | 'header' | 'cookie';
+  required: boolean;
+  style: PolicyStyle;
+  explode: boolean;
+  allow_empty: boolean;
+  allow_reserved: boolean;
+  schema: string;
+  content: string | null;
+}
+
+export type PolicyStyle = 'simple' | 'label' | 'matrix' | 'form' | 'spaceDelimited' | 'pipeDelimited' | 'deepObject';
+
+export interface PolicyBody {
+  required: boolean;
+  content: PolicyContent[];
+}
+
+export interface PolicyContent {
+  media_type: string;
+  format: 'json' | 'ndjson' | 'form' | 'multipart' | 'text' | 'unchecked' | 'refused';
+  schema: string | null;
+  encoding: PolicyEncoding[];
+}
+
+export interface PolicyEncoding {
+  name: string;
+  content_types: string[];
+  style: PolicyStyle;
+  explode: boolean;
+  allow_reserved: boolean;
+  binary: boolean;
+  max_bytes: number | null;
+  headers: PolicyParameter[];
+}
+
+export interface PolicyResponses {
+  action: 'log' | 'block' | 'strip';
+  statuses: { status: string; headers: PolicyParameter[]; content: PolicyContent[] | null }[];
 }
 
 /** What the engine answers when it refuses a policy. `span` counts bytes within the value. */

@@ -15,6 +15,7 @@ use portcullis_engine::mtls::Certificate;
 use portcullis_engine::peer::Peer;
 use portcullis_engine::policy::CertificateHeader;
 use portcullis_engine::reason::Reason;
+use portcullis_engine::schema::{Passed, Violation};
 use portcullis_engine::snapshot::{Host, Snapshot};
 use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, write_head};
 use portcullis_forward::uv::InLoop;
@@ -87,7 +88,6 @@ struct Slot {
     exchange: Exchange,
     malformed: Option<Reason>,
     connection: usize,
-    schema: u32,
     body: Vec<u8>,
     /// Bytes of the body so far.
     received: u64,
@@ -297,9 +297,8 @@ impl Edge {
                 }
                 self.forward(index)
             }
-            Outcome::Inspect(schema) => {
+            Outcome::Inspect => {
                 slot.stage = Stage::Collecting;
-                slot.schema = schema;
                 slot.waiting_us = slot.exchange.started.mono_us;
                 if slot.exchange.head.framing() == Framing::Chunked { Next::LastBody } else { Next::Body }
             }
@@ -465,8 +464,10 @@ impl Edge {
     fn inspect_here(&mut self, index: u32) -> Next {
         lock(&self.meters).scalars.inspected_in_place += 1;
         let slot = &mut self.slots[index as usize];
-        let Some(schemas) = schemas(&slot.exchange) else { return self.refuse(index, Reason::InternalPanic) };
-        let result = schemas.check(slot.schema, &slot.body);
+        let (Some(schemas), Some(chosen)) = (schemas(&slot.exchange), &slot.exchange.chosen) else {
+            return self.refuse(index, Reason::InternalPanic);
+        };
+        let result = schemas.check(chosen, &slot.body);
         let body = std::mem::take(&mut slot.body);
         let next = self.verdict(index, result, &body);
         self.slots[index as usize].body = body;
@@ -475,10 +476,12 @@ impl Edge {
 
     fn queue(&mut self, index: u32) -> Next {
         let slot = &mut self.slots[index as usize];
-        let Some(schemas) = schemas(&slot.exchange) else { return self.refuse(index, Reason::InternalPanic) };
+        let (Some(schemas), Some(chosen)) = (schemas(&slot.exchange), slot.exchange.chosen.take()) else {
+            return self.refuse(index, Reason::InternalPanic);
+        };
         let ticket = Ticket {
             schemas,
-            schema: slot.schema,
+            chosen,
             body: std::mem::take(&mut slot.body),
             result: std::sync::OnceLock::new(),
             queued_us: clock::mono_us(),
@@ -514,13 +517,14 @@ impl Edge {
         }
     }
 
-    fn verdict(&mut self, index: u32, result: Result<(), portcullis_engine::schema::Violation>, body: &[u8]) -> Next {
+    fn verdict(&mut self, index: u32, result: Result<Passed, Violation>, body: &[u8]) -> Next {
         let slot = &mut self.slots[index as usize];
-        match decide::inspected(&mut slot.exchange, result) {
+        let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref()) else {
+            return Next::Close;
+        };
+        match decide::inspected(&mut slot.exchange, peer, result.err()) {
             Outcome::Deny => self.answer(index),
-            Outcome::Pass | Outcome::Inspect(_) => {
-                self.send(index, Framing::Length(body.len() as u64), Body::Whole(body))
-            }
+            Outcome::Pass | Outcome::Inspect => self.send(index, Framing::Length(body.len() as u64), Body::Whole(body)),
         }
     }
 

@@ -193,7 +193,7 @@ pub fn ticket(slot: u32) -> u32 {
 pub fn inspect(ticket: u32) {
     guarded(|| {
         if let Some(ticket) = tickets::find(ticket) {
-            let result = ticket.schemas.check(ticket.schema, &ticket.body);
+            let result = ticket.schemas.check(&ticket.chosen, &ticket.body);
             let _ = ticket.result.set(result);
         }
     });

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use portcullis_engine::schema::{Schemas, Violation};
+use portcullis_engine::schema::{Chosen, Passed, Schemas, Violation};
 
 /// Most bodies waiting in the process. With the 1 MiB bound of an inspected body: 1 GiB at the very worst.
 const MAX_TICKETS: usize = 1024;
@@ -11,9 +11,9 @@ const MAX_TICKETS: usize = 1024;
 /// One body to inspect.
 pub struct Ticket {
     pub schemas: Arc<Schemas>,
-    pub schema: u32,
+    pub chosen: Chosen,
     pub body: Vec<u8>,
-    pub result: OnceLock<Result<(), Violation>>,
+    pub result: OnceLock<Result<Passed, Violation>>,
     pub queued_us: u64,
 }
 

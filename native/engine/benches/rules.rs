@@ -78,7 +78,7 @@ fn rules(criterion: &mut Criterion) {
     let mut head = Head::default();
     head.parse_text(HEAD).expect("the head is clean");
     let identity = Identity { certificate: None, fault: None };
-    let request = Request { head: &head, address: IpAddr::from([203, 0, 113, 7]), identity };
+    let request = Request { head: &head, address: IpAddr::from([203, 0, 113, 7]), identity, found: Default::default() };
     let mut group = criterion.benchmark_group("rules");
     group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(30);
     let sets = [

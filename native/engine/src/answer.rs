@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use crate::exchange::{Denial, Exchange};
 use crate::head::Framing;
+use crate::policy::Detail;
+use crate::schema::Location;
 
 /// Bodies up to this length are read and thrown away so that the connection can go on; above, it is closed.
 const MAX_DISCARDED_BYTES: u64 = 64 * 1024;
@@ -43,20 +45,33 @@ impl Answer {
             serde_json::Value::from(reason.as_str()),
             exchange.id,
         );
-        if !denial.errors.is_empty() {
-            self.body.push_str(",\"errors\":[");
-            for (index, error) in denial.errors.iter().enumerate() {
-                if index > 0 {
-                    self.body.push(',');
-                }
-                let pointer = serde_json::Value::from(error.pointer.as_str());
-                let message = serde_json::Value::from(error.message.as_str());
-                let _ = write!(self.body, "{{\"pointer\":{pointer},\"message\":{message}}}");
-            }
-            self.body.push(']');
-        }
+        self.errors(exchange, denial);
         self.body.push('}');
         self.close = closes(exchange, entry.status);
+    }
+}
+
+impl Answer {
+    /// As much as the operator lets the client know. What an origin answered wrongly is not the client's to know.
+    fn errors(&mut self, exchange: &Exchange, denial: &Denial) {
+        let openapi = exchange.host().and_then(|host| host.openapi.as_ref());
+        let detail = openapi.map_or(Detail::Full, |openapi| openapi.detail);
+        let mut told =
+            denial.errors.iter().filter(|error| detail != Detail::None && error.location != Location::Response);
+        let Some(first) = told.next() else { return };
+        let mut separator = ",\"errors\":[";
+        for error in std::iter::once(first).chain(told) {
+            let (location, class) = (error.location.name(), error.class.name());
+            let pointer = serde_json::Value::from(error.pointer.as_str());
+            let _ = write!(self.body, "{separator}{{\"location\":\"{location}\",\"pointer\":{pointer}");
+            if detail == Detail::Full {
+                let message = serde_json::Value::from(error.message.as_str());
+                let _ = write!(self.body, ",\"class\":\"{class}\",\"message\":{message}");
+            }
+            self.body.push('}');
+            separator = ",";
+        }
+        self.body.push(']');
     }
 }
 

@@ -6,8 +6,10 @@
 //! | `host` | everything below is the policy of one host |
 //! | `identity` | the cheapest way to refuse strangers, and rules read its fields |
 //! | `endpoint` | rules and limits may speak of operations |
-//! | `rules` | on the whole head, identity and operation known |
-//! | `body` | by media type, still on the head: says whether a body has to be looked at before forwarding |
+//! | `parameters` | all that the description says about the head, and which of its schemas has to check the body |
+//! | `rules` | on the whole head, with identity, operation and violations known; when a rule reads the verdict on the body, all rules wait for it, so that their order holds |
+//! | `body` | in [`inspected`], when it has been read |
+//! | `response` | in [`responded`] and [`inspected`], when the origin has answered |
 //!
 //! A stage only answers pass or a denial. Whether a denial bites is decided in [`staged`], nowhere else.
 
@@ -23,10 +25,12 @@ use crate::policy::{Action, MtlsMode};
 use crate::reason::Reason;
 use crate::rules;
 use crate::schema::{BodyCheck, Violation};
-use crate::snapshot::{Snapshot, Trust};
+use crate::snapshot::{Openapi, Snapshot, Trust};
 
 /// Most bytes of a body that is inspected: it is held in memory whole.
 pub const MAX_INSPECTED_BYTES: u64 = 1024 * 1024;
+/// Most parameters of a path template that are looked at; real ones stay below 10.
+pub const MAX_CAPTURES: usize = 16;
 /// Verdicts kept with one certificate: more trust sets than this in one policy only cost verifications.
 const MAX_VERDICTS: usize = 8;
 
@@ -42,8 +46,8 @@ pub struct Tally {
 pub enum Outcome {
     /// Forward; a body streams.
     Pass,
-    /// Collect the body, then [`inspect`] it against this schema.
-    Inspect(u32),
+    /// Collect the body and check it with [`Exchange::chosen`], then [`inspected`].
+    Inspect,
     /// Answer with the exchange's denial.
     Deny,
 }
@@ -121,18 +125,14 @@ fn walk(
     }
     // identity
     let mode = host.mtls_mode(exchange.head.path());
-    let identity = match (mode, &peer.certificate) {
-        (MtlsMode::Off, _) => Identity { certificate: None, fault: None },
-        (_, None) => {
-            exchange.presented = Presented::Absent;
-            Identity { certificate: None, fault: None }
-        }
+    match (mode, &peer.certificate) {
+        (MtlsMode::Off, _) => {}
+        (_, None) => exchange.presented = Presented::Absent,
         (_, Some(known)) => {
             let fault = known.fault(&host.trust, exchange.started.unix_ms / 1000, tally);
             exchange.presented = fault.map_or(Presented::Verified, Presented::Fault);
-            Identity { certificate: Some(&known.certificate), fault }
         }
-    };
+    }
     if mode == MtlsMode::Require {
         match exchange.presented {
             Presented::Verified => {}
@@ -141,60 +141,130 @@ fn walk(
         }
     }
     // endpoint
-    if let Some(openapi) = &host.openapi {
-        match openapi.endpoints.find(exchange.head.method(), exchange.head.path()) {
-            Match::Operation(operation) => exchange.operation = Some(operation),
-            Match::Method { allow } => {
-                let denial = Denial { allow: Some(allow.to_owned()), ..Reason::EndpointsMethod.into() };
-                staged(openapi.action, denial, &mut exchange.logged)?;
-            }
-            Match::None => staged(openapi.fallthrough, Reason::EndpointsFallthrough.into(), &mut exchange.logged)?,
+    let Some(openapi) = &host.openapi else {
+        rules(exchange, snapshot, peer)?;
+        return Ok(Outcome::Pass);
+    };
+    match openapi.endpoints.find(exchange.head.method(), exchange.head.path(), &mut exchange.captures) {
+        Match::Operation(operation) => exchange.operation = Some(operation),
+        Match::Method { allow } => {
+            let denial = Denial { allow: Some(allow.to_owned()), ..Reason::EndpointsMethod.into() };
+            staged(openapi.action, denial, &mut exchange.logged)?;
+        }
+        Match::None => {
+            exchange.found.fallthrough = true;
+            staged(openapi.fallthrough, Reason::EndpointsFallthrough.into(), &mut exchange.logged)?;
         }
     }
-    // rules
-    let request = rules::Request { head: &exchange.head, address: peer.address, identity };
-    let blocking = snapshot.rules.evaluate(&request, &mut exchange.scratch, &mut exchange.matched);
-    for &rule in &exchange.matched {
-        exchange.logged.push(Denial { rule: Some(rule), ..Reason::Rule.into() });
-    }
-    if let Some(rule) = blocking {
-        return Err(Denial { rule: Some(rule), ..Reason::Rule.into() });
-    }
-    // body
-    let (Some(openapi), Some(operation)) = (&host.openapi, exchange.operation) else { return Ok(Outcome::Pass) };
-    if openapi.action == Action::Off {
+    // parameters
+    let body = match exchange.operation {
+        Some(operation) => parameters(exchange, openapi, operation)?,
+        None => BodyCheck::Unchecked,
+    };
+    let BodyCheck::Check(chosen) = body else {
+        rules(exchange, snapshot, peer)?;
         return Ok(Outcome::Pass);
+    };
+    exchange.chosen = Some(chosen);
+    exchange.rules_wait = snapshot.rules.reads_violations();
+    if !exchange.rules_wait {
+        rules(exchange, snapshot, peer)?;
     }
-    match openapi.schemas.choose(operation, &exchange.head) {
-        Ok(BodyCheck::Check(schema)) => {
+    Ok(Outcome::Inspect)
+}
+
+/// What the description says about the head, and what has to happen to the body.
+fn parameters(exchange: &mut Exchange, openapi: &Openapi, index: u32) -> Result<BodyCheck, Denial> {
+    let operation = &openapi.operations[index as usize];
+    if (operation.action, operation.unknown_query) == (Action::Off, Action::Off) {
+        return Ok(BodyCheck::Unchecked);
+    }
+    let path = exchange.head.path();
+    let mut captures = [""; MAX_CAPTURES];
+    let captured = exchange.captures.len().min(MAX_CAPTURES);
+    for (text, &(start, end)) in captures.iter_mut().zip(&exchange.captures) {
+        *text = &path[start as usize..end as usize];
+    }
+    let found = openapi.schemas.parameters(index, &exchange.head, &captures[..captured], &mut exchange.parameters);
+    if let Some(violation) = found.violation {
+        violated(operation.action, violation, exchange)?;
+    }
+    if let Some(violation) = found.unknown {
+        violated(operation.unknown_query, violation, exchange)?;
+    }
+    if operation.action == Action::Off {
+        return Ok(BodyCheck::Unchecked);
+    }
+    match openapi.schemas.choose(index, &exchange.head) {
+        Ok(BodyCheck::Check(chosen)) => {
             if let Framing::Length(length) = exchange.head.framing()
                 && length > MAX_INSPECTED_BYTES
             {
-                staged(openapi.action, Reason::HttpBodyTooLarge.into(), &mut exchange.logged)?;
-                return Ok(Outcome::Pass);
+                staged(operation.action, Reason::HttpBodyTooLarge.into(), &mut exchange.logged)?;
+                return Ok(BodyCheck::Unchecked);
             }
-            Ok(Outcome::Inspect(schema))
+            Ok(BodyCheck::Check(chosen))
         }
-        Ok(BodyCheck::NoBody | BodyCheck::Unchecked) => Ok(Outcome::Pass),
-        Err(reason) => {
-            staged(openapi.action, reason.into(), &mut exchange.logged)?;
-            Ok(Outcome::Pass)
+        Ok(body) => Ok(body),
+        Err(violation) => {
+            violated(operation.action, violation, exchange)?;
+            Ok(BodyCheck::Unchecked)
         }
     }
 }
 
+fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<(), Denial> {
+    let identity = match exchange.presented {
+        Presented::NotLooked | Presented::Absent => Identity { certificate: None, fault: None },
+        Presented::Verified => Identity { certificate: certificate(peer), fault: None },
+        Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason) },
+    };
+    let request = rules::Request { head: &exchange.head, address: peer.address, identity, found: exchange.found };
+    let blocking = snapshot.rules.evaluate(&request, &mut exchange.scratch, &mut exchange.matched);
+    for &rule in &exchange.matched {
+        exchange.logged.push(Denial { rule: Some(rule), ..Reason::Rule.into() });
+    }
+    match blocking {
+        Some(rule) => Err(Denial { rule: Some(rule), ..Reason::Rule.into() }),
+        None => Ok(()),
+    }
+}
+
+fn certificate(peer: &Peer) -> Option<&Certificate> {
+    peer.certificate.as_ref().map(|known| &*known.certificate)
+}
+
 /// What a collected body's inspection means for its exchange.
-pub fn inspected(exchange: &mut Exchange, result: Result<(), Violation>) -> Outcome {
-    let Err(violation) = result else { return Outcome::Pass };
-    let denial = Denial { errors: violation.errors, ..violation.reason.into() };
-    let action = exchange.host().and_then(|host| host.openapi.as_ref()).map_or(Action::Block, |openapi| openapi.action);
-    match staged(action, denial, &mut exchange.logged) {
+pub fn inspected(exchange: &mut Exchange, peer: &Peer, violation: Option<Violation>) -> Outcome {
+    match walk_on(exchange, peer, violation) {
         Ok(()) => Outcome::Pass,
         Err(denial) => {
             exchange.denial = Some(denial);
             Outcome::Deny
         }
     }
+}
+
+fn walk_on(exchange: &mut Exchange, peer: &Peer, violation: Option<Violation>) -> Result<(), Denial> {
+    if let Some(violation) = violation {
+        let operation = exchange.operation.and_then(|index| exchange.host()?.openapi.as_ref()?.operation(index));
+        let action = operation.map_or(Action::Block, |operation| operation.action);
+        violated(action, violation, exchange)?;
+    }
+    if std::mem::take(&mut exchange.rules_wait)
+        && let Some(snapshot) = exchange.snapshot.clone()
+    {
+        rules(exchange, &snapshot, peer)?;
+    }
+    Ok(())
+}
+
+/// A request that is not as it is described: rules can read that, whatever becomes of it here.
+fn violated(action: Action, violation: Violation, exchange: &mut Exchange) -> Result<(), Denial> {
+    if action != Action::Off {
+        exchange.found.violated = true;
+    }
+    staged(action, violation.into(), &mut exchange.logged)
 }
 
 /// The one place where a denial bites, is only recorded, or is not looked at.

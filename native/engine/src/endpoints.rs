@@ -75,9 +75,15 @@ impl Endpoints {
     ///
     /// HEAD is an operation wherever GET is (RFC 9110, 9.3.2: the same as GET, without the content), unless the
     /// description gives HEAD an operation of its own.
+    /// What stood in the place of the template's parameters is left in `captures`, as ranges of `path`, in the
+    /// template's order.
     #[must_use]
-    pub fn find(&self, method: &str, path: &str) -> Match<'_> {
+    pub fn find(&self, method: &str, path: &str, captures: &mut Vec<(u32, u32)>) -> Match<'_> {
         let Ok(found) = self.router.at(path) else { return Match::None };
+        captures.extend(found.params.iter().map(|(_, value)| {
+            let start = (value.as_ptr() as usize - path.as_ptr() as usize) as u32;
+            (start, start + value.len() as u32)
+        }));
         let methods = found.value;
         let operation =
             methods.operation(method).or_else(|| if method == "HEAD" { methods.operation("GET") } else { None });
@@ -255,7 +261,7 @@ mod tests {
                 at: index.to_string(),
                 method: method.to_owned(),
                 path: path.to_owned(),
-                body: None,
+                ..Operation::default()
             }
         };
         lines.iter().enumerate().map(operation).collect()
@@ -296,7 +302,7 @@ mod tests {
             for case in corpus["cases"].as_array().expect("cases") {
                 let request = case["request"].as_str().expect("a request");
                 let (method, path) = request.split_once(' ').expect("method and path");
-                let found = match endpoints.find(method, path) {
+                let found = match endpoints.find(method, path, &mut Vec::new()) {
                     Match::Operation(index) => operations[index as usize].id.clone(),
                     Match::Method { allow } => format!("allow {allow}"),
                     Match::None => "none".to_owned(),
@@ -315,7 +321,7 @@ mod tests {
         #[test]
         fn no_path_makes_the_search_panic(path in "\\PC{0,40}") {
             let endpoints = described(&["GET /a/{x}", "GET /a/{x}/b/{y}.json", "GET /a/b"]);
-            let _ = endpoints.find("GET", &path);
+            let _ = endpoints.find("GET", &path, &mut Vec::new());
         }
 
         #[test]
@@ -335,7 +341,7 @@ mod tests {
             }).collect();
             let mut head = Head::default();
             head.parse_text(&format!("GET {asked}\nhost:a")).expect("a head");
-            prop_assert_eq!(endpoints.find("GET", head.path()), Match::Operation(0));
+            prop_assert_eq!(endpoints.find("GET", head.path(), &mut Vec::new()), Match::Operation(0));
         }
     }
 }

@@ -109,7 +109,27 @@ pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &P
         }
         out.push(b']');
     }
+    violations(out, exchange);
     out.extend_from_slice(b"}\n");
+}
+
+/// What does not match the description, of all denials: blocked and logged.
+fn violations(out: &mut Vec<u8>, exchange: &Exchange) {
+    let mut separator: &[u8] = b",\"SchemaViolations\":[";
+    for error in exchange.denial.iter().chain(&exchange.logged).flat_map(|denial| &denial.errors) {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(b"{\"Location\":\"");
+        out.extend_from_slice(error.location.name().as_bytes());
+        out.push(b'"');
+        clean(out, "Class", error.class.name());
+        text(out, "Detail", &error.message);
+        text(out, "Target", &error.pointer);
+        out.push(b'}');
+        separator = b",";
+    }
+    if separator == b"," {
+        out.push(b']');
+    }
 }
 
 /// Cloudflare's words for ClientMTLSAuthStatus, and `revoked`.

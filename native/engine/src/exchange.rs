@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::head::Head;
 use crate::meters::{Meters, Verdict};
 use crate::reason::Reason;
-use crate::rules;
-use crate::schema::ViolationError;
+use crate::rules::{self, Found};
+use crate::schema::{Chosen, Parameters, Violation, ViolationError};
 use crate::snapshot::{Host, Snapshot};
 
 /// Two clocks, read together.
@@ -26,13 +26,19 @@ pub struct Denial {
     pub rule: Option<u32>,
     /// Value of the answer's Allow field, for 405.
     pub allow: Option<String>,
-    /// What is wrong with the body.
+    /// What does not match the description.
     pub errors: Vec<ViolationError>,
 }
 
 impl From<Reason> for Denial {
     fn from(reason: Reason) -> Denial {
         Denial { reason, rule: None, allow: None, errors: Vec::new() }
+    }
+}
+
+impl From<Violation> for Denial {
+    fn from(Violation { reason, errors }: Violation) -> Denial {
+        Denial { errors, ..reason.into() }
     }
 }
 
@@ -56,6 +62,14 @@ pub struct Exchange {
     pub snapshot: Option<Arc<Snapshot>>,
     pub host: Option<usize>,
     pub operation: Option<u32>,
+    /// What stood in the place of the path template's parameters: ranges of the head's path.
+    pub captures: Vec<(u32, u32)>,
+    pub parameters: Parameters,
+    pub found: Found,
+    /// What checks the body that is waited for.
+    pub chosen: Option<Chosen>,
+    /// The rules wait for the body too.
+    pub rules_wait: bool,
     pub presented: Presented,
     pub denial: Option<Denial>,
     /// Denials of controls in log mode.
@@ -79,6 +93,10 @@ impl Exchange {
         self.snapshot = None;
         self.host = None;
         self.operation = None;
+        self.captures.clear();
+        self.found = Found::default();
+        self.chosen = None;
+        self.rules_wait = false;
         self.presented = Presented::NotLooked;
         self.denial = None;
         self.logged.clear();

@@ -147,22 +147,47 @@ pub enum CertificateHeader {
     Sha256,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct HostOpenapi {
-    /// What happens to a request that violates its operation.
+    /// What happens to a request for a path that is described with another method.
     pub action: Action,
     /// What happens to a request that matches no operation.
     pub fallthrough: Action,
+    /// What happens to an exchange whose body finds no place in the inspection pool's queue.
+    pub overload: Overload,
+    /// How much of a violation the client is told.
+    pub detail: Detail,
+    /// Violations may show what was found.
+    pub allow_values: bool,
     pub operations: Vec<Operation>,
-    /// One JSON Schema document (draft 2020-12) whose `properties` hold one schema per checked body, named by
-    /// [`OperationBody::schema`]; shared components sit under its `$defs`.
-    #[serde(default)]
+    /// One JSON Schema document (draft 2020-12) whose `properties` hold one schema per checked value (a body, a
+    /// parameter, a response, a header); shared components sit under its `$defs`.
     pub schema: serde_json::Value,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overload {
+    #[default]
+    Block,
+    /// Passed on unchecked, and counted.
+    Pass,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Detail {
+    /// Where, and what was expected there.
+    #[default]
+    Full,
+    /// Where.
+    Pointer,
+    None,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Operation {
     /// `operationId`, else `METHOD /template`.
     pub id: String,
@@ -171,27 +196,156 @@ pub struct Operation {
     pub method: String,
     /// `/orders/{id}`, base path included.
     pub path: String,
-    #[serde(default)]
+    /// What happens to a request whose parameters or body violate the description.
+    pub action: Action,
+    /// What happens to a request with query parameters that are not described.
+    pub unknown_query: Action,
+    pub parameters: Vec<Parameter>,
     pub body: Option<OperationBody>,
+    /// None: what the origin answers is not looked at.
+    pub responses: Option<Responses>,
 }
 
+/// One parameter, or one header of a response or of a part.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameter {
+    /// Headers in lower case.
+    pub name: String,
+    pub location: ParameterLocation,
+    #[serde(default)]
+    pub required: bool,
+    pub style: Style,
+    #[serde(default)]
+    pub explode: bool,
+    /// `allowEmptyValue`
+    #[serde(default)]
+    pub allow_empty: bool,
+    /// `allowReserved`
+    #[serde(default)]
+    pub allow_reserved: bool,
+    /// A property of [`HostOpenapi::schema`].
+    pub schema: String,
+    /// The media type of a `content` parameter: JSON is parsed as JSON, everything else is text.
+    #[serde(default)]
+    pub content: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParameterLocation {
+    Path,
+    Query,
+    Header,
+    Cookie,
+}
+
+/// How arrays and objects are written as text (OpenAPI, Style Values).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Style {
+    Simple,
+    Label,
+    Matrix,
+    #[default]
+    Form,
+    SpaceDelimited,
+    PipeDelimited,
+    DeepObject,
+}
+
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperationBody {
     pub required: bool,
-    /// JSON media types (`application/json`, `application/*+json`) that the operation accepts, lower-case,
-    /// each with the property of [`HostOpenapi::schema`] that checks it.
-    pub json: Vec<JsonBody>,
-    /// Other media types the operation accepts; their content is not looked at.
+    /// What the operation accepts; the most specific entry counts.
+    pub content: Vec<Content>,
+}
+
+/// One media type of a body.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Content {
+    /// Lower-case, without parameters: a type, a range, or a range of suffixes (`application/*+json`).
+    pub media_type: String,
+    pub format: Format,
+    /// A property of [`HostOpenapi::schema`]; None: only the form of the body counts.
     #[serde(default)]
-    pub unchecked: Vec<String>,
+    pub schema: Option<String>,
+    /// Of forms and multiparts: what is said about single properties.
+    #[serde(default)]
+    pub encoding: Vec<PropertyEncoding>,
+}
+
+/// How the bytes of a body become a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    Json,
+    /// One JSON value a line.
+    Ndjson,
+    /// `application/x-www-form-urlencoded`
+    Form,
+    /// `multipart/form-data` and its kin
+    Multipart,
+    /// The whole body is one string.
+    Text,
+    /// Passed on without a look.
+    Unchecked,
+    /// Nothing here reads it, and nobody said that it may pass: XML.
+    Refused,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct JsonBody {
-    pub media_type: String,
-    pub schema: String,
+pub struct PropertyEncoding {
+    pub name: String,
+    /// Media types that a part may have; empty: any.
+    #[serde(default)]
+    pub content_types: Vec<String>,
+    #[serde(default)]
+    pub style: Style,
+    #[serde(default)]
+    pub explode: bool,
+    #[serde(default)]
+    pub allow_reserved: bool,
+    /// A file: size and media type count, its bytes are no JSON value.
+    #[serde(default)]
+    pub binary: bool,
+    #[serde(default)]
+    pub max_bytes: Option<u64>,
+    /// Of parts.
+    #[serde(default)]
+    pub headers: Vec<Parameter>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Responses {
+    pub action: ResponseAction,
+    pub statuses: Vec<Response>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResponseAction {
+    Log,
+    /// 502, and nothing of what the origin answered.
+    Block,
+    /// Members that are not described are taken out; what else is wrong is blocked.
+    Strip,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Response {
+    /// `200`, `4XX` or `default`.
+    pub status: String,
+    #[serde(default)]
+    pub headers: Vec<Parameter>,
+    /// None: the description says nothing about the body.
+    #[serde(default)]
+    pub content: Option<Vec<Content>>,
 }
 
 /// Something in a policy that cannot be compiled. The whole policy is refused.

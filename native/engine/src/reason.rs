@@ -62,10 +62,27 @@ catalogue! {
     Rule = "rules.", 403, 7, "The request was blocked by a rule.", "The rule's name follows the dot.";
     EndpointsFallthrough = "endpoints.fallthrough", 404, 12, "No operation of this API matches the request.", "No operation of the host's OpenAPI description has this path.";
     EndpointsMethod = "endpoints.method", 405, 12, "This method is not an operation of the resource.", "The path is described, the method is not.";
-    SchemaMediaType = "schema.media_type", 415, 3, "The request's media type is not accepted here.", "The operation's requestBody has no matching entry under `content`.";
-    SchemaEncoding = "schema.content_encoding", 415, 3, "The request's content encoding is not accepted here.", "A body that has to be checked must arrive without Content-Encoding.";
+    SchemaParameter = "schema.parameter", 400, 3, "A parameter of the request does not match its description.", "The answer's `errors` name the parameter: its location, a JSON Pointer, and what was expected.";
+    SchemaUnknownParameter = "schema.unknown_parameter", 400, 3, "The request holds a query parameter that is not described.", "`unknownQuery` of the host or operation says `block`; the operation's `parameters` do not list it.";
+    SchemaMediaType = "schema.media_type", 415, 3, "The request's media type is not accepted here.", "The operation's requestBody has no matching entry under `content`, or the charset is not UTF-8.";
+    SchemaEncoding = "schema.content_encoding", 415, 3, "The request's content encoding is not accepted here.", "A body that has to be checked may be encoded with gzip, deflate, br or zstd, once.";
+    SchemaDecoding = "schema.decoding", 400, 3, "The request's body cannot be decoded.", "The body is not what its Content-Encoding says, or expands beyond the bounds on size and ratio.";
+    SchemaXml = "schema.xml", 415, 3, "XML is not accepted here.", "The operation describes an XML body, which is not checked: `allowXml` lets it through unchecked.";
     SchemaBody = "schema.body", 400, 3, "The request's body does not match its description.", "The answer's `errors` hold a JSON Pointer and what was expected.";
-    SchemaJson = "schema.json", 400, 3, "The request's body is not valid JSON.", "Invalid JSON, invalid UTF-8, a duplicate key or nesting that is too deep.";
+    SchemaJson = "schema.json", 400, 3, "The request's body is not valid JSON.", "The media type says JSON, the bytes are something else or end too early (RFC 8259).";
+    SchemaDuplicateKey = "schema.duplicate_key", 400, 3, "A name appears twice in one JSON object.", "Readers differ in which of two equal names counts: the check and the origin could see different values (RFC 8259, 4).";
+    SchemaUtf8 = "schema.utf8", 400, 3, "The request's body is not valid UTF-8.", "JSON between systems is UTF-8 (RFC 8259, 8.1).";
+    SchemaSurrogate = "schema.surrogate", 400, 3, "A JSON string holds half of a surrogate pair.", "Readers differ in what they make of it (RFC 8259, 8.2).";
+    SchemaDepth = "schema.depth", 400, 3, "The request's body is nested too deeply.", "More than 64 levels.";
+    SchemaNumber = "schema.number", 400, 3, "A number in the request's body is out of range.", "A number that no double holds, or with more digits than any reader keeps.";
+    SchemaForm = "schema.form", 400, 3, "The request's body is not a valid form.", "Broken percent-encoding, or more fields than are read (`application/x-www-form-urlencoded`).";
+    SchemaMultipart = "schema.multipart", 400, 3, "The request's body is not a valid multipart message.", "No boundary, a part without a name, a name twice where one value is described, or more parts than are read (RFC 7578).";
+    SchemaSteps = "schema.steps", 400, 3, "The request's body takes too long to check.", "The bound on steps was reached: many alternatives over a large body.";
+    SchemaOverload = "schema.overload", 503, 14, "The service is busy.", "The queue of bodies that wait for inspection is full; `overload: pass` would let them through unchecked.";
+    SchemaResponseStatus = "schema.response_status", 502, 13, "The origin's answer is not as it is described.", "The operation's `responses` have no entry for this status, and no `default`.";
+    SchemaResponseHeader = "schema.response_header", 502, 13, "The origin's answer is not as it is described.", "A header of the response violates its description.";
+    SchemaResponseMediaType = "schema.response_media_type", 502, 13, "The origin's answer is not as it is described.", "The response's media type is not among its `content`.";
+    SchemaResponseBody = "schema.response_body", 502, 13, "The origin's answer is not as it is described.", "The event's `SchemaViolations` say where; the client is not told.";
 
     // origin: not the client's fault
     OriginConnect = "origin.connect", 502, 14, "The origin cannot be reached.", "Connecting failed at every address of the origin.";

@@ -8,7 +8,9 @@ use foldhash::HashMap;
 use crate::endpoints::Endpoints;
 use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
 use crate::mtls::TrustSet;
-use crate::policy::{Action, CertificateHeader, MtlsMode, Origin, PathMode, Policy, Problem};
+use crate::policy::{
+    Action, CertificateHeader, Detail, MtlsMode, Origin, Overload, PathMode, Policy, Problem, ResponseAction,
+};
 use crate::rules::Rules;
 use crate::schema::Schemas;
 
@@ -51,6 +53,8 @@ pub struct Trust {
 pub struct Openapi {
     pub action: Action,
     pub fallthrough: Action,
+    pub overload: Overload,
+    pub detail: Detail,
     pub endpoints: Endpoints,
     pub schemas: Arc<Schemas>,
     pub operations: Vec<Operation>,
@@ -59,6 +63,9 @@ pub struct Openapi {
 pub struct Operation {
     pub id: String,
     pub series: OperationSeries,
+    pub action: Action,
+    pub unknown_query: Action,
+    pub responses: Option<ResponseAction>,
 }
 
 static TRUST_IDS: AtomicU64 = AtomicU64::new(1);
@@ -89,6 +96,8 @@ impl Snapshot {
             let openapi = host.openapi.as_ref().map(|openapi| Openapi {
                 action: openapi.action,
                 fallthrough: openapi.fallthrough,
+                overload: openapi.overload,
+                detail: openapi.detail,
                 endpoints: Endpoints::compile(&openapi.operations, &mut problems),
                 schemas: Arc::new(Schemas::compile(openapi, &format!("{}/openapi/file", host.at), &mut problems)),
                 operations: openapi
@@ -97,6 +106,9 @@ impl Snapshot {
                     .map(|operation| Operation {
                         id: operation.id.clone(),
                         series: meters::operation_series(&host.name, &operation.id),
+                        action: operation.action,
+                        unknown_query: operation.unknown_query,
+                        responses: operation.responses.as_ref().map(|responses| responses.action),
                     })
                     .collect(),
             });
@@ -141,6 +153,13 @@ impl Snapshot {
             let (_, suffix) = name.split_once('.')?;
             self.wildcard.get(suffix).copied()
         })
+    }
+}
+
+impl Openapi {
+    #[must_use]
+    pub fn operation(&self, index: u32) -> Option<&Operation> {
+        self.operations.get(index as usize)
     }
 }
 

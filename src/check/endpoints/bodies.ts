@@ -22,7 +22,7 @@ export function readBody(found: Found, description: Description, dialect: Dialec
   if (value.required !== undefined && typeof value.required !== 'boolean') {
     description.problem(child(pointer, 'required'), '`required` is neither true nor false');
   }
-  const body: Body = { required: value.required === true, json: [], unchecked: [] };
+  const body: Body = { required: value.required === true, content: [] };
   const seen = new Set<string>();
   for (const [written, entry] of Object.entries(value.content)) {
     const at = child(child(pointer, 'content'), written);
@@ -35,10 +35,10 @@ export function readBody(found: Found, description: Description, dialect: Dialec
       seen.add(type);
       if (coversJson(type)) {
         const schema = Object.hasOwn(entry, 'schema') ? { value: entry.schema, pointer: child(at, 'schema') } : null;
-        body.json.push({ media_type: type, schema: dialect.body(schema) });
+        body.content.push({ media_type: type, format: 'json', schema: dialect.body(schema), encoding: [] });
       }
       if (!isJson(type)) {
-        body.unchecked.push(type);
+        body.content.push({ media_type: type, format: 'unchecked', schema: null, encoding: [] });
         unchecked.add(NOT_JSON, at);
       }
     }

@@ -53,11 +53,19 @@ function read(
   }
   const unchecked = new Unchecked(description);
   const dialect = new Dialect(description, unchecked, version.modern);
-  const reader = new Paths(root, description, dialect, unchecked, host, at);
+  const reader = new Paths(root, description, dialect, unchecked, host, at, action);
   if (Object.hasOwn(root, 'paths') || !version.modern) reader.read(root.paths);
   if (root.jsonSchemaDialect !== undefined) dialect.named(root.jsonSchemaDialect, '/jsonSchemaDialect');
   unchecked.report();
-  return { action, fallthrough, operations: reader.operations, schema: dialect.root() };
+  return {
+    action,
+    fallthrough,
+    overload: 'block',
+    detail: 'full',
+    allow_values: false,
+    operations: reader.operations,
+    schema: dialect.root(),
+  };
 }
 
 function checkVersion(root: Mapping, description: Description): { modern: boolean } | null {
@@ -89,6 +97,7 @@ class Paths {
     private readonly unchecked: Unchecked,
     private readonly host: string,
     private readonly at: string,
+    private readonly action: PolicyOperation['action'],
   ) {}
 
   read(paths: unknown): void {
@@ -150,7 +159,17 @@ class Paths {
         continue;
       }
       this.#taken.set(same, `${method.toUpperCase()} ${path}`);
-      this.operations.push({ id, at: this.at + at, method: method.toUpperCase(), path, body });
+      this.operations.push({
+        id,
+        at: this.at + at,
+        method: method.toUpperCase(),
+        path,
+        action: this.action,
+        unknown_query: 'off',
+        parameters: [],
+        body,
+        responses: null,
+      });
     }
   }
 

@@ -124,6 +124,7 @@ impl Scope<'_> {
             Some(Field::Text(field)) => Typed::Text(Text::Field(field)),
             Some(Field::Boolean(Boolean::Always)) => Typed::Boolean(Condition::Constant(true)),
             Some(Field::Boolean(Boolean::Certificate(certified))) => Typed::Boolean(Condition::Certificate(certified)),
+            Some(Field::Boolean(Boolean::Finding(finding))) => Typed::Boolean(Condition::Finding(finding)),
             Some(Field::Address) => Typed::Address,
             Some(Field::Array(array)) => {
                 Typed::Array(Array { source: Source::Array(array), of: Element::Text(Text::Element) })

@@ -10,7 +10,7 @@ use memchr::memmem::Finder;
 use regex_automata::meta::Regex;
 
 use super::decode;
-use super::request::{Buffers, Certified, Request, Source, TextField, Value};
+use super::request::{Buffers, Certified, Finding, Request, Source, TextField, Value};
 use super::set::{AddressSet, Ranges, TextSet};
 use super::wildcard::Wildcard;
 
@@ -18,6 +18,7 @@ use super::wildcard::Wildcard;
 pub(super) enum Condition {
     Constant(bool),
     Certificate(Certified),
+    Finding(Finding),
     Text(Text, TextTest),
     /// `wildcard`, which ignores case; the pattern is lower-case.
     Wildcard(Text, Box<Wildcard>),
@@ -96,6 +97,7 @@ impl Condition {
         match self {
             Condition::Constant(value) => *value,
             Condition::Certificate(certified) => certified.holds(request),
+            Condition::Finding(finding) => finding.holds(request),
             Condition::Text(text, test) => {
                 let mark = buffers.text.len();
                 let held = text.value(request, element, buffers).is_some_and(|value| test.holds(value.bytes(buffers)));
@@ -151,7 +153,7 @@ impl Condition {
         let sum = |parts: &[Condition]| parts.iter().map(Condition::cost).sum();
         match self {
             Condition::Constant(_) => 0,
-            Condition::Certificate(_) => 1,
+            Condition::Certificate(_) | Condition::Finding(_) => 1,
             Condition::Text(text, test) => text.cost() + test.cost(),
             Condition::Wildcard(text, _) => 10 + text.cost(),
             Condition::Number(_, _) => 10,

@@ -2,7 +2,7 @@
 
 use crate::mtls::CertificateField;
 
-use super::request::{ArrayField, Certified, MapField, TextField};
+use super::request::{ArrayField, Certified, Finding, MapField, TextField};
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,11 @@ pub(super) enum Boolean {
     /// TLS always: the gateway listens for nothing else.
     Always,
     Certificate(Certified),
+    Finding(Finding),
 }
+
+/// Known only when the body was looked at: rules that read it wait for that.
+pub(super) const VIOLATED: &str = "cf.schema_validation.uploaded.violated";
 
 pub(super) const FIELDS: &[(&str, Field)] = {
     use CertificateField as C;
@@ -42,6 +46,8 @@ pub(super) const FIELDS: &[(&str, Field)] = {
         ("http.referer", Text(TextField::Referer)),
         ("ip.src", Address),
         ("ssl", Bool(Boolean::Always)),
+        ("cf.api_gateway.fallthrough_detected", Bool(Boolean::Finding(Finding::Fallthrough))),
+        (VIOLATED, Bool(Boolean::Finding(Finding::Violated))),
         ("cf.tls_client_auth.cert_presented", Bool(Boolean::Certificate(Certified::Presented))),
         ("cf.tls_client_auth.cert_verified", Bool(Boolean::Certificate(Certified::Verified))),
         ("cf.tls_client_auth.cert_revoked", Bool(Boolean::Certificate(Certified::Revoked))),

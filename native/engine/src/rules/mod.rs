@@ -35,7 +35,7 @@ use pattern::Patterns;
 use request::Buffers;
 use syntax::Fault;
 
-pub use request::Request;
+pub use request::{Found, Request};
 
 /// Most rules: twice the number that the index is measured with. Above it, lists are the better tool.
 pub const MAX_RULES: usize = 20_000;
@@ -45,6 +45,8 @@ pub const MAX_RULES: usize = 20_000;
 pub struct Rules {
     rules: Box<[Rule]>,
     index: Index,
+    /// Whether a rule reads what is known only when the body was looked at.
+    reads_violations: bool,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl Rules {
                 message: format!("there are {} rules, more than the {MAX_RULES} that are allowed", rules.len()),
                 hint: Some("put what differs into a list: `in $name`".to_owned()),
             });
-            return Rules { rules: Box::default(), index: Index::default() };
+            return Rules { rules: Box::default(), index: Index::default(), reads_violations: false };
         }
         let mut patterns = Patterns::default();
         let mut compiled = Vec::with_capacity(rules.len());
@@ -98,7 +100,8 @@ impl Rules {
             }
         }
         let index = Index::build(compiled.iter().map(|rule| &rule.condition));
-        Rules { rules: compiled.into_boxed_slice(), index }
+        let reads_violations = rules.iter().any(|rule| rule.expression.contains(field::VIOLATED));
+        Rules { rules: compiled.into_boxed_slice(), index, reads_violations }
     }
 
     /// The rule that blocks the request, if one does. Matches of `log` rules before it are added to `logged`; a
@@ -153,6 +156,12 @@ impl Rules {
     #[must_use]
     pub fn name(&self, index: u32) -> &str {
         &self.rules[index as usize].name
+    }
+
+    /// Whether the verdict on a body has to be known before the rules are evaluated.
+    #[must_use]
+    pub fn reads_violations(&self) -> bool {
+        self.reads_violations
     }
 
     #[must_use]

@@ -37,7 +37,7 @@ pub(super) enum Path {
 pub(super) fn alternatives(condition: &Condition) -> Option<Vec<Facts>> {
     match condition {
         Condition::Constant(false) => Some(Vec::new()),
-        Condition::Constant(true) | Condition::Certificate(_) | Condition::Not(_) => None,
+        Condition::Constant(true) | Condition::Certificate(_) | Condition::Finding(_) | Condition::Not(_) => None,
         Condition::And(all) => all.iter().filter_map(alternatives).reduce(both),
         // An odd number of true parts is at least one.
         Condition::Or(any) | Condition::Xor(any) => {

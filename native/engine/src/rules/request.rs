@@ -18,6 +18,16 @@ pub struct Request<'a> {
     pub address: IpAddr,
     /// `cf.tls_client_auth.*`
     pub identity: Identity<'a>,
+    pub found: Found,
+}
+
+/// What earlier stages found out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Found {
+    /// `cf.api_gateway.fallthrough_detected`
+    pub fallthrough: bool,
+    /// `cf.schema_validation.uploaded.violated`
+    pub violated: bool,
 }
 
 /// A value that is not in the request as it stands is put together here.
@@ -163,6 +173,22 @@ impl Certified {
             Certified::ChainTooLarge => {
                 identity.certificate.is_some_and(|certificate| certificate.chain_rfc9440_too_large())
             }
+        }
+    }
+}
+
+/// Booleans that earlier stages leave behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finding {
+    Fallthrough,
+    Violated,
+}
+
+impl Finding {
+    pub fn holds(self, request: &Request<'_>) -> bool {
+        match self {
+            Finding::Fallthrough => request.found.fallthrough,
+            Finding::Violated => request.found.violated,
         }
     }
 }

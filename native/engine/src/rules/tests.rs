@@ -127,7 +127,7 @@ fn expressions_of_the_corpus_match_as_written() {
         for group in groups {
             let head = head(&group.head);
             let identity = identity(&certificate, group.certificate);
-            let request = Request { head: &head, address: group.address, identity };
+            let request = Request { head: &head, address: group.address, identity, found: Default::default() };
             for case in group.cases {
                 count += 1;
                 let place = format!("{file}: {}: {}", group.name, case.expression);
@@ -180,7 +180,12 @@ fn outcome(rules: &[(&str, RuleAction)]) -> (Option<u32>, Vec<u32>) {
     let rules: Vec<_> = rules.iter().map(|(expression, action)| ((*expression).to_owned(), *action)).collect();
     let rules = compile(&rules, &[]).unwrap();
     let head = head(&["GET /a".to_owned()]);
-    let request = Request { head: &head, address: loopback(), identity: Identity { certificate: None, fault: None } };
+    let request = Request {
+        head: &head,
+        address: loopback(),
+        identity: Identity { certificate: None, fault: None },
+        found: Default::default(),
+    };
     let (mut scratch, mut logged) = (Scratch::default(), Vec::new());
     let blocked = rules.evaluate(&request, &mut scratch, &mut logged);
     (blocked, logged)
@@ -314,7 +319,7 @@ fn every_certificate_field_is_the_certificates_own() {
     let certificate = certificate();
     let head = head(&[]);
     let identity = identity(&certificate, Some(Presented::Verified));
-    let request = Request { head: &head, address: loopback(), identity };
+    let request = Request { head: &head, address: loopback(), identity, found: Default::default() };
     let mut checked = 0;
     for (name, field) in super::field::FIELDS {
         let super::field::Field::Text(super::request::TextField::Certificate(field)) = field else { continue };

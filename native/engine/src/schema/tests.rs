@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::media::MediaType;
 use super::*;
+use crate::policy::{Operation, OperationBody};
+use crate::reason::Reason;
 
 fn corpus(name: &str) -> Value {
     let path = format!("{}/../../test/corpus/schema/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -11,17 +14,24 @@ fn corpus(name: &str) -> Value {
 }
 
 fn operation(id: &str, body: Option<OperationBody>) -> Operation {
-    Operation { id: id.to_owned(), at: format!("/{id}"), method: "POST".to_owned(), path: "/".to_owned(), body }
+    Operation {
+        id: id.to_owned(),
+        at: format!("/{id}"),
+        method: "POST".to_owned(),
+        path: "/".to_owned(),
+        body,
+        ..Operation::default()
+    }
 }
 
 fn openapi(operations: Vec<Operation>, schema: Value) -> HostOpenapi {
-    HostOpenapi { action: Default::default(), fallthrough: Default::default(), operations, schema }
+    HostOpenapi { operations, schema, ..HostOpenapi::default() }
 }
 
 /// One operation whose JSON body has that schema; `$defs` are shared.
 fn one(schema: &Value, defs: &Value, required: bool) -> (Schemas, Vec<Problem>) {
     let body: OperationBody = serde_json::from_value(json!({
-        "required": required, "json": [{ "media_type": "application/json", "schema": "op0" }]
+        "required": required, "content": [{ "media_type": "application/json", "format": "json", "schema": "op0" }]
     }))
     .expect("a body");
     let defs = if defs.is_null() { json!({}) } else { defs.clone() };
@@ -34,7 +44,7 @@ fn one(schema: &Value, defs: &Value, required: bool) -> (Schemas, Vec<Problem>) 
 fn accepts(schema: Value, body: &str) -> bool {
     let (schemas, problems) = one(&schema, &Value::Null, true);
     assert_eq!(problems, []);
-    schemas.check(0, body.as_bytes()).is_ok()
+    schemas.check(&Chosen::plain(0), body.as_bytes()).is_ok()
 }
 
 fn bytes(case: &Value) -> Vec<u8> {
@@ -55,8 +65,8 @@ fn every_body_of_the_corpus_gets_its_verdict() {
         let (schemas, problems) = one(&corpus["schema"], &corpus["$defs"], corpus["required"] == true);
         assert_eq!(problems, [], "{name}");
         for case in corpus["cases"].as_array().expect("cases") {
-            let (found, errors) = match schemas.check(0, &bytes(case)) {
-                Ok(()) => ("pass", json!([])),
+            let (found, errors) = match schemas.check(&Chosen::plain(0), &bytes(case)) {
+                Ok(_) => ("pass", json!([])),
                 Err(violation) => {
                     let errors: Vec<Value> =
                         violation.errors.iter().map(|error| json!([error.pointer, error.message])).collect();
@@ -95,8 +105,10 @@ fn every_head_of_the_corpus_gets_its_choice() {
         let found = match schemas.choose(index as u32, &head) {
             Ok(BodyCheck::NoBody) => "no body".to_owned(),
             Ok(BodyCheck::Unchecked) => "unchecked".to_owned(),
-            Ok(BodyCheck::Check(body)) => format!("check {}", schemas.bodies[body as usize].property),
-            Err(reason) => reason.id().to_owned(),
+            Ok(BodyCheck::Check(chosen)) => {
+                format!("check {}", schemas.bodies[chosen.body as usize].property.as_deref().unwrap_or("-"))
+            }
+            Err(violation) => violation.reason.id().to_owned(),
         };
         assert_eq!(found, case["choice"], "{}", case["name"]);
     }
@@ -140,14 +152,14 @@ fn a_thousand_operations_over_shared_components_compile_once() {
     for index in 0..1_000 {
         let name = format!("body{index}");
         properties.insert(name.clone(), json!({ "$ref": format!("#/$defs/C{}", index % 200) }));
-        let body = json!({ "required": true, "json": [{ "media_type": "application/json", "schema": name }] });
+        let body = json!({ "required": true, "content": [{ "media_type": "application/json", "format": "json", "schema": name }] });
         operations.push(operation(&name, serde_json::from_value(body).expect("a body")));
     }
     let mut problems = Vec::new();
     let root = json!({ "$defs": defs, "properties": properties });
     let schemas = Schemas::compile(&openapi(operations, root), "", &mut problems);
     assert_eq!(problems, []);
-    let violation = schemas.check(999, br#"{"next":{"next":{"n":"x"}}}"#).expect_err("text");
+    let violation = schemas.check(&Chosen::plain(999), br#"{"next":{"next":{"n":"x"}}}"#).expect_err("text");
     assert_eq!(violation.errors[0].pointer, "/next/next/n");
 }
 
@@ -158,15 +170,15 @@ fn one_root_serves_many_operations() {
     for index in 0..40 {
         let name = format!("op{index}");
         properties.insert(name.clone(), json!({ "type": "object", "properties": { "n": { "const": index } } }));
-        let body = json!({ "required": true, "json": [{ "media_type": "application/json", "schema": name }] });
+        let body = json!({ "required": true, "content": [{ "media_type": "application/json", "format": "json", "schema": name }] });
         operations.push(operation(&name, serde_json::from_value(body).expect("a body")));
     }
     let mut problems = Vec::new();
     let schemas = Schemas::compile(&openapi(operations, json!({ "properties": properties })), "", &mut problems);
     assert_eq!(problems, []);
     for index in 0..40 {
-        assert_eq!(schemas.check(index, format!("{{\"n\":{index}}}").as_bytes()), Ok(()));
-        let violation = schemas.check(index, b"{\"n\":-1}").expect_err("another constant");
+        assert_eq!(schemas.check(&Chosen::plain(index), format!("{{\"n\":{index}}}").as_bytes()), Ok(Passed::AsItIs));
+        let violation = schemas.check(&Chosen::plain(index), b"{\"n\":-1}").expect_err("another constant");
         assert_eq!(violation.errors[0].pointer, "/n");
         assert_eq!(violation.errors[0].message, format!("expected {index}"));
     }
@@ -175,8 +187,11 @@ fn one_root_serves_many_operations() {
 #[test]
 fn a_schema_that_does_not_exist_refuses() {
     let (schemas, _) = one(&json!({}), &Value::Null, true);
-    assert_eq!(schemas.check(7, b"{}").map_err(|violation| violation.reason), Err(Reason::SchemaBody));
-    assert_eq!(Schemas::default().check(0, b"{}").map_err(|violation| violation.reason), Err(Reason::SchemaBody));
+    assert_eq!(schemas.check(&Chosen::plain(7), b"{}").map_err(|violation| violation.reason), Err(Reason::SchemaBody));
+    assert_eq!(
+        Schemas::default().check(&Chosen::plain(0), b"{}").map_err(|violation| violation.reason),
+        Err(Reason::SchemaBody)
+    );
 }
 
 #[test]
@@ -220,8 +235,9 @@ fn alternatives_that_recurse_are_refused_in_bounded_time() {
     let (schemas, problems) = one(&json!({ "$ref": "#/$defs/Node" }), &defs, true);
     assert_eq!(problems, []);
     let deep = |leaf: &str| format!("{}{leaf}{}", "{\"a\":1,\"b\":1,\"child\":".repeat(60), "}".repeat(60));
-    assert_eq!(schemas.check(0, deep("{\"b\":1}").as_bytes()), Ok(()));
-    let violation = schemas.check(0, deep("{}").as_bytes()).expect_err("a leaf that no alternative allows");
+    assert_eq!(schemas.check(&Chosen::plain(0), deep("{\"b\":1}").as_bytes()), Ok(Passed::AsItIs));
+    let violation =
+        schemas.check(&Chosen::plain(0), deep("{}").as_bytes()).expect_err("a leaf that no alternative allows");
     assert!(violation.errors.len() <= MAX_ERRORS);
 }
 
@@ -230,7 +246,7 @@ fn a_body_of_errors_is_refused_in_bounded_memory() {
     let alternatives = json!({ "anyOf": [ { "type": "array", "items": { "type": "string" } }, { "type": "array", "items": { "type": "null" } } ] });
     let (schemas, _) = one(&alternatives, &Value::Null, true);
     let body = format!("[{}1]", "1,".repeat(400_000));
-    let violation = schemas.check(0, body.as_bytes()).expect_err("neither strings nor nulls");
+    let violation = schemas.check(&Chosen::plain(0), body.as_bytes()).expect_err("neither strings nor nulls");
     assert!((1..=MAX_ERRORS).contains(&violation.errors.len()));
 }
 
@@ -239,7 +255,7 @@ fn a_verdict_that_ran_out_of_steps_is_a_refusal() {
     let many: Vec<Value> = (0..200).map(|index| json!({ "items": { "type": "integer" }, "minItems": index })).collect();
     let (schemas, _) = one(&json!({ "allOf": many }), &Value::Null, true);
     let body = format!("[{}1]", "1,".repeat(100_000));
-    let violation = schemas.check(0, body.as_bytes()).expect_err("20 million steps");
+    let violation = schemas.check(&Chosen::plain(0), body.as_bytes()).expect_err("20 million steps");
     assert_eq!(violation.errors[0].message, "too large to be checked against its description");
 }
 
@@ -247,11 +263,13 @@ fn a_verdict_that_ran_out_of_steps_is_a_refusal() {
 fn answers_stay_short_and_repeat_no_values() {
     let (schemas, _) = one(&json!({ "additionalProperties": { "type": "integer" } }), &Value::Null, true);
     let name = "n".repeat(5_000);
-    let violation = schemas.check(0, format!("{{\"{name}\":\"hunter2\"}}").as_bytes()).expect_err("text");
+    let violation =
+        schemas.check(&Chosen::plain(0), format!("{{\"{name}\":\"hunter2\"}}").as_bytes()).expect_err("text");
     assert!(violation.errors[0].pointer.len() <= 256);
     assert!(!violation.errors[0].message.contains("hunter2"));
     let (schemas, _) = one(&json!({ "additionalProperties": false }), &Value::Null, true);
-    let violation = schemas.check(0, format!("{{\"{name}\":1}}").as_bytes()).expect_err("a member too many");
+    let violation =
+        schemas.check(&Chosen::plain(0), format!("{{\"{name}\":1}}").as_bytes()).expect_err("a member too many");
     assert!(violation.errors[0].message.len() <= 256);
 }
 

@@ -7,7 +7,7 @@ use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value;
 
-use super::json::Refusal;
+use super::json::{Fault, Refusal};
 use crate::reason::Reason;
 
 /// Most errors that are told: enough to mend a request in one go, too few to make an answer costly.
@@ -20,39 +20,140 @@ const MAX_MESSAGE_BYTES: usize = 256;
 const MAX_NAME_BYTES: usize = 32;
 const MAX_NAMES: usize = 3;
 
-/// Why a body is refused.
+/// Why a value is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// `SchemaBody` or `SchemaJson`.
+    /// One of `Schema*`.
     pub reason: Reason,
     /// At least one, at most [`MAX_ERRORS`].
     pub errors: Vec<ViolationError>,
 }
 
-/// One place of a body that is not as it is described.
+/// One place that is not as it is described.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViolationError {
-    /// JSON Pointer (RFC 6901) into the body; empty for the whole body.
+    pub location: Location,
+    pub class: Class,
+    /// JSON Pointer (RFC 6901): into the body, or `/name` of a parameter and on from there. Of a response: `/status`,
+    /// `/headers/name`, `/body` and on from there. Empty for the whole body.
     pub pointer: String,
     /// What is expected there.
     pub message: String,
 }
 
+/// Which part of the exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Location {
+    Body,
+    Query,
+    Path,
+    Header,
+    Cookie,
+    Response,
+}
+
+impl Location {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Location::Body => "body",
+            Location::Query => "query",
+            Location::Path => "path",
+            Location::Header => "header",
+            Location::Cookie => "cookie",
+            Location::Response => "response",
+        }
+    }
+}
+
+/// What kind of fault; stable words for whoever counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Not what the bytes should be at all: syntax, encoding.
+    Malformed,
+    Type,
+    /// Something is missing.
+    Required,
+    /// Something is there that is not described.
+    Unknown,
+    /// Not one of the values: enum, const.
+    Value,
+    /// Numbers: minimum, maximum, multipleOf.
+    Range,
+    /// Strings.
+    Length,
+    Pattern,
+    Format,
+    /// How many items or members, and whether they differ.
+    Count,
+    /// allOf, anyOf, oneOf, not.
+    Alternatives,
+    MediaType,
+    Status,
+    /// Bounds of ours.
+    Size,
+}
+
+impl Class {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Malformed => "malformed",
+            Class::Type => "type",
+            Class::Required => "required",
+            Class::Unknown => "unknown",
+            Class::Value => "value",
+            Class::Range => "range",
+            Class::Length => "length",
+            Class::Pattern => "pattern",
+            Class::Format => "format",
+            Class::Count => "count",
+            Class::Alternatives => "alternatives",
+            Class::MediaType => "media_type",
+            Class::Status => "status",
+            Class::Size => "size",
+        }
+    }
+}
+
 impl Violation {
+    /// One error at one place.
+    pub(super) fn at(reason: Reason, location: Location, class: Class, pointer: &str, message: &str) -> Violation {
+        let error = ViolationError {
+            location,
+            class,
+            pointer: shorten(pointer, MAX_POINTER_BYTES),
+            message: shorten(message, MAX_MESSAGE_BYTES),
+        };
+        Violation { reason, errors: vec![error] }
+    }
+
+    fn body(reason: Reason, class: Class, message: &str) -> Violation {
+        Violation::at(reason, Location::Body, class, "", message)
+    }
+
     pub(super) fn missing() -> Violation {
-        Violation::one(Reason::SchemaBody, "a body is required")
+        Violation::body(Reason::SchemaBody, Class::Required, "a body is required")
     }
 
     pub(super) fn exhausted() -> Violation {
-        Violation::one(Reason::SchemaBody, "too large to be checked against its description")
+        Violation::body(Reason::SchemaSteps, Class::Size, "too large to be checked against its description")
     }
 
     pub(super) fn unavailable() -> Violation {
-        Violation::one(Reason::SchemaBody, "the description of this body is not available")
+        Violation::body(Reason::SchemaBody, Class::Malformed, "the description of this body is not available")
     }
 
     pub(super) fn malformed(refusal: &Refusal) -> Violation {
-        Violation::one(Reason::SchemaJson, &format!("{} at byte {}", refusal.fault, refusal.offset))
+        let reason = match refusal.fault {
+            Fault::Utf8 => Reason::SchemaUtf8,
+            Fault::Duplicate => Reason::SchemaDuplicateKey,
+            Fault::Surrogate => Reason::SchemaSurrogate,
+            Fault::Depth => Reason::SchemaDepth,
+            Fault::Number => Reason::SchemaNumber,
+            Fault::Syntax | Fault::Truncated | Fault::Trailing | Fault::Size => Reason::SchemaJson,
+        };
+        Violation::body(reason, Class::Malformed, &format!("{} at byte {}", refusal.fault, refusal.offset))
     }
 
     /// `property` is the first token of every pointer, and no part of the body.
@@ -66,13 +167,20 @@ impl Violation {
             }
         }
         if told.is_empty() {
-            told.push(ViolationError { pointer: String::new(), message: "does not match its description".to_owned() });
+            return Violation::body(Reason::SchemaBody, Class::Alternatives, "does not match its description");
         }
         Violation { reason: Reason::SchemaBody, errors: told }
     }
 
-    fn one(reason: Reason, message: &str) -> Violation {
-        Violation { reason, errors: vec![ViolationError { pointer: String::new(), message: message.to_owned() }] }
+    /// The same, found elsewhere than in a request's body: `pointer` goes ahead of every pointer.
+    #[expect(dead_code, reason = "parameters and responses are told with it")]
+    pub(super) fn moved(mut self, reason: Reason, location: Location, pointer: &str) -> Violation {
+        self.reason = reason;
+        for error in &mut self.errors {
+            error.location = location;
+            error.pointer.insert_str(0, pointer);
+        }
+        self
     }
 }
 
@@ -91,6 +199,8 @@ fn tell(error: &ValidationError<'_>, prefix: usize, told: &mut Vec<ViolationErro
     }
     let pointer = error.instance_path().as_str();
     told.push(ViolationError {
+        location: Location::Body,
+        class: class(error),
         pointer: shorten(pointer.get(prefix..).unwrap_or_default(), MAX_POINTER_BYTES),
         message: shorten(&expected(error), MAX_MESSAGE_BYTES),
     });
@@ -113,6 +223,36 @@ fn closest<'a>(context: &'a [Vec<ValidationError<'static>>]) -> Option<&'a [Vali
         }
     }
     (!tied).then_some(best.1)
+}
+
+fn class(error: &ValidationError<'_>) -> Class {
+    use ValidationErrorKind as Kind;
+    match error.kind() {
+        Kind::Type { .. } => Class::Type,
+        Kind::Required { .. } => Class::Required,
+        Kind::AdditionalProperties { .. }
+        | Kind::UnevaluatedProperties { .. }
+        | Kind::AdditionalItems { .. }
+        | Kind::UnevaluatedItems { .. }
+        | Kind::PropertyNames { .. }
+        | Kind::FalseSchema => Class::Unknown,
+        Kind::Constant { .. } | Kind::Enum { .. } => Class::Value,
+        Kind::Maximum { .. }
+        | Kind::Minimum { .. }
+        | Kind::ExclusiveMaximum { .. }
+        | Kind::ExclusiveMinimum { .. }
+        | Kind::MultipleOf { .. } => Class::Range,
+        Kind::MaxLength { .. } | Kind::MinLength { .. } => Class::Length,
+        Kind::MaxItems { .. }
+        | Kind::MinItems { .. }
+        | Kind::MaxProperties { .. }
+        | Kind::MinProperties { .. }
+        | Kind::UniqueItems
+        | Kind::Contains => Class::Count,
+        Kind::Pattern { .. } => Class::Pattern,
+        Kind::Format { .. } | Kind::ContentEncoding { .. } | Kind::ContentMediaType { .. } => Class::Format,
+        _ => Class::Alternatives,
+    }
 }
 
 /// What the description expects, in one phrase.
