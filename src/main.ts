@@ -10,6 +10,7 @@ import { Command, CommanderError } from 'commander';
 import { systemLookups } from './config/load.js';
 import { Metrics } from './journal/metrics/registry.js';
 import { addCheck } from './manage/cli/check.js';
+import { addExplain } from './manage/cli/explain.js';
 import { addRun } from './manage/cli/run.js';
 import { addSchema } from './manage/cli/schema.js';
 import { addVersion } from './manage/cli/version.js';
@@ -62,6 +63,7 @@ const program = new Command('portcullis')
   .exitOverride();
 addRun(program, { supervise: run, serve });
 addCheck(program, async () => (await import('./native.js')).compile, systemLookups);
+addExplain(program, async () => (await import('./native.js')).explain, systemLookups);
 addSchema(program);
 addVersion(program, version);
 

@@ -68,6 +68,7 @@ export const {
   decide,
   detach,
   drain,
+  explain,
   forget,
   hasIdentity,
   inspect,

@@ -61,6 +61,12 @@ export interface EdgeMemory {
   inlineBytes: number
 }
 
+/**
+ * What a policy makes of one request and, where given, its response: JSON of native/engine/src/explain.rs. The head is
+ * `METHOD /target`, then `name:value` lines with names in lower case; a response's head is JSON `{ status, fields }`.
+ */
+export declare function explain(policy: string, head: string, body: Uint8Array, responseHead?: string | undefined | null, responseBody?: Uint8Array | undefined | null): string
+
 export declare function forget(certificate: number): void
 
 /** Whether connections have an identity here; without, every request is asked for its peer. */

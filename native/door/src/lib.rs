@@ -5,6 +5,7 @@
 
 mod clock;
 mod edge;
+mod explain;
 mod glibc;
 mod identity;
 mod journal;
@@ -15,7 +16,7 @@ mod tickets;
 use std::cell::RefCell;
 use std::ptr;
 
-use napi::bindgen_prelude::{FunctionRef, Unknown};
+use napi::bindgen_prelude::{FunctionRef, Uint8Array, Unknown};
 use napi::{Env, Error, JsValue, Result, sys};
 use napi_derive::napi;
 use portcullis_engine::guard::guarded;
@@ -286,6 +287,22 @@ pub fn compile(policy: String, activate: bool) -> String {
     compiled.and_then(|compiled| serde_json::to_string(&compiled).ok()).unwrap_or_else(|| {
         r#"{"generation":0,"problems":[{"at":"","message":"a bug: compiling this policy panicked"}]}"#.to_owned()
     })
+}
+
+/// What a policy makes of one request and, where given, its response: JSON of native/engine/src/explain.rs. The head is
+/// `METHOD /target`, then `name:value` lines with names in lower case; a response's head is JSON `{ status, fields }`.
+#[napi]
+pub fn explain(
+    policy: String,
+    head: String,
+    body: Uint8Array,
+    response_head: Option<String>,
+    response_body: Option<Uint8Array>,
+) -> Result<String> {
+    let response = response_head.as_deref().map(|head| (head, response_body.as_deref().unwrap_or_default()));
+    guarded(|| explain::explain(&policy, &head, &body, response))
+        .unwrap_or_else(|| Err("a bug: explaining this request panicked".to_owned()))
+        .map_err(Error::from_reason)
 }
 
 /// Share (0 to 1) of plain access lines that are written; security events always are.

@@ -9,6 +9,7 @@ pub mod decide;
 pub mod endpoints;
 pub mod event;
 pub mod exchange;
+pub mod explain;
 pub mod guard;
 pub mod head;
 pub mod meters;

@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import { type Lookups, load } from '../../config/load.js';
+import { render, wantsColour } from '../../config/problem.js';
+import { CONFIG_OPTION, DEFAULT_FILE } from './options.js';
+import { type Request, type Response, readCurl, readRequest, readResponse, words } from './request.js';
+
+/** Of the native door. */
+export type Explain = (
+  policy: string,
+  head: string,
+  body: Uint8Array,
+  responseHead?: string | null,
+  responseBody?: Uint8Array | null,
+) => string;
+
+/** native/engine/src/explain.rs */
+export interface Explanation {
+  host: string | null;
+  operation: string | null;
+  findings: {
+    reason: string;
+    status: number;
+    title: string;
+    action: 'off' | 'log' | 'block' | 'strip';
+    errors: { location: string; class: string; pointer: string; message: string }[];
+  }[];
+  unchecked: string[];
+  stripped: string | null;
+}
+
+/**
+ * `portcullis explain`: which operation a request is, and everything it violates, offline. Exit code 0, or 1 when
+ * something would be blocked.
+ */
+export function addExplain(program: Command, explain: () => Promise<Explain>, lookups: Lookups): void {
+  program
+    .command('explain')
+    .description('say which operation a request is and what it violates: a file as on the wire, or a curl line')
+    .argument('<request...>', 'a file (`-` for standard input), or `curl` and its arguments behind `--`')
+    .option(...CONFIG_OPTION, DEFAULT_FILE)
+    .option('-r, --response <file>', 'the response to look at as well, as `curl -i` prints it')
+    .addOption(new Option('--format <format>', 'how to tell').choices(['text', 'json']).default('text'))
+    .addHelpText('after', EXAMPLES)
+    .action(async (written: string[], { config, response, format }: Options) => {
+      const loaded = await load(config, lookups);
+      if (!loaded.parts || loaded.remarks.some(({ severity }) => severity === 'problem')) {
+        const problems = loaded.remarks.filter(({ severity }) => severity === 'problem');
+        process.stderr.write(`${problems.map(problem => render(problem, wantsColour(process.stderr))).join('\n\n')}\n`);
+        process.exitCode = 2;
+        return;
+      }
+      const request = requestOf(written);
+      const answered = response === undefined ? null : readResponse(readFileSync(response));
+      const found = explained(await explain(), JSON.stringify(loaded.parts.policy), request, answered);
+      process.stdout.write(format === 'json' ? `${JSON.stringify(found, null, 2)}\n` : asText(request, found));
+      process.exitCode = found.findings.some(({ action }) => action === 'block' || action === 'strip') ? 1 : 0;
+    });
+}
+
+interface Options {
+  config: string;
+  response?: string;
+  format: 'text' | 'json';
+}
+
+const EXAMPLES = `
+Examples:
+  portcullis explain request.http
+  portcullis explain -- curl -X POST https://api.example.com/orders --json '{"sku":"ABC-1"}'
+  portcullis explain "curl 'https://api.example.com/orders?limit=ten'"
+
+Client certificates and rules are not looked at: they need a connection.
+`;
+
+function requestOf(written: readonly string[]): Request {
+  const [first = '', ...rest] = written;
+  if (first === 'curl') return readCurl(rest);
+  if (rest.length > 0) throw new Error('one file, or `curl` and its arguments');
+  if (/^curl\s/.test(first)) return readCurl(words(first).slice(1));
+  return readRequest(readFileSync(first === '-' ? 0 : first));
+}
+
+export function explained(explain: Explain, policy: string, request: Request, response: Response | null): Explanation {
+  const lines = request.fields.map(([name, value]) => `${name}:${value}\n`).join('');
+  const head = `${request.method} ${request.target}\n${lines}`;
+  const { status, fields, body } = response ?? { status: 0, fields: [], body: null };
+  const told = response === null ? null : JSON.stringify({ status, fields });
+  return JSON.parse(explain(policy, head, request.body, told, body)) as Explanation;
+}
+
+function asText({ method, target }: Request, found: Explanation): string {
+  const lines = [`${method} ${target}`];
+  lines.push(
+    found.operation === null
+      ? `  no operation${found.host === null ? '' : ` of ${found.host}`} matches`
+      : `  operation ${found.operation} of ${found.host}`,
+  );
+  for (const { reason, status, title, action, errors } of found.findings) {
+    lines.push(`  ${action}: ${reason} (${status}) ${title}`);
+    for (const { location, pointer, message, class: kind } of errors) {
+      lines.push(`    ${location} ${pointer || '(whole)'}: ${message} [${kind}]`);
+    }
+  }
+  if (found.findings.length === 0) lines.push('  nothing is violated');
+  for (const what of found.unchecked) lines.push(`  not looked at: ${what}`);
+  if (found.stripped !== null) lines.push('  the response goes on as:', `    ${found.stripped}`);
+  return `${lines.join('\n')}\n`;
+}
