@@ -60,7 +60,7 @@ for (const model of models) {
 }
 
 function expected({ verdict, errors, stripped }: Case) {
-  return { verdict, ...(errors && { errors: errors.toSorted() }), ...(stripped !== undefined && { stripped }) };
+  return { verdict, ...(errors && { errors: [...errors].sort() }), ...(stripped !== undefined && { stripped }) };
 }
 
 function requestOf({ host }: Model, one: Case): Request {
@@ -88,7 +88,7 @@ function byEngine(model: Model, one: Case) {
   const errors = (bites?.errors ?? []).map(error => `${error.location} ${error.pointer} ${error.class}`);
   return {
     verdict: bites?.reason ?? 'pass',
-    ...(one.errors && { errors: errors.toSorted() }),
+    ...(one.errors && { errors: [...errors].sort() }),
     ...(one.stripped !== undefined && { stripped }),
   };
 }
