@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { POST_BODY } from './rivals/portcullis-policy.mjs';
+import { POST_BODY } from './orders.mjs';
 
 // Node's start and the compilation of 10,000 rules on a busy machine.
 const READY_MS = 20_000;

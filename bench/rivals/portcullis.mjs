@@ -3,9 +3,10 @@
 
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { openapi, UNSCHEMED_POST } from '../orders.mjs';
 import { prove } from '../probe.mjs';
 import { firstLine, freePort, start as startProgram } from '../processes.mjs';
-import { openapi, rules, UNSCHEMED_POST } from './portcullis-policy.mjs';
+import { rules } from './portcullis-policy.mjs';
 
 export const name = 'portcullis';
 
