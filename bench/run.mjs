@@ -25,6 +25,7 @@ import * as getResponse from './scenarios/get-response.mjs';
 import * as idleConnections from './scenarios/idle-connections.mjs';
 import * as postSchema from './scenarios/post-schema.mjs';
 import * as postValidated from './scenarios/post-validated.mjs';
+import * as postWallarm from './scenarios/post-wallarm.mjs';
 import * as rules10000 from './scenarios/rules-10000.mjs';
 
 const RIVALS = [portcullis, nginx, haproxy];
@@ -35,6 +36,7 @@ const SCENARIOS = [
   postValidated,
   getParameters,
   getResponse,
+  postWallarm,
   idleConnections,
   rules10000,
   connections,
