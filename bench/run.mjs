@@ -17,6 +17,7 @@ import * as haproxy from './rivals/haproxy.mjs';
 import * as nginx from './rivals/nginx.mjs';
 import * as origin from './rivals/origin.mjs';
 import * as portcullis from './rivals/portcullis.mjs';
+import * as ajv from './scenarios/ajv.mjs';
 import * as connections from './scenarios/connections.mjs';
 import * as getAutocannon from './scenarios/get-autocannon.mjs';
 import * as getMtls from './scenarios/get-mtls.mjs';
@@ -37,6 +38,7 @@ const SCENARIOS = [
   getParameters,
   getResponse,
   postWallarm,
+  ajv,
   idleConnections,
   rules10000,
   connections,
