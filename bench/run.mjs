@@ -24,6 +24,7 @@ import * as getMtls from './scenarios/get-mtls.mjs';
 import * as getParameters from './scenarios/get-parameters.mjs';
 import * as getResponse from './scenarios/get-response.mjs';
 import * as idleConnections from './scenarios/idle-connections.mjs';
+import * as largeDescriptions from './scenarios/large-descriptions.mjs';
 import * as postSchema from './scenarios/post-schema.mjs';
 import * as postValidated from './scenarios/post-validated.mjs';
 import * as postWallarm from './scenarios/post-wallarm.mjs';
@@ -39,6 +40,7 @@ const SCENARIOS = [
   getResponse,
   postWallarm,
   ajv,
+  largeDescriptions,
   idleConnections,
   rules10000,
   connections,
