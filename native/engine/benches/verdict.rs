@@ -11,7 +11,7 @@ use std::{env, fs};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use portcullis_engine::policy::HostOpenapi;
-use portcullis_engine::schema::Schemas;
+use portcullis_engine::schema::{Chosen, Schemas};
 
 fn verdict(criterion: &mut Criterion) {
     let Some(folder) = env::var_os("BENCH_VERDICT").map(PathBuf::from) else { return };
@@ -27,11 +27,11 @@ fn verdict(criterion: &mut Criterion) {
         let name = file.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
         let body = fs::read(&file).expect("a file");
         match file.extension().and_then(|extension| extension.to_str()) {
-            Some("refused") => assert!(schemas.check(0, &body).is_err(), "{name} should be refused"),
+            Some("refused") => assert!(schemas.check(&Chosen::plain(0), &body).is_err(), "{name} should be refused"),
             Some("body") => {
                 group.throughput(Throughput::Bytes(body.len() as u64));
                 group.bench_with_input(BenchmarkId::from_parameter(name), &body, |bencher, body| {
-                    bencher.iter(|| schemas.check(0, black_box(body)).expect("a body that fits"));
+                    bencher.iter(|| schemas.check(&Chosen::plain(0), black_box(body)).expect("a body that fits"));
                 });
             }
             _ => {}
