@@ -35,7 +35,7 @@ export function readBody(found: Found, description: Description, dialect: Dialec
       seen.add(type);
       if (coversJson(type)) {
         const schema = Object.hasOwn(entry, 'schema') ? { value: entry.schema, pointer: child(at, 'schema') } : null;
-        body.json.push({ media_type: type, schema: dialect.body(schema) });
+        body.json.push({ media_type: type, schema: dialect.schema(schema, 'request') });
       }
       if (!isJson(type)) {
         body.unchecked.push(type);

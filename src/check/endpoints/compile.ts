@@ -55,7 +55,6 @@ function read(
   const dialect = new Dialect(description, unchecked, version.modern);
   const reader = new Paths(root, description, dialect, unchecked, host, at);
   if (Object.hasOwn(root, 'paths') || !version.modern) reader.read(root.paths);
-  if (root.jsonSchemaDialect !== undefined) dialect.named(root.jsonSchemaDialect, '/jsonSchemaDialect');
   unchecked.report();
   return { action, fallthrough, operations: reader.operations, schema: dialect.root() };
 }
