@@ -12,8 +12,7 @@ const NOT_READ =
   'body has a schema that nothing checks, because its media type is not read here: it is passed on|bodies have schemas that nothing checks, because their media types are not read here: they are passed on';
 const RANGE =
   'range of media types lets bodies through that are not checked; of what it takes, JSON is|ranges of media types let bodies through that are not checked; of what they take, JSON is';
-const XML_REFUSED =
-  'body of XML is refused: nothing here reads it|bodies of XML are refused: nothing here reads them';
+const XML_REFUSED = 'body of XML is refused: nothing here reads it|bodies of XML are refused: nothing here reads them';
 const XML_PASSED = 'body of XML is passed on unchecked|bodies of XML are passed on unchecked';
 const LINES_AS_LIST =
   'schema of lines speaks of all of them as one list, which is not checked|schemas of lines speak of all of them as one list, which is not checked';
@@ -44,7 +43,10 @@ export function readContent(content: Mapping, at: string, reading: Reading, dire
     const entry = description.follow({ value, pointer });
     if (entry === null) continue;
     if (type === null || !isMapping(entry.value)) {
-      description.problem(pointer, type === null ? `\`${written}\` is not a media type` : 'this is not a media type object');
+      description.problem(
+        pointer,
+        type === null ? `\`${written}\` is not a media type` : 'this is not a media type object',
+      );
     } else if (seen.has(type)) {
       description.problem(pointer, `\`${type}\` is described twice`, 'parameters do not tell media types apart here');
     } else {
@@ -74,7 +76,11 @@ function readEntry(type: string, entry: Found, reading: Reading, direction: Dire
     return [row('json', schema), row('unchecked', null), ...xml];
   }
   if (isXml(type)) {
-    unchecked.add(allowXml ? XML_PASSED : XML_REFUSED, entry.pointer, allowXml ? undefined : 'or pass it with `allowXml`');
+    unchecked.add(
+      allowXml ? XML_PASSED : XML_REFUSED,
+      entry.pointer,
+      allowXml ? undefined : 'or pass it with `allowXml`',
+    );
     return [row(allowXml ? 'unchecked' : 'refused', null)];
   }
   const format = formatOf(type);

@@ -102,8 +102,8 @@ function policyOf(openapi: Openapi, read: readonly Read[]): PolicyOpenapi {
     allow_values: openapi.problem.allowValues,
     operations: read.flatMap(({ operations }) => operations),
     schema: {
-      $defs: Object.assign({}, ...roots.map(({ $defs }) => $defs)),
-      properties: Object.assign({}, ...roots.map(({ properties }) => properties)),
+      $defs: Object.assign(Object.create(null), ...roots.map(({ $defs }) => $defs)),
+      properties: Object.assign(Object.create(null), ...roots.map(({ properties }) => properties)),
     },
   };
 }

@@ -44,7 +44,9 @@ export const openapi = z
     fallthrough: mode.default('log').describe('What happens to a request that matches no path of the description.'),
     unknownQuery: unknownQuery
       .optional()
-      .describe('What happens to a request with query parameters that its operation does not describe; what `action` says for it unless given.'),
+      .describe(
+        'What happens to a request with query parameters that its operation does not describe; what `action` says for it unless given.',
+      ),
     responses: z
       .strictObject({
         action: responses
@@ -59,7 +61,9 @@ export const openapi = z
     overload: z
       .enum(['block', 'pass'])
       .default('block')
-      .describe('What happens to a body that finds no place in the queue of inspection: 503, or passed on unchecked and counted.'),
+      .describe(
+        'What happens to a body that finds no place in the queue of inspection: 503, or passed on unchecked and counted.',
+      ),
     problem: z
       .strictObject({
         detail: z

@@ -3,8 +3,10 @@
 // JSON is YAML: one reader serves both. Places are found on demand, by walking the tree that yaml kept: a large
 // description has a hundred thousand values and a handful of remarks.
 
+import { dirname, join } from 'node:path';
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
-import { path as tokens, at as valueAt } from '../../config/pointer.js';
+import type { Loading } from '../../config/loading.js';
+import { child, path as tokens, at as valueAt } from '../../config/pointer.js';
 import type { Place, Problem } from '../../config/problem.js';
 
 /** How often anchors may be used, times what they expand to: yaml's own default against alias bombs. */
@@ -30,6 +32,16 @@ export class Description {
   readonly root: unknown;
   readonly #document: Document;
   readonly #lines = new LineCounter();
+
+  /** null when the file cannot be read, which is a problem of the configuration. */
+  static async open(
+    { file }: { file: string; allowRemoteReferences: readonly string[] },
+    at: string,
+    loading: Loading,
+  ): Promise<Description | null> {
+    const text = loading.text(child(at, 'file'), file);
+    return text === null ? null : new Description(join(dirname(loading.source.file), file), text);
+  }
 
   constructor(
     readonly file: string,
@@ -127,10 +139,16 @@ export class Description {
     return { value, pointer };
   }
 
-  /** What a reference names, without a word when it names nothing. */
-  peek(reference: string): unknown {
+  /** The same, without a word when it names nothing. */
+  look(reference: string, _at = ''): Found | null {
     const pointer = reference.startsWith('#') ? decode(reference.slice(1)) : null;
-    return pointer === null ? undefined : valueAt(this.root, pointer);
+    const value = pointer === null ? undefined : valueAt(this.root, pointer);
+    return value === undefined || pointer === null ? null : { value, pointer };
+  }
+
+  /** The value alone. */
+  peek(reference: string): unknown {
+    return this.look(reference)?.value;
   }
 
   #add(severity: Problem['severity'], place: Place, message: string, hint?: string): void {

@@ -156,7 +156,8 @@ function fileOf(property: Found | undefined, types: readonly string[], reading: 
       (reading.modern && saysNothing(value) && !types.some(isText)));
   if (!isFile) return null;
   return {
-    most: Number.isSafeInteger(value.maxLength) && (value.maxLength as number) >= 0 ? (value.maxLength as number) : null,
+    most:
+      Number.isSafeInteger(value.maxLength) && (value.maxLength as number) >= 0 ? (value.maxLength as number) : null,
     types: media === null ? [] : [media],
     narrow: NARROWING.some(keyword => Object.hasOwn(value, keyword)),
   };
@@ -203,7 +204,10 @@ function widened(schema: Found, files: ReadonlySet<string>, reading: Reading, de
   const value: Mapping = { ...found.value };
   if (isMapping(value.properties)) {
     value.properties = Object.fromEntries(
-      Object.entries(value.properties).map(([name, property]) => [name, files.has(name) ? anything(property) : property]),
+      Object.entries(value.properties).map(([name, property]) => [
+        name,
+        files.has(name) ? anything(property) : property,
+      ]),
     );
   }
   if (Array.isArray(value.allOf)) {

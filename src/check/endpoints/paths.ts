@@ -104,7 +104,10 @@ export class Paths {
       description.problem(at, 'this is not an operation');
       return;
     }
-    const member = (of: Found, name: string) => ({ value: (of.value as Mapping)[name], pointer: child(of.pointer, name) });
+    const member = (of: Found, name: string) => ({
+      value: (of.value as Mapping)[name],
+      pointer: child(of.pointer, name),
+    });
     // Members of a path item are lower-case; additional methods stand as they are sent.
     const method = around.version.methods.includes(key) ? key.toUpperCase() : key;
     const id = this.#id(value, `${method} ${template}`, at);

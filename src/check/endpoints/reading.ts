@@ -1,9 +1,10 @@
 // What every part of a description is read with.
 
 import type { Description, Found } from './description.js';
+import type { Direction } from './directions.js';
 import type { Unchecked } from './remarks.js';
 
-export type Direction = 'request' | 'response';
+export type { Direction } from './directions.js';
 
 export interface Reading {
   readonly description: Description;

@@ -1,6 +1,6 @@
 // Which OpenAPI a description is written in.
 
-import { type Description, isMapping, type Mapping } from './description.js';
+import type { Description, Mapping } from './description.js';
 import type { Unchecked } from './remarks.js';
 
 /** In the order of the specification. */
