@@ -215,10 +215,15 @@ function widened(schema: Found, files: ReadonlySet<string>, reading: Reading, de
     value.allOf = value.allOf.map((part: unknown, index) => {
       const inner = widened({ value: part, pointer: child(at, index) }, files, reading, depth + 1);
       // A reference of another file would count from here.
-      return inner.pointer.split('#', 1)[0] === found.pointer.split('#', 1)[0] ? inner.value : part;
+      return fileOfPointer(inner.pointer) === fileOfPointer(found.pointer) ? inner.value : part;
     });
   }
   return { value, pointer: `${found.pointer}/` };
+}
+
+/** '' for the main file. */
+function fileOfPointer(pointer: string): string {
+  return pointer.startsWith('/') ? '' : pointer.slice(0, pointer.indexOf('#'));
 }
 
 /** Of a list of files its length still counts. */

@@ -27,7 +27,7 @@ const COOKIE_STYLE =
 const OTHER_CONTENT =
   'parameter holds a media type that nothing here reads: any text is let through|parameters hold media types that nothing here reads: any text is let through';
 const NO_PARAMETER =
-  'path has a variable that no parameter describes: any text is let through|paths have variables that no parameter describes: any text is let through';
+  'operation leaves a variable of its path undescribed: any text is let through|operations leave variables of their paths undescribed: any text is let through';
 
 export interface Parameters {
   rows: PolicyParameter[];
@@ -35,8 +35,14 @@ export interface Parameters {
   wholeQuery: boolean;
 }
 
-/** Those of the path item, with those of the operation over them; `at` is the operation. */
-export function readParameters(item: Found, operation: Found, template: string, reading: Reading): Parameters {
+/** `item` and `operation` are what stands under `parameters` of a path item and of an operation at `at`, whose win. */
+export function readParameters(
+  item: Found,
+  operation: Found,
+  at: string,
+  template: string,
+  reading: Reading,
+): Parameters {
   const variables = variablesOf(template);
   const read: Parameters = { rows: [], wholeQuery: false };
   const merged = new Map([...listed(item, reading), ...listed(operation, reading)]);
@@ -54,7 +60,7 @@ export function readParameters(item: Found, operation: Found, template: string, 
     }
   }
   const described = new Set(read.rows.filter(({ location }) => location === 'path').map(({ name }) => name));
-  if (variables.some(name => !described.has(name))) reading.unchecked.add(NO_PARAMETER, operation.pointer);
+  if (variables.some(name => !described.has(name))) reading.unchecked.add(NO_PARAMETER, at);
   return read;
 }
 

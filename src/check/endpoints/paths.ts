@@ -112,7 +112,7 @@ export class Paths {
     const method = around.version.methods.includes(key) ? key.toUpperCase() : key;
     const id = this.#id(value, `${method} ${template}`, at);
     const shared = member(item, 'parameters');
-    const { rows, wholeQuery } = readParameters(shared, member(operation, 'parameters'), template, reading);
+    const { rows, wholeQuery } = readParameters(shared, member(operation, 'parameters'), at, template, reading);
     const parameters = [...rows, ...this.#keys(value, at, rows)];
     const body = Object.hasOwn(value, 'requestBody') ? readBody(member(operation, 'requestBody'), reading) : null;
     if (!Object.hasOwn(value, 'requestBody') && WITH_BODY.includes(key)) reading.unchecked.add(NO_BODY, at);
