@@ -3,7 +3,6 @@
 // A fault is a problem and refuses the configuration; all are found at once. What a description asks for and nobody
 // checks yet is a warning. What changes no verdict is passed over.
 
-import { dirname, join } from 'node:path';
 import type { Loading } from '../../config/loading.js';
 import { child, path as tokens } from '../../config/pointer.js';
 import type { PolicyOpenapi, PolicyOperation } from '../../config/policy.js';
@@ -13,13 +12,15 @@ import { Description, type Found, isMapping, type Mapping } from './description.
 import { Dialect } from './dialect.js';
 import { Unchecked } from './remarks.js';
 import { basePaths } from './servers.js';
+import { checkShape } from './shape.js';
+import { readVersion, type Version } from './version.js';
 
-/** In the order of the specification. */
-const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'];
 /** Methods whose requests usually hold a body. */
 const WITH_BODY = ['put', 'post', 'patch'];
 
 const PARAMETERS = 'parameter is described but not checked yet|parameters are described but not checked yet';
+const QUERYSTRING =
+  '`querystring` parameter is described but not checked|`querystring` parameters are described but not checked';
 const RESPONSES = 'response is described but not checked yet|responses are described but not checked yet';
 const SECURITY =
   'security requirement is described but not checked here|security requirements are described but not checked here';
@@ -28,10 +29,8 @@ const NO_BODY =
 
 /** null when the description has faults; the problems then say which. */
 export async function compileOpenapi(openapi: Openapi, at: string, loading: Loading): Promise<PolicyOpenapi | null> {
-  const text = loading.text(child(at, 'file'), openapi.file);
-  if (text === null) return null;
-  const shown = join(dirname(loading.source.file), openapi.file);
-  const description = new Description(shown, text);
+  const description = await Description.open(openapi, at, loading);
+  if (description === null) return null;
   const host = tokens(at)[1] ?? '';
   const policy = read(description, host, child(at, 'file'), openapi);
   loading.problems.push(...description.problems);
@@ -45,36 +44,20 @@ function read(
   at: string,
   { action, fallthrough }: Openapi,
 ): PolicyOpenapi | null {
-  const root = description.root;
-  const version = isMapping(root) ? checkVersion(root, description) : null;
+  const { root } = description;
+  const unchecked = new Unchecked(description);
+  const version = isMapping(root) ? readVersion(root, description, unchecked) : null;
   if (version === null || !isMapping(root)) {
     if (description.problems.length === 0) description.problem('', 'this is not an OpenAPI description');
     return null;
   }
-  const unchecked = new Unchecked(description);
+  checkShape(root, version, description, unchecked);
   const dialect = new Dialect(description, unchecked, version.modern);
-  const reader = new Paths(root, description, dialect, unchecked, host, at);
+  const reader = new Paths(root, version, description, dialect, unchecked, host, at);
   if (Object.hasOwn(root, 'paths') || !version.modern) reader.read(root.paths);
   if (root.jsonSchemaDialect !== undefined) dialect.named(root.jsonSchemaDialect, '/jsonSchemaDialect');
   unchecked.report();
   return { action, fallthrough, operations: reader.operations, schema: dialect.root() };
-}
-
-function checkVersion(root: Mapping, description: Description): { modern: boolean } | null {
-  if (Object.hasOwn(root, 'swagger')) {
-    description.problem('/swagger', 'Swagger 2.0 is not supported yet', 'convert it to OpenAPI 3.0 or 3.1');
-    return null;
-  }
-  const version = /^3\.([01])(\.\d+)?$/.exec(String(root.openapi ?? ''));
-  if (!version) {
-    const found =
-      root.openapi === undefined
-        ? '`openapi: 3.1.0` or the like is missing'
-        : `version ${String(root.openapi)} is not supported`;
-    description.problem('/openapi', found, 'OpenAPI 3.0 and 3.1 are');
-    return null;
-  }
-  return { modern: version[1] === '1' };
 }
 
 class Paths {
@@ -84,6 +67,7 @@ class Paths {
 
   constructor(
     private readonly root: Mapping,
+    private readonly version: Version,
     private readonly description: Description,
     private readonly dialect: Dialect,
     private readonly unchecked: Unchecked,
@@ -116,12 +100,30 @@ class Paths {
     this.#parameters(item.parameters, child(pointer, 'parameters'));
     for (const [key, operation] of Object.entries(item)) {
       const at = child(pointer, key);
-      if (METHODS.includes(key)) {
+      if (this.version.methods.includes(key)) {
         if (isMapping(operation)) this.#operation(template, key, operation, at, item, pointer);
         else this.description.problem(at, 'this is not an operation');
-      } else if (METHODS.includes(key.toLowerCase())) {
+      } else if (this.version.since32 && key === 'additionalOperations') {
+        this.#additional(template, operation, at, item, pointer);
+      } else if (this.version.methods.includes(key.toLowerCase())) {
         this.description.problem(at, `methods are written in lower case: \`${key.toLowerCase()}\``);
       }
+    }
+  }
+
+  /** Methods that OpenAPI has no member for, written as they are sent. */
+  #additional(template: string, operations: unknown, at: string, item: Mapping, itemAt: string): void {
+    if (!isMapping(operations)) {
+      this.description.problem(at, '`additionalOperations` is not a map of methods');
+      return;
+    }
+    for (const [method, operation] of Object.entries(operations)) {
+      const below = child(at, method);
+      // A token (RFC 9110, 5.6.2) in capitals; what has a member of its own is described there.
+      if (!/^[A-Z0-9!#$%&'*+.^_`|~-]+$/.test(method) || this.version.methods.includes(method.toLowerCase())) {
+        this.description.problem(below, `\`${method}\` is not an additional method`);
+      } else if (isMapping(operation)) this.#operation(template, method, operation, below, item, itemAt);
+      else this.description.problem(below, 'this is not an operation');
     }
   }
 
@@ -203,7 +205,9 @@ class Paths {
       if (found === null || this.#counted.has(found.pointer)) return;
       this.#counted.add(found.pointer);
       const { value, pointer } = found;
-      if (!isMapping(value) || typeof value.name !== 'string' || !LOCATIONS.includes(String(value.in))) {
+      if (this.version.since32 && isMapping(value) && value.in === 'querystring') {
+        this.unchecked.add(QUERYSTRING, pointer);
+      } else if (!isMapping(value) || typeof value.name !== 'string' || !LOCATIONS.includes(String(value.in))) {
         this.description.problem(pointer, `a parameter needs \`name\`, and \`in\`: one of ${LOCATIONS.join(', ')}`);
       } else {
         this.unchecked.add(PARAMETERS, pointer);
