@@ -66,7 +66,7 @@ test('what the engine finds is shown where the description has it', async () => 
     'staging-of-host-document-and-operation.yaml:10:42',
   );
   expect(shown('file/schema/$defs/1:Currency/minLength')).toBe('parts/payments.yaml:15:31');
-  expect(shown('file/schema/properties/1:value1/type')).toBe('parts/payments.yaml:9:72');
+  expect(shown('file/schema/properties/1:value1/type')).toBe('parts/payments.yaml:10:68');
   expect(shown('documents/1/file/paths/~1payments/post')).toBe('parts/payments.yaml:4:5');
 });
 

@@ -11,6 +11,7 @@ import { Description, isMapping, type Mapping } from './description.js';
 import { Dialect } from './dialect.js';
 import { Paths, Taken } from './paths.js';
 import { Unchecked } from './remarks.js';
+import { checkShape } from './shape.js';
 import { Overridden, stage } from './staging.js';
 import { readVersion } from './version.js';
 
@@ -75,6 +76,7 @@ function compileDocument(
     if (description.problems.length === 0) description.problem('', 'this is not an OpenAPI description');
     return null;
   }
+  checkShape(root, version, description, unchecked);
   const dialect = new Dialect(description, unchecked, version.modern, openapi, prefix);
   const paths = new Paths(
     {

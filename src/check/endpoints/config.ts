@@ -89,9 +89,19 @@ export const openapi = z
         'Whether patterns that cannot be matched in linear time (look-around, back-references) may stay unchecked; otherwise the description is refused.',
       ),
     allowRemoteReferences: z
-      .array(z.string().min(1))
+      .array(
+        z
+          .string()
+          .regex(/^(\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?)(:\d{1,5})?$/)
+          .meta({
+            title: 'host, lower-case, without a scheme',
+            forms: ['schemas.example.com', 'schemas.example.com:8443'],
+          }),
+      )
       .default([])
-      .describe('Hosts from which a `$ref` may be fetched, over HTTPS, while the configuration is loaded.'),
+      .describe(
+        'Hosts that references of the description may lead to, by https. They are fetched whenever the configuration is loaded.',
+      ),
   })
   .superRefine(({ file, documents }, issues) => {
     if ((file === undefined) === (documents === undefined)) {

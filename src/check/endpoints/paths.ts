@@ -156,7 +156,7 @@ export class Paths {
     const own = Object.hasOwn(operation, 'security');
     const security = own ? operation.security : root.security;
     const pointer = own ? child(at, 'security') : '/security';
-    if (security !== undefined && !Array.isArray(security)) {
+    if (security !== undefined && !(Array.isArray(security) && security.every(isMapping))) {
       reading.description.problem(pointer, '`security` is not a list of requirements');
     }
     const needs = Array.isArray(security) ? security.filter(isMapping) : [];
