@@ -100,9 +100,10 @@ function readEncoding(
     const hint = `it may have ${STYLES.map(known => `\`${known}\``).join(', ')}`;
     description.problem(child(at, 'style'), `\`${String(value.style)}\` is no style of a property`, hint);
   }
-  // OpenAPI 3.0 gives these a meaning in forms only; where they have one, `contentType` has none.
   const styled = [value.style, value.explode, value.allowReserved].some(written => written !== undefined);
-  if (styled && (format === 'form' || modern)) {
+  // Where a style has a meaning, `contentType` has none. In a multipart of OpenAPI 3.0 it has one only for those who
+  // come from Swagger 2.0, and for whoever writes it all the same.
+  if (styled && (format === 'form' || modern || value.contentType === undefined)) {
     row.style = STYLES.includes(value.style as PolicyStyle) ? (value.style as PolicyStyle) : 'form';
     row.explode = typeof value.explode === 'boolean' ? value.explode : ['form', 'deepObject'].includes(row.style);
     row.allow_reserved = value.allowReserved === true;

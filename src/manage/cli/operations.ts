@@ -3,7 +3,9 @@
 import type { Policy, PolicyContent, PolicyOperation, PolicyParameter } from '../../config/policy.js';
 import { printable } from '../../config/problem.js';
 
-const HEADINGS = ['method', 'path', 'action', 'parameters', 'other query', 'body', 'responses', 'not checked'];
+const HEADINGS = ['method', 'path', 'action', 'other query', 'parameters', 'responses', 'body', 'not checked'];
+/** A cell that is wider does not move the column behind it in all other lines. */
+const MAX_WIDTH = 60;
 /** Methods whose requests usually hold a body. */
 const WITH_BODY = ['PUT', 'POST', 'PATCH'];
 const LOCATIONS: readonly PolicyParameter['location'][] = ['path', 'query', 'header', 'cookie'];
@@ -85,22 +87,30 @@ function notChecked({ action, method, path, parameters, body, responses }: Polic
 
 function cells({ method, path, action, parameters, unknownQuery, body, responses, notChecked }: Enforced): string[] {
   const counts = LOCATIONS.filter(location => parameters[location] > 0).map(name => `${parameters[name]} ${name}`);
-  const types = (body?.content ?? [])
-    .filter(({ format }) => format !== 'unchecked')
-    .map(({ mediaType, format }) => `${mediaType} ${format}`);
   return [
     method,
     path,
     action,
-    counts.join(', ') || '-',
     unknownQuery,
-    body ? `${body.required ? 'required' : 'optional'}: ${types.join(', ') || '-'}` : '-',
+    counts.join(', ') || '-',
     [responses.action, responses.statuses.join(' ')].filter(Boolean).join(': '),
+    body ? `${body.required ? 'required' : 'optional'}: ${byFormat(body.content) || '-'}` : '-',
     notChecked.join(', ') || '-',
   ];
 }
 
+/** `json application/json text/json, text text/plain` */
+function byFormat(content: NonNullable<Enforced['body']>['content']): string {
+  const formats = new Map<string, string[]>();
+  for (const { mediaType, format } of content) {
+    if (format !== 'unchecked') formats.set(format, [...(formats.get(format) ?? []), mediaType]);
+  }
+  return [...formats].map(([format, types]) => `${format} ${types.join(' ')}`).join(', ');
+}
+
 function aligned(rows: readonly string[][]): string[] {
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map(row => (row[column] as string).length)));
+  const widths = HEADINGS.map((_, column) =>
+    rows.reduce((most, row) => Math.max(most, Math.min(MAX_WIDTH, (row[column] as string).length)), 0),
+  );
   return rows.map(row => `  ${row.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ')}`.trimEnd());
 }
