@@ -16,7 +16,7 @@ const overrides = {
 };
 
 const operations = z
-  .record(z.string(), z.strictObject(overrides))
+  .record(z.string(), z.strictObject(overrides).describe('One operation.'))
   .default({})
   .describe('Single operations, by `operationId` or `METHOD /path`, staged by themselves.');
 
