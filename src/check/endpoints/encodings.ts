@@ -10,8 +10,10 @@ import { isText, mediaType } from './media-types.js';
 import { readHeaders } from './parameters.js';
 import type { Direction, Reading } from './reading.js';
 
-/** `allOf` within `allOf`, and references between: real ones stay below 5. */
+/** Compositions within compositions, and references between: real ones stay below 5. */
 const MAX_DEPTH = 16;
+/** What a schema can be made of; a property that one part describes is a property of the whole. */
+const COMPOSED = ['allOf', 'anyOf', 'oneOf'];
 const STYLES: readonly PolicyStyle[] = ['form', 'spaceDelimited', 'pipeDelimited', 'deepObject'];
 /** What the empty string that stands for a file need not satisfy. */
 const NARROWING = ['minLength', 'pattern', 'enum', 'const'];
@@ -169,18 +171,20 @@ export function saysNothing(schema: unknown): boolean {
   return schema === true || (isMapping(schema) && Object.keys(schema).every(keyword => ANNOTATIONS.has(keyword)));
 }
 
-/** What a schema and its `allOf` say about properties; what is broken about it is told where it is compiled. */
+/** What a schema and its parts say about properties; what is broken about it is told where it is compiled. */
 function propertiesOf(schema: Found, reading: Reading, depth: number): Map<string, Found> {
   const found = quietly(schema, reading);
   const properties = new Map<string, Found>();
   if (found === null || !isMapping(found.value) || depth > MAX_DEPTH) return properties;
-  const { allOf, properties: own } = found.value;
-  if (Array.isArray(allOf)) {
-    allOf.forEach((value: unknown, index) => {
-      const part = { value, pointer: child(child(found.pointer, 'allOf'), index) };
+  for (const keyword of COMPOSED) {
+    const parts = found.value[keyword];
+    if (!Array.isArray(parts)) continue;
+    for (const [index, value] of parts.entries()) {
+      const part = { value, pointer: child(child(found.pointer, keyword), index) };
       for (const [name, property] of propertiesOf(part, reading, depth + 1)) properties.set(name, property);
-    });
+    }
   }
+  const { properties: own } = found.value;
   for (const [name, value] of isMapping(own) ? Object.entries(own) : []) {
     properties.set(name, { value, pointer: child(child(found.pointer, 'properties'), name) });
   }
@@ -211,10 +215,12 @@ function widened(schema: Found, files: ReadonlySet<string>, reading: Reading, de
       ]),
     );
   }
-  if (Array.isArray(value.allOf)) {
-    const at = child(found.pointer, 'allOf');
-    value.allOf = value.allOf.map((part: unknown, index) => {
-      const inner = widened({ value: part, pointer: child(at, index) }, files, reading, depth + 1);
+  for (const keyword of COMPOSED) {
+    const parts = value[keyword];
+    if (!Array.isArray(parts)) continue;
+    value[keyword] = parts.map((part: unknown, index) => {
+      const at = child(child(found.pointer, keyword), index);
+      const inner = widened({ value: part, pointer: at }, files, reading, depth + 1);
       // A reference of another file would count from here.
       return fileOfPointer(inner.pointer) === fileOfPointer(found.pointer) ? inner.value : part;
     });

@@ -4,7 +4,7 @@ import { child } from '../../config/pointer.js';
 import type { PolicyOperation, PolicyParameter } from '../../config/policy.js';
 import { readBody } from './bodies.js';
 import { type Description, type Found, isMapping, type Mapping } from './description.js';
-import { readParameters } from './parameters.js';
+import { readParameters, variablesOf } from './parameters.js';
 import type { Reading } from './reading.js';
 import { readResponses } from './responses.js';
 import { basePaths } from './servers.js';
@@ -70,6 +70,9 @@ export class Paths {
       description.problem(item.pointer, 'expected a map of methods');
       return;
     }
+    const variables = variablesOf(template);
+    const twice = variables.find((name, index) => variables.indexOf(name) < index);
+    if (twice !== undefined) description.problem(written.pointer, `the path \`${template}\` has \`{${twice}}\` twice`);
     for (const [key, value] of Object.entries(item.value)) {
       const pointer = child(item.pointer, key);
       if (methods.includes(key)) this.#operation(template, key, { value, pointer }, item);

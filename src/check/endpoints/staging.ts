@@ -57,7 +57,7 @@ export class Overridden {
   /** What is said for the operation that goes by these names: `operationId`, `METHOD /path` with and without base. */
   of(names: readonly string[]): Overrides {
     for (const name of names) this.#known.add(name);
-    const [first, second] = new Set(names.flatMap(name => this.#entries.get(name) ?? []));
+    const [first, second] = new Set(names.flatMap(name => this.#entries.get(normal(name)) ?? []));
     if (first === undefined) return {};
     first.used = true;
     if (second !== undefined) {
