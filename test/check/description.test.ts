@@ -1,12 +1,14 @@
 // What a description is read as: values, places, references, in as many files as it has.
 
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { compileOpenapi } from '../../src/check/endpoints/compile.js';
+import { openapi } from '../../src/check/endpoints/config.js';
 import { Description } from '../../src/check/endpoints/description.js';
 import type { Fetch } from '../../src/check/endpoints/remote.js';
 import { Text } from '../../src/check/endpoints/text.js';
@@ -17,6 +19,15 @@ import { temporaryFolder } from '../support/cleanup.js';
 const noFetch: Fetch = async () => {
   throw new Error('nothing is fetched here');
 };
+
+/** Of what is broken, or holds itself, nothing is left. */
+function asJson(text: string): string {
+  try {
+    return JSON.stringify(parse(text, { logLevel: 'silent', uniqueKeys: false }));
+  } catch {
+    return '{}';
+  }
+}
 
 interface Options {
   main?: string;
@@ -469,6 +480,49 @@ test('an absolute path is shown as it is', async () => {
   expect(description.place('/a').file).toBe(join(folder, 'sub/a.yaml'));
   expect(description.place(description.target('b.yaml', '/a')?.pointer as string).file).toBe(
     join(folder, 'sub/b.yaml'),
+  );
+});
+
+test('whatever a description holds, it is compiled or refused with a place', async () => {
+  const cases = join(import.meta.dirname, '../corpus/endpoints/descriptions');
+  const seeds = readdirSync(cases).filter(name => name.endsWith('.yaml'));
+  const texts = seeds.map(name => readFileSync(join(cases, name), 'utf8'));
+  const pieces = fc.constantFrom(
+    ...'{}[],:-?|>&*!#%@`"\'\\\n\t~'.split(''),
+    '<<: *a',
+    '$ref: ',
+    '__proto__: ',
+    '\n    - ',
+  );
+  const change = fc.record({
+    at: fc.nat(3_000),
+    cut: fc.nat(30),
+    piece: fc.oneof(pieces, fc.string({ unit: 'binary', maxLength: 4 })),
+    times: fc.oneof({ weight: 9, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.nat(500) }),
+  });
+  const folder = temporaryFolder();
+  const file = 'openapi.yaml';
+  const from = fc.oneof(
+    fc.constantFrom(...texts),
+    fc.constantFrom(...texts).map(text => asJson(text)),
+  );
+  await fc.assert(
+    fc.asyncProperty(from, fc.array(change, { minLength: 1, maxLength: 4 }), async (seed, changes) => {
+      const text = changes.reduce((text, { at, cut, piece, times }) => {
+        const start = at % (text.length + 1);
+        return text.slice(0, start) + piece.repeat(times) + text.slice(start + cut);
+      }, seed);
+      writeFileSync(join(folder, file), text);
+      const loading = new Loading(new Source('portcullis.yaml', '', { env: {}, file: () => '' }), folder);
+      const policy = await compileOpenapi(openapi.parse({ file }), '/openapi', loading);
+      const faults = loading.problems.filter(({ severity }) => severity === 'problem');
+      expect(faults.length > 0).toBe(policy === null);
+      for (const { place } of loading.problems) {
+        const { line, column, width } = place;
+        expect(Math.min(line, column, width)).toBeGreaterThanOrEqual(1);
+      }
+    }),
+    { numRuns: 400 },
   );
 });
 

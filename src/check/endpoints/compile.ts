@@ -152,7 +152,13 @@ class Paths {
         continue;
       }
       this.#taken.set(same, `${method.toUpperCase()} ${path}`);
-      this.operations.push({ id, at: this.at + at, method: method.toUpperCase(), path, body });
+      this.operations.push({
+        id,
+        at: this.at + (at.startsWith('/') ? at : `/${at}`),
+        method: method.toUpperCase(),
+        path,
+        body,
+      });
     }
   }
 
