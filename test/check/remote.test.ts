@@ -42,7 +42,7 @@ test.each([
   ['/moved', 'the host answers 302, and redirects are not followed'],
   ['/none', 'the host answers 404'],
   ['/large', 'the file is larger than 8 MiB'],
-  ['/torn', 'aborted'],
+  ['/torn', 'the connection broke off'],
 ])('%s is refused: %s', async (path, message) => {
   await expect(get(path)).rejects.toThrow(message);
 });

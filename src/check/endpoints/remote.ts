@@ -54,6 +54,7 @@ export function fetchRemote(url: URL, options: RequestOptions = {}): Promise<str
 function sentence(fault: Error): string {
   const { name, code } = fault as NodeJS.ErrnoException;
   if (name === 'AbortError' || name === 'TimeoutError') return `no whole answer within ${TIMEOUT_MS / 1_000} s`;
+  if (code === 'ECONNRESET') return 'the connection broke off';
   return code === 'ENOTFOUND' ? 'the host has no address' : fault.message;
 }
 
