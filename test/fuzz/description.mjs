@@ -11,6 +11,7 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '../..');
 const { compileOpenapi } = await import(join(root, 'dist/check/endpoints/compile.js'));
+const { Text } = await import(join(root, 'dist/check/endpoints/text.js'));
 const { Loading } = await import(join(root, 'dist/config/loading.js'));
 const { Source } = await import(join(root, 'dist/config/read.js'));
 
@@ -76,6 +77,43 @@ const seeds = [
   '{"openapi": "3.1.0", "paths": {"/a": {"get": {"parameters": [{"name": "a", "in": "query"}]}}}}',
 ];
 
+/** The same as trees, Swagger 2.0 and OpenAPI 3: a member put elsewhere leaves a text that can still be read. */
+const trees = seeds
+  .map(seed => new Text('seed', seed).value)
+  .filter(value => value?.paths)
+  .map(value => JSON.stringify(value));
+
+function changedTree() {
+  const tree = JSON.parse(pick(trees));
+  for (let changes = 1 + below(4); changes > 0; changes--) {
+    const [from, to] = [somewhere(tree), somewhere(below(2) ? tree : JSON.parse(pick(trees)))];
+    const kinds = [
+      to.holder[to.key],
+      null,
+      [],
+      {},
+      below(300),
+      pick(TOKENS),
+      [to.holder[to.key]],
+      { $ref: pick(TOKENS) },
+    ];
+    // A copy: what holds itself is no JSON.
+    from.holder[below(6) ? from.key : pick(TOKENS)] = structuredClone(pick(kinds));
+    if (below(8) === 0) delete from.holder[from.key];
+  }
+  return JSON.stringify(tree, null, below(3));
+}
+
+function somewhere(tree) {
+  let [holder, key] = [{ tree }, 'tree'];
+  for (let depth = below(12); depth >= 0; depth--) {
+    const value = holder[key];
+    if (typeof value !== 'object' || value === null || Object.keys(value).length === 0) break;
+    [holder, key] = [value, pick(Object.keys(value))];
+  }
+  return { holder, key };
+}
+
 function under(folder) {
   return readdirSync(folder, { recursive: true })
     .map(name => join(folder, name))
@@ -93,7 +131,7 @@ const end = Date.now() + SECONDS * 1_000;
 for (; Date.now() < end; runs++) {
   // Now and then from the start: changes pile up to noise.
   if (below(5) === 0 || text.length > MAX_LENGTH) text = pick(seeds);
-  text = pick(CHANGES)(text, below(text.length + 1));
+  text = below(2) ? changedTree() : pick(CHANGES)(text, below(text.length + 1));
   const file = below(4) === 0 ? 'openapi.json' : 'openapi.yaml';
   writeFileSync(join(folder, file), text);
   const started = performance.now();
