@@ -138,6 +138,8 @@ export class Description {
     if (url === null) return { message: ' is not a URI' };
     const named = this.#named(url);
     if (named === null) return { message: ': two schemas are called so' };
+    if (!named && isLocal(url) && !isLocal(part.location))
+      return { message: ': another host names no files of this one' };
     const file = named?.part ?? this.#part(url);
     if (typeof file === 'string') return { message: `: ${file}` };
     return this.#within({ part: file, pointer: named?.pointer ?? '' }, url, fragment);
@@ -213,7 +215,7 @@ export class Description {
     for (let part = left.pop(); part; part = left.pop()) {
       for (const url of references(part)) {
         // What a host that is listed says is no reason to read files here.
-        if (url.startsWith('file:') && !part.location.startsWith('file:')) continue;
+        if (isLocal(url) && !isLocal(part.location)) continue;
         const other = this.#files.isRemote(url) ? await this.#files.fetch(url, fetch) : this.#files.at(url);
         if (typeof other === 'string' || seen.has(other)) continue;
         seen.add(other);
@@ -247,6 +249,10 @@ export class Description {
     if (room > 1) this.problems.push({ severity, place, message, ...(hint && { hint }) });
     else if (room === 1) this.problems.push({ severity, place, message: 'what else is wrong is not listed' });
   }
+}
+
+function isLocal(url: string): boolean {
+  return url.startsWith('file:');
 }
 
 function pointerIn(part: Part, pointer: string): string {
