@@ -14,7 +14,7 @@ import { Source } from '../../src/config/read.js';
 const CASES = join(import.meta.dirname, '../corpus/endpoints/descriptions');
 
 const DOCUMENTS =
-  '{ documents: [{ file: staging-of-host-document-and-operation.yaml }, { file: parts/payments.yaml }] }';
+  '{ documents: [{ file: staging-of-host-document-and-operation.yaml }, { file: pieces/payments.yaml }] }';
 
 async function compile(file: string, directory = CASES, written = `{ file: ${file} }`) {
   const text = `hosts:\n  api.example.com:\n    openapi: ${written}\n`;
@@ -65,9 +65,9 @@ test('what the engine finds is shown where the description has it', async () => 
   expect(shown('file/schema/$defs/Money/properties/amount/minimum')).toBe(
     'staging-of-host-document-and-operation.yaml:10:42',
   );
-  expect(shown('file/schema/$defs/1:Currency/minLength')).toBe('parts/payments.yaml:15:31');
-  expect(shown('file/schema/properties/1:value1/type')).toBe('parts/payments.yaml:10:68');
-  expect(shown('documents/1/file/paths/~1payments/post')).toBe('parts/payments.yaml:4:5');
+  expect(shown('file/schema/$defs/1:Currency/minLength')).toBe('pieces/payments.yaml:15:31');
+  expect(shown('file/schema/properties/1:value1/type')).toBe('pieces/payments.yaml:10:68');
+  expect(shown('documents/1/file/paths/~1payments/post')).toBe('pieces/payments.yaml:4:5');
 });
 
 test('JSON is read as well, and says the same', async () => {

@@ -10,7 +10,7 @@ import type { Loading } from '../../config/loading.js';
 import { child, parent, path as tokens, at as valueAt } from '../../config/pointer.js';
 import type { Place, Problem } from '../../config/problem.js';
 import { Files, type Part } from './files.js';
-import { absolute, baseOf, type Named, namesIn } from './names.js';
+import { absolute, baseOf, idOf, type Named, namesIn } from './names.js';
 import { type Fetch, fetchRemote } from './remote.js';
 import { adaptSchemas, fromSwagger, isSwagger } from './swagger.js';
 
@@ -137,6 +137,8 @@ export class Description {
     if (url === null) return { message: ' is not a URI' };
     const named = this.#named(url);
     if (named === null) return { message: ': two schemas are called so' };
+    if (!named && isLocal(url) && !isLocal(part.location))
+      return { message: ': another host names no files of this one' };
     const file = named?.part ?? this.#part(url);
     if (typeof file === 'string') return { message: `: ${file}` };
     return this.#within({ part: file, pointer: named?.pointer ?? '' }, url, fragment);
@@ -210,11 +212,9 @@ export class Description {
     const left = [this.#files.main];
     const seen = new Set<Part>(left);
     for (let part = left.pop(); part; part = left.pop()) {
-      for (const reference of references(part.root)) {
-        const url = absolute(reference, part.location);
-        if (url === null) continue;
+      for (const url of references(part)) {
         // What a host that is listed says is no reason to read files here.
-        if (url.startsWith('file:') && !part.location.startsWith('file:')) continue;
+        if (isLocal(url) && !isLocal(part.location)) continue;
         const other = this.#files.isRemote(url) ? await this.#files.fetch(url, fetch) : this.#files.at(url);
         if (typeof other === 'string' || seen.has(other)) continue;
         seen.add(other);
@@ -236,10 +236,11 @@ export class Description {
   /** The file that a pointer leads into, and the pointer inside of it, as written there. */
   #split(pointer: string): [part: Part, inside: string] {
     const original = this.#origins ? originOf(pointer, this.#origins) : pointer;
-    if (original === '' || original.startsWith('/')) return [this.#files.main, original];
     const hash = original.indexOf('#');
-    const part = this.#files.keyed(original.slice(0, hash));
-    return part ? [part, original.slice(hash + 1)] : [this.#files.main, ''];
+    // A place of ours may continue one of the configuration: `/` is between them then.
+    const part = hash < 0 ? undefined : this.#files.keyed(original.slice(0, hash).replace(/^\//, ''));
+    if (part && part !== this.#files.main) return [part, original.slice(hash + 1)];
+    return [this.#files.main, original.startsWith('/') ? original : ''];
   }
 
   #add(severity: Problem['severity'], place: Place, message: string, hint?: string): void {
@@ -247,6 +248,10 @@ export class Description {
     if (room > 1) this.problems.push({ severity, place, message, ...(hint && { hint }) });
     else if (room === 1) this.problems.push({ severity, place, message: 'what else is wrong is not listed' });
   }
+}
+
+function isLocal(url: string): boolean {
+  return url.startsWith('file:');
 }
 
 function pointerIn(part: Part, pointer: string): string {
@@ -268,16 +273,21 @@ function moved(pointer: string): string[] {
   return [`/components/${section === 'definitions' ? 'schemas' : section}${rest}`];
 }
 
-function* references(root: unknown): Generator<string> {
-  const left = [root];
+/** URLs of the files that references in a file lead to. */
+function* references(part: Part): Generator<string> {
+  const left = [{ value: part.root, base: part.location }];
   const seen = new Set<object>();
   while (left.length > 0) {
-    const value = left.pop();
+    const { value, base: outer } = left.pop() as (typeof left)[number];
     if (typeof value !== 'object' || value === null || seen.has(value)) continue;
     seen.add(value);
+    const base = idOf(value as Mapping, outer) ?? outer;
     for (const [key, member] of Object.entries(value)) {
-      if (typeof member === 'object') left.push(member);
-      else if (key === '$ref' && typeof member === 'string' && !member.startsWith('#')) yield member;
+      if (typeof member === 'object') left.push({ value: member, base });
+      else if (key === '$ref' && typeof member === 'string' && !member.startsWith('#')) {
+        const url = absolute(member, base);
+        if (url !== null) yield url;
+      }
     }
   }
 }

@@ -12,6 +12,8 @@ import { Text } from './text.js';
 /** Files of one description, the main one included. The largest split descriptions have some hundred. */
 const MAX_FILES = 256;
 const MAX_REMOTE_FILES = 64;
+/** For all that is fetched, one after the other: somebody waits for the gateway to start or to reload. */
+const MAX_FETCHING_MS = 60_000;
 /** All files of one description. GitHub's has 13 MB. */
 const MAX_BYTES = 64 * 2 ** 20;
 
@@ -43,6 +45,7 @@ export class Files {
   readonly #folder: string;
   #bytes = 0;
   #remote = 0;
+  #fetching = 0;
 
   /** `seen` hears of every file that is looked at, there or not. */
   constructor(
@@ -74,12 +77,16 @@ export class Files {
 
   async fetch(url: string, fetch: Fetch): Promise<Part | string> {
     let text: string;
+    const started = performance.now();
     try {
       if (++this.#remote > MAX_REMOTE_FILES) throw new Error(`more than ${MAX_REMOTE_FILES} files of other hosts`);
+      if (this.#fetching > MAX_FETCHING_MS) throw new Error('files of other hosts took too long before this one');
       text = await fetch(new URL(url));
     } catch (error) {
       this.#refused.set(url, (error as Error).message);
       return (error as Error).message;
+    } finally {
+      this.#fetching += performance.now() - started;
     }
     return this.#settle(url, () => this.#add(url.replaceAll('#', '%23'), url, url, text));
   }

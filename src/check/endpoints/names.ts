@@ -77,7 +77,7 @@ export function baseOf(part: Part, pointer: string): string {
 }
 
 /** The absolute URI of a schema that has an `$id`, without its fragment. */
-function idOf(schema: Record<string, unknown>, base: string): string | null {
+export function idOf(schema: Record<string, unknown>, base: string): string | null {
   const id = schema.$id;
   if (typeof id !== 'string' || id === '' || id.startsWith('#')) return null;
   return absolute(id, base);

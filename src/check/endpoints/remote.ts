@@ -54,6 +54,7 @@ export function fetchRemote(url: URL, options: RequestOptions = {}): Promise<str
 function sentence(fault: Error): string {
   const { name, code } = fault as NodeJS.ErrnoException;
   if (name === 'AbortError' || name === 'TimeoutError') return `no whole answer within ${TIMEOUT_MS / 1_000} s`;
+  if (code === 'ECONNRESET') return 'the connection broke off';
   return code === 'ENOTFOUND' ? 'the host has no address' : fault.message;
 }
 
@@ -73,11 +74,14 @@ const publicLookup: LookupFunction = (hostname, options, answer) => {
 
 export function isPublic(address: string): boolean {
   const family = isIP(address);
-  return family !== 0 && !SPECIAL.check(address, family === 6 ? 'ipv6' : 'ipv4');
+  if (family === 6) return !SPECIAL_6.check(address, 'ipv6');
+  return family === 4 && !SPECIAL_4.check(address, 'ipv4');
 }
 
 /** Of IANA's registries of special-purpose addresses (RFC 6890) what is not globally reachable, and multicast. */
-const SPECIAL = new BlockList();
+const SPECIAL_4 = new BlockList();
+/** Apart: a list takes every IPv4 address for one of its wrapping in IPv6. */
+const SPECIAL_6 = new BlockList();
 for (const [network, prefix] of [
   ['0.0.0.0', 8],
   ['10.0.0.0', 8],
@@ -94,7 +98,7 @@ for (const [network, prefix] of [
   ['203.0.113.0', 24],
   ['224.0.0.0', 3],
 ] as const) {
-  SPECIAL.addSubnet(network, prefix, 'ipv4');
+  SPECIAL_4.addSubnet(network, prefix, 'ipv4');
 }
 for (const [network, prefix] of [
   // Unspecified, loopback, and IPv4 in its old wrapping.
@@ -111,5 +115,5 @@ for (const [network, prefix] of [
   ['fe80::', 10],
   ['ff00::', 8],
 ] as const) {
-  SPECIAL.addSubnet(network, prefix, 'ipv6');
+  SPECIAL_6.addSubnet(network, prefix, 'ipv6');
 }
