@@ -128,7 +128,7 @@ export class Description {
   }
 
   /** What a reference names, without a word when it names nothing. */
-  peek(reference: string): unknown {
+  peek(reference: string, _base?: string): unknown {
     const pointer = reference.startsWith('#') ? decode(reference.slice(1)) : null;
     return pointer === null ? undefined : valueAt(this.root, pointer);
   }

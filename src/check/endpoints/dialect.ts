@@ -59,7 +59,8 @@ export class Dialect {
     this.#directions = new Directions(this.#references);
     this.#schemas = new Schemas(description, unchecked, loose, this.#references, this.#directions, {
       link: (found, scope, hidden) => this.#link(found, scope, hidden),
-      dynamic: (resource, scope, anchor) => `${this.#link(resource.found, scope, new Set())}#${anchor}`,
+      dynamic: ({ found }, scope, anchor) =>
+        `${scope.root === found.pointer ? '' : this.#link(found, scope, new Set())}#${anchor}`,
       draft: (dialect, at) => this.#named(dialect, at),
     });
   }

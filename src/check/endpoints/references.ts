@@ -121,7 +121,16 @@ export class References {
     const absolute = resolveUri(uri, enclosing.base);
     const resource = absolute === null ? undefined : this.#ids.get(absolute);
     if (resource) return inside(resource, fragment);
-    if (!isAnchor(fragment)) return null;
+    // Another file counts from the `$id` when there is one, if it was read; else from where this file is.
+    if (enclosing.explicit && absolute !== null && this.description.peek(absolute, at) !== undefined) {
+      return this.#elsewhere(absolute, fragment, at);
+    }
+    return isAnchor(fragment) ? this.#elsewhere(uri, fragment, at) : null;
+  }
+
+  /** In another file. */
+  #elsewhere(uri: string, fragment: string, at: string): Found | null {
+    if (!isAnchor(fragment)) return this.description.target(fragment === '' ? uri : `${uri}#${fragment}`, at);
     const root = this.description.target(uri, at);
     return root && this.#anchored(this.#file(root.pointer), fragment);
   }
