@@ -35,6 +35,15 @@ test('a file that does not exist is a problem of the configuration', async () =>
   expect([...loading.files]).toEqual([join(CASES, 'none.yaml')]);
 });
 
+test('what the engine says about a schema has its place in the description', async () => {
+  const { loading } = await compile('components-are-written-once.yaml');
+  const place = loading.place('/hosts/api.example.com/openapi/schema/$defs/Order/properties/customer');
+  expect([place.file, place.text.trim()]).toEqual([
+    'components-are-written-once.yaml',
+    'customer: { $ref: "#/components/schemas/Customer", minLength: 2, x-note: dropped }',
+  ]);
+});
+
 test('JSON is read as well, and says the same', async () => {
   const { policy } = await compile('components-are-written-once.yaml');
   const { default: yaml } = await import('yaml');

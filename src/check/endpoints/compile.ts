@@ -33,7 +33,9 @@ export async function compileOpenapi(openapi: Openapi, at: string, loading: Load
   const shown = join(dirname(loading.source.file), openapi.file);
   const description = new Description(shown, text);
   const host = tokens(at)[1] ?? '';
-  const policy = read(description, host, child(at, 'file'), openapi);
+  const policy = read(description, host, child(at, 'file'), openapi, dialect =>
+    loading.inside.set(child(at, 'schema'), pointer => description.place(dialect.origin(pointer))),
+  );
   loading.problems.push(...description.problems);
   // Half a description would only make the engine say the same again.
   return description.problems.some(({ severity }) => severity === 'problem') ? null : policy;
@@ -43,7 +45,8 @@ function read(
   description: Description,
   host: string,
   at: string,
-  { action, fallthrough }: Openapi,
+  openapi: Openapi,
+  converted: (dialect: Dialect) => void,
 ): PolicyOpenapi | null {
   const root = description.root;
   const version = isMapping(root) ? checkVersion(root, description) : null;
@@ -52,10 +55,12 @@ function read(
     return null;
   }
   const unchecked = new Unchecked(description);
-  const dialect = new Dialect(description, unchecked, version.modern);
+  const dialect = new Dialect(description, unchecked, version.modern, openapi);
   const reader = new Paths(root, description, dialect, unchecked, host, at);
   if (Object.hasOwn(root, 'paths') || !version.modern) reader.read(root.paths);
   unchecked.report();
+  converted(dialect);
+  const { action, fallthrough } = openapi;
   return { action, fallthrough, operations: reader.operations, schema: dialect.root() };
 }
 

@@ -12,6 +12,16 @@ export const openapi = z
         'What happens to a request that violates its operation: another method, media type or body than described. `log` records and lets through, `off` does not look.',
       ),
     fallthrough: action.default('log').describe('What happens to a request that matches no path of the description.'),
+    allowReadOnly: z
+      .boolean()
+      .default(false)
+      .describe('Requests may hold members that the description calls `readOnly`; they never need to.'),
+    allowUncheckedPatterns: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Patterns with look-around or back-references, which cannot be matched in linear time, are left unchecked instead of refusing the configuration. Each is counted in a warning.',
+      ),
   })
   .describe('The operations of this host, and what their request bodies look like.');
 

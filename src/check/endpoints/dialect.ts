@@ -87,6 +87,14 @@ export class Dialect {
     return name;
   }
 
+  /** Where in the description a place of the document was written, or what is around that. */
+  origin(pointer: string): string {
+    const [, kind, name] = pointer.split('/');
+    const owner = `/${kind}/${name}`;
+    const origin = this.origins.get(owner);
+    return origin === undefined ? '' : origin + pointer.slice(owner.length);
+  }
+
   root(): unknown {
     return { $defs: this.#defs, properties: this.#properties };
   }

@@ -2,9 +2,10 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Description, type Mapping } from '../../../src/check/endpoints/description.js';
+import type { Mapping } from '../../../src/check/endpoints/description.js';
 import { Dialect, type Direction, type Loose } from '../../../src/check/endpoints/dialect.js';
 import { Unchecked } from '../../../src/check/endpoints/remarks.js';
+import { stub } from './stub.js';
 
 interface Values {
   accepts?: unknown[];
@@ -35,28 +36,24 @@ export const cases: Case[] = JSON.parse(
 
 /** The schema stands inside of a component, where no place makes it a resource by itself. */
 export function convert({ openapi, dialect, loose, schema, components }: Case) {
-  const text = JSON.stringify({
+  const root = {
     openapi,
-    jsonSchemaDialect: dialect,
+    ...(dialect !== undefined && { jsonSchemaDialect: dialect }),
     components: { schemas: { ...components, Case: { properties: { value: schema } } } },
-  });
-  const description = new Description('openapi.json', text);
+  };
+  const { description, problems, warnings } = stub(root);
   const unchecked = new Unchecked(description);
   const reader = new Dialect(description, unchecked, openapi.startsWith('3.1'), loose);
-  // As it was read: numbers beyond 2^53 are not what was written.
-  const { value } = JSON.parse(text).components.schemas.Case.properties;
-  const found = { value, pointer: '/components/schemas/Case/properties/value' };
+  const found = { value: schema, pointer: '/components/schemas/Case/properties/value' };
   const name = (direction: Direction) => reader.schema(found, direction);
   const names = { request: name('request'), response: name('response') };
   const again = { request: name('request'), response: name('response') };
   unchecked.report();
-  const messages = (severity: string) =>
-    description.problems.filter(problem => problem.severity === severity).map(({ message }) => message);
   return {
     names,
     again,
     origins: reader.origins,
     document: reader.root() as { $defs: Mapping; properties: Mapping },
-    said: { problems: [...new Set(messages('problem'))], warnings: messages('warning') },
+    said: { problems: [...new Set(problems)], warnings },
   };
 }

@@ -1,10 +1,9 @@
 // Groups of the JSON Schema test suite as schemas of a description.
 
-import { type Description, type Found, isMapping, type Mapping } from '../../../src/check/endpoints/description.js';
+import { type Found, isMapping, type Mapping } from '../../../src/check/endpoints/description.js';
 import { Dialect } from '../../../src/check/endpoints/dialect.js';
-import { fileOf } from '../../../src/check/endpoints/references.js';
 import { Unchecked } from '../../../src/check/endpoints/remarks.js';
-import { at as valueAt } from '../../../src/config/pointer.js';
+import { stub } from './stub.js';
 
 export interface Group {
   description: string;
@@ -40,32 +39,10 @@ export function convertGroup(
   const found: Found = { value: component, pointer: older ? '' : '/components/schemas/Case' };
   const whole = isMapping(component) ? component : {};
   const root = { ...(older ? whole : { components: { schemas: { Case: component } } }), jsonSchemaDialect: dialect };
-  const problems: string[] = [];
-  const description = {
-    root,
-    problem: (at: string, message: string) => problems.push(`${at}: ${message}`),
-    warning: () => undefined,
-    target(reference: unknown, at: string): Found | null {
-      const target = lookUp(String(reference), at, root, remotes);
-      if (target === null) problems.push(`${at}: ${String(reference)}`);
-      return target;
-    },
-    peek: (reference: string, base: string) => lookUp(reference, base, root, remotes)?.value,
-  } as unknown as Description;
+  const { description, problems } = stub(root, remotes);
   const reader = new Dialect(description, new Unchecked(description), true);
   const property = reader.schema(found, 'request');
   if (problems.length > 0) return null;
   const document = reader.root() as Mapping;
   return [{ description: title, document, tests: tests.map(entry => ({ ...entry, property })) }];
-}
-
-function lookUp(reference: string, at: string, main: unknown, remotes: Map<string, unknown>): Found | null {
-  const [uri = '', fragment = ''] = reference.split('#');
-  const here = fileOf(at).replace(/#$/, '');
-  const file = uri === '' ? here : URL.canParse(uri, here || undefined) ? new URL(uri, here || undefined).href : uri;
-  const root = file === '' ? main : remotes.get(file);
-  const pointer = decodeURIComponent(fragment);
-  if (root === undefined || (pointer !== '' && !pointer.startsWith('/'))) return null;
-  const value = valueAt(root, pointer);
-  return value === undefined ? null : { value, pointer: file === '' ? pointer : `${file}#${pointer}` };
 }

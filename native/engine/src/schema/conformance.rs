@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use jsonschema::{Draft, Registry};
+use jsonschema::{Draft, Registry, Retrieve, Uri};
 use serde_json::{Value, json};
 
 use super::{json as tape, node, validator};
@@ -20,87 +20,129 @@ const DRAFTS: [(&str, Draft); 5] = [
     ("draft2020-12", Draft::Draft202012),
 ];
 
-/// Start of `draft/file: group: test`, and why it comes out otherwise.
-const EXCEPTIONS: &[(&str, &str)] = &[];
+/// Part of `draft/file: group: test`, and why it comes out otherwise.
+type Exceptions = &'static [(&'static str, &'static str)];
+
+const ASSERTED: (&str, &str) = ("is only an annotation by default", "formats are asserted here, as the option allows");
+const EXCEPTIONS: Exceptions = &[
+    ASSERTED,
+    ("draft4/optional/bignum.json: integer: a bignum is an integer", "in draft 4 whole numbers end at 64 bits"),
+    ("draft4/optional/bignum.json: integer: a negative bignum", "the same"),
+    (
+        "draft2019-09/recursiveRef.json: $recursiveRef with nesting: integer now matches",
+        "the root of another draft around it ends the search; converted, as descriptions are, it is found",
+    ),
+    ("draft2019-09/recursiveRef.json: $recursiveRef with nesting: two levels, properties match with $rec", "the same"),
+];
+const CONVERTED_EXCEPTIONS: Exceptions = &[
+    ASSERTED,
+    (
+        "$id inside an unknown keyword is not a real identifier: type matches second anyOf",
+        "a description is searched whole for identifiers: no draft knows all places that hold schemas",
+    ),
+    ("$id inside an unknown keyword is not a real identifier: type matches non-schema in third", "the same"),
+    (
+        "no validation: invalid number, but it still validates",
+        "a dialect that is not known is read as draft 2020-12, with a warning",
+    ),
+    ("draft4/optional/zeroTerminatedFloats.json", "since draft 6, and so everywhere here, 1.0 is an integer"),
+    ("draft7/optional/content.json", "contentEncoding and contentMediaType decide nothing, as since 2019-09"),
+];
 
 #[test]
 fn every_case_of_the_suite_gets_its_verdict() {
     let Some(folder) = std::env::var_os("JSON_SCHEMA_TEST_SUITE").map(PathBuf::from) else { return };
-    let remotes = files(&folder.join("remotes"));
-    let (mut cases, mut wrong, mut used) = (0, Vec::new(), vec![false; EXCEPTIONS.len()]);
+    let remotes = Remotes(folder.join("remotes"));
+    let mut tally = Tally::new(EXCEPTIONS);
     for (name, draft) in DRAFTS {
-        let registry = registry(&folder.join("remotes"), &remotes, draft);
         let tests = folder.join("tests").join(name);
         for file in files(&tests) {
             let groups = read(&file);
             let shown = file.strip_prefix(&folder.join("tests")).expect("a part").display().to_string();
             for group in groups.as_array().expect("groups") {
-                let validator = compile(group, &registry, draft);
+                let validator = compile(group, &remotes, draft);
                 for case in group["tests"].as_array().expect("tests") {
-                    cases += 1;
-                    let title = format!("{shown}: {}: {}", text(group), text(case));
                     let found = match &validator {
                         Ok(validator) => Ok(accepts(validator, &case["data"], "case")),
                         Err(error) => Err(error.clone()),
                     };
-                    let right = found == Ok(case["valid"] == true);
-                    let exception = EXCEPTIONS.iter().position(|(start, _)| title.contains(start));
-                    if let Some(exception) = exception {
-                        used[exception] |= !right;
-                    }
-                    if right == exception.is_some() {
-                        wrong.push(format!("{title}: {found:?}"));
-                    }
+                    tally.add(&format!("{shown}: {}: {}", text(group), text(case)), case, found);
                 }
             }
         }
     }
-    for ((start, _), used) in EXCEPTIONS.iter().zip(used) {
-        if !used {
-            wrong.push(format!("{start}: listed, and no such case"));
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {cases}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(cases > 5_000, "only {cases} cases");
+    tally.end();
 }
 
 #[test]
 fn every_converted_case_gets_its_verdict() {
     let Some(folder) = std::env::var_os("JSON_SCHEMA_TEST_SUITE").map(PathBuf::from) else { return };
-    let (mut cases, mut wrong, mut used) = (0, Vec::new(), vec![false; EXCEPTIONS.len()]);
+    let mut tally = Tally::new(CONVERTED_EXCEPTIONS);
     for file in files(&folder.join("converted")) {
         for group in read(&file).as_array().expect("groups") {
             let mut problems = Vec::new();
             let validator = validator::build(&group["document"], "", &mut problems);
             for case in group["tests"].as_array().expect("tests") {
-                cases += 1;
-                let title = format!("{}: {}", text(group), text(case));
                 let property = case["property"].as_str().expect("a property");
-                let found = validator.as_ref().map(|validator| accepts(validator, &case["data"], property));
-                let right = found == Some(case["valid"] == true);
-                let exception = EXCEPTIONS.iter().position(|(start, _)| title.contains(start));
-                if let Some(exception) = exception {
-                    used[exception] |= !right;
-                }
-                if right == exception.is_some() {
-                    wrong.push(format!("{title}: {found:?} {problems:?}"));
-                }
+                let found = match &validator {
+                    Some(validator) => Ok(accepts(validator, &case["data"], property)),
+                    None => Err(format!("{problems:?}")),
+                };
+                tally.add(&format!("{}: {}", text(group), text(case)), case, found);
             }
         }
     }
-    assert!(wrong.is_empty(), "{} of {cases}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(cases > 5_000, "only {cases} cases");
+    tally.end();
+}
+
+struct Tally {
+    exceptions: Exceptions,
+    used: Vec<bool>,
+    cases: usize,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    fn new(exceptions: Exceptions) -> Tally {
+        Tally { exceptions, used: vec![false; exceptions.len()], cases: 0, wrong: Vec::new() }
+    }
+
+    /// An exception has to cover what comes out wrong, nothing that comes out right, except where it names a file.
+    fn add(&mut self, title: &str, case: &Value, found: Result<bool, String>) {
+        self.cases += 1;
+        let right = found == Ok(case["valid"] == true);
+        let listed = self.exceptions.iter().position(|(part, _)| title.contains(part));
+        if let Some(listed) = listed {
+            self.used[listed] |= !right;
+        }
+        let whole_file = listed.is_some_and(|listed| self.exceptions[listed].0.ends_with(".json"));
+        if (right == listed.is_some()) && !whole_file {
+            self.wrong.push(format!("{title}: {found:?}"));
+        }
+    }
+
+    fn end(mut self) {
+        for ((part, _), used) in self.exceptions.iter().zip(&self.used) {
+            if !used {
+                self.wrong.push(format!("{part}: listed, and all such cases are right"));
+            }
+        }
+        assert!(self.wrong.is_empty(), "{} of {}:\n{}", self.wrong.len(), self.cases, self.wrong.join("\n"));
+        assert!(self.cases > 5_000, "only {} cases", self.cases);
+    }
 }
 
 type Validator = jsonschema::Validator<node::Body>;
 
 /// The schema stands where a body's does: below a property of a root of its own.
-fn compile(group: &Value, registry: &Registry<'_>, draft: Draft) -> Result<Validator, String> {
+fn compile(group: &Value, remotes: &Remotes, draft: Draft) -> Result<Validator, String> {
     let schema = &group["schema"];
     let id = schema[if draft == Draft::Draft4 { "id" } else { "$id" }].as_str().unwrap_or("https://suite.invalid/case");
-    let registry = registry
-        .add(id, draft.create_resource(schema.clone()))
-        .and_then(|registry| registry.draft(draft).prepare())
+    let registry = Registry::new()
+        .retriever(remotes.clone())
+        .draft(draft)
+        .add(id, schema)
+        .and_then(|registry| registry.prepare())
         .map_err(|error| error.to_string())?;
     validator::options()
         .with_draft(Draft::Draft202012)
@@ -115,16 +157,15 @@ fn accepts(validator: &Validator, value: &Value, property: &str) -> bool {
     })
 }
 
-fn registry(folder: &Path, files: &[PathBuf], draft: Draft) -> Registry<'static> {
-    let mut registry = Registry::new().draft(draft);
-    for file in files {
-        let path = file.strip_prefix(folder).expect("a part").display();
-        let contents = read(file);
-        registry = registry
-            .add(format!("http://localhost:1234/{path}"), draft.detect(&contents).create_resource(contents))
-            .expect("a remote");
+/// What the suite expects to find on its own server.
+#[derive(Clone)]
+struct Remotes(PathBuf);
+
+impl Retrieve for Remotes {
+    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        let path = uri.as_str().strip_prefix("http://localhost:1234/").ok_or("another server")?;
+        Ok(serde_json::from_str(&std::fs::read_to_string(self.0.join(path))?)?)
     }
-    registry.prepare().expect("the remotes")
 }
 
 fn text(value: &Value) -> &str {

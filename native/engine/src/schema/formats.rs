@@ -107,3 +107,63 @@ pub(super) fn register<'i, R>(
 ) -> jsonschema::ValidationOptions<'i, R, Body> {
     TEXT.into_iter().fold(options, |options, (name, holds)| options.with_format(name, holds))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn bounded(schema: Value) -> Value {
+        let Value::Object(mut schema) = schema else { panic!("an object") };
+        bound(&mut schema);
+        Value::Object(schema)
+    }
+
+    #[test]
+    fn bounds_of_64_bits_are_exact() {
+        let bounds = bounded(json!({ "type": "integer", "format": "int64" }));
+        assert_eq!(bounds["minimum"].to_string(), "-9223372036854775808");
+        assert_eq!(bounds["maximum"].to_string(), "9223372036854775807");
+        let bounds = bounded(json!({ "type": "integer", "format": "uint64" }));
+        assert_eq!((bounds["minimum"].to_string(), bounds["maximum"].to_string()), ("0".into(), u64::MAX.to_string()));
+        // What JavaScript makes of 9223372036854775807.
+        let rounded: Value = serde_json::from_str(r#"{"format":"int64","maximum":9223372036854776000}"#).expect("JSON");
+        assert_eq!(bounded(rounded)["maximum"].to_string(), "9223372036854775807");
+    }
+
+    #[test]
+    fn tighter_bounds_of_the_description_stay() {
+        let schema = bounded(json!({ "type": "integer", "format": "int32", "minimum": 1, "maximum": 1e18 }));
+        assert_eq!((&schema["minimum"], &schema["maximum"]), (&json!(1), &json!(i32::MAX)));
+    }
+
+    #[test]
+    fn integer_formats_are_whole_and_floats_finite() {
+        assert_eq!(bounded(json!({ "type": "number", "format": "int8" }))["multipleOf"], json!(1));
+        assert_eq!(bounded(json!({ "type": ["integer", "null"], "format": "int8" })).get("multipleOf"), None);
+        let float = bounded(json!({ "type": "number", "format": "float" }));
+        assert_eq!(float["maximum"].as_f64(), Some(f64::from(f32::MAX)));
+        assert_eq!(bounded(json!({ "format": "email" })), json!({ "format": "email" }));
+    }
+
+    #[test]
+    fn text_of_a_format_is_checked() {
+        for (format, good, bad) in [
+            ("byte", &["", "YQ==", "YWI=", "YWJj", "+/+/"][..], &["YQ", "YQ=", "Y===", "YW-_", "YWJj=", "YW Jj"][..]),
+            ("base64url", &["YQ", "YQ==", "-_-_"], &["Y", "+/+/", "YQ="]),
+            ("char", &["a", "é"], &["", "ab"]),
+            ("decimal", &["1", "-1.50"], &["1.", ".5", "1e3", "+1", ""]),
+            ("int64", &["-9223372036854775808"], &["9223372036854775808", "+1", "1.0", ""]),
+            ("uint64", &["18446744073709551615"], &["-1", "18446744073709551616"]),
+        ] {
+            let (_, holds) = TEXT.into_iter().find(|(name, _)| *name == format).expect("a format");
+            for text in good {
+                assert!(holds(text), "{format} {text}");
+            }
+            for text in bad {
+                assert!(!holds(text), "{format} {text}");
+            }
+        }
+    }
+}

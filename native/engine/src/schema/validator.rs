@@ -16,7 +16,8 @@ const BASE: &str = "json-schema:///";
 /// Most bytes of one compiled `pattern`: the regex crate's own default is 10 MiB, and a description may hold
 /// thousands of patterns.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
-/// Most bytes of all compiled patterns of a host: a thousand patterns of GitHub's size take 20 MiB.
+/// Most bytes of all compiled patterns of a host: 64 of the largest, a fifth of what a description may take in all
+/// (docs/schema.md).
 const MAX_PATTERNS_BYTES: usize = 64 << 20;
 
 /// Keywords whose value is a schema, a list of schemas, a map of schemas.
@@ -156,4 +157,94 @@ impl Patterns {
 /// One reference token of a JSON Pointer (RFC 6901, 3).
 fn escape(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn compiled(root: &Value) -> Result<Validator<Body>, Vec<(String, String)>> {
+        let mut problems = Vec::new();
+        build(root, "", &mut problems)
+            .ok_or_else(|| problems.into_iter().map(|problem| (problem.at, problem.message)).collect())
+    }
+
+    fn accepts(validator: &Validator<Body>, body: &str) -> bool {
+        super::super::json::with_tape(body.as_bytes(), |parsed| {
+            super::super::node::verdict(validator, parsed.expect("JSON"), "a").is_ok()
+        })
+    }
+
+    #[test]
+    fn formats_bound_numbers_exactly() {
+        for (format, good, bad) in [
+            ("int64", "9223372036854775807", "9223372036854775808"),
+            ("int64", "-9223372036854775808", "-9223372036854775809"),
+            ("uint64", "18446744073709551615", "18446744073709551616"),
+            ("int32", "-2147483648", "2147483648"),
+            ("uint8", "255", "-1"),
+            ("double-int", "9007199254740991", "9007199254740992"),
+            ("float", "3.4e38", "3.5e38"),
+            ("int16", "7.0", "7.5"),
+        ] {
+            let validator = compiled(&json!({ "properties": { "a": { "format": format } } })).expect("a schema");
+            assert!(accepts(&validator, good), "{format} {good}");
+            assert!(!accepts(&validator, bad), "{format} {bad}");
+        }
+    }
+
+    #[test]
+    fn data_and_names_of_members_are_no_keywords() {
+        let root = json!({ "properties": { "a": {
+            "properties": { "enum": { "pattern": "(" } }, "const": { "format": "int8", "pattern": "(" }
+        } } });
+        let places: Vec<String> = compiled(&root).expect_err("a pattern").into_iter().map(|(at, _)| at).collect();
+        assert_eq!(places, ["/schema/properties/a/properties/enum/pattern"]);
+        let validator =
+            compiled(&json!({ "properties": { "a": { "const": { "format": "int8" } } } })).expect("a schema");
+        assert!(accepts(&validator, r#"{"format":"int8"}"#));
+    }
+
+    #[test]
+    fn patterns_mean_what_they_mean_in_javascript() {
+        for (pattern, good, bad) in [
+            (r"\d", "x1", "x٣"),
+            (r"^\w$", "a", "é"),
+            ("a$", "ba", "a\n"),
+            (r"^\p{L}+$", "é", "1"),
+            (r"^\s$", "\u{feff}", "x"),
+            (r"^[^]$", "\n", "ab"),
+            (r"^\u0041\/\-$", "A/-", "a/-"),
+            ("^.$", "😀", "\n"),
+        ] {
+            let validator = compiled(&json!({ "properties": { "a": { "pattern": pattern } } })).expect("a schema");
+            assert!(accepts(&validator, &Value::from(good).to_string()), "{pattern} {good:?}");
+            assert!(!accepts(&validator, &Value::from(bad).to_string()), "{pattern} {bad:?}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_bounded_together() {
+        let patterns: Vec<Value> = (0..400).map(|n| json!({ "pattern": format!("{n}\\p{{L}}{{20}}") })).collect();
+        let problems = compiled(&json!({ "properties": { "a": { "anyOf": patterns } } })).expect_err("too many");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].1, "the patterns up to here take more than 64 MiB");
+    }
+
+    #[test]
+    fn resources_inside_of_the_document_extend_each_other() {
+        let root = json!({
+            "$defs": {
+                "Page": { "$id": "json-schema:///Page", "items": { "$dynamicRef": "#item" }, "$defs": { "item": { "$dynamicAnchor": "item" } } },
+                "Users": { "$id": "json-schema:///Users", "$ref": "json-schema:///Page", "$defs": { "item": { "$dynamicAnchor": "item", "$ref": "json-schema:///#/$defs/User" } } },
+                "User": { "type": "object" }
+            },
+            "properties": { "a": { "$ref": "json-schema:///Users" } }
+        });
+        let validator = compiled(&root).expect("a schema");
+        assert!(accepts(&validator, "[{}]"));
+        assert!(!accepts(&validator, "[1]"));
+    }
 }
