@@ -75,6 +75,7 @@ export class Schemas {
     if (Object.hasOwn(schema, '$ref')) {
       const target = this.references.resolve(schema.$ref, child(at, '$ref'));
       if (target === null) return false;
+      if (this.#leadsBack(target)) return this.#broken(child(at, '$ref'), 'this reference leads back to itself');
       const alone = referencesStandAlone(draft);
       out.$ref = this.links.link(target, scope, alone ? outer.hidden : hidden);
       if (alone) {
@@ -99,6 +100,17 @@ export class Schemas {
     modernise(draft, out);
     if (schema.nullable === true && !(older && nullable(out))) this.#nullable(at);
     return out;
+  }
+
+  /** A schema that is nothing but itself would allow anything. */
+  #leadsBack(target: Found): boolean {
+    const seen = new Set<unknown>();
+    for (let link: Found | null = target; link && isMapping(link.value) && Object.hasOwn(link.value, '$ref'); ) {
+      if (seen.has(link.value)) return true;
+      seen.add(link.value);
+      link = this.references.resolve(link.value.$ref, child(link.pointer, '$ref'));
+    }
+    return false;
   }
 
   /** What only counts in a resource that is kept whole. */
