@@ -41,7 +41,7 @@ export async function compileOpenapi(openapi: Openapi, at: string, loading: Load
     own.report(loading);
     read.push({ ...compiled, description, at: child(place, 'file') });
   }
-  showInside(read, at, loading);
+  if (read.length > 0) showInside(read, at, loading);
   if (read.length < documents.length) return null;
   everywhere.report(loading);
   // Half a description would only make the engine say the same again.
@@ -110,24 +110,16 @@ function policyOf(openapi: Openapi, read: readonly Read[]): PolicyOpenapi {
   };
 }
 
-/** A place of a description as the policy names it: behind the configuration value; other files behind two slashes. */
+/** A place of a description as the policy names it: behind the configuration value that names the description. */
 function named(at: string, pointer: string): string {
-  return pointer === '' || pointer.startsWith('/') ? at + pointer : `${at}//${pointer}`;
+  return pointer === '' || pointer.startsWith('/') ? at + pointer : `${at}/${pointer}`;
 }
 
 /** Problems of the engine are shown where the description has what they speak of. */
 function showInside(read: readonly Read[], at: string, loading: Loading): void {
-  const [first] = read;
-  if (first === undefined) return;
   loading.inside.set(`${child(at, 'file')}/schema`, pointer => {
-    const [, definition = '', rest = ''] = /^(\/[^/]+\/[^/]+)(.*)$/.exec(pointer) ?? [];
-    for (const { description, dialect } of read) {
-      const origin = dialect.origins.get(definition);
-      if (origin !== undefined) return description.place(origin + rest);
-    }
-    return first.description.place('');
+    const owner = read.find(({ dialect }) => dialect.origin(pointer) !== '') ?? (read[0] as Read);
+    return owner.description.place(owner.dialect.origin(pointer));
   });
-  for (const { description, at: above } of read) {
-    loading.inside.set(above, pointer => description.place(pointer.startsWith('//') ? pointer.slice(2) : pointer));
-  }
+  for (const { description, at: above } of read) loading.inside.set(above, pointer => description.place(pointer));
 }

@@ -81,12 +81,15 @@ export const openapi = z
       .boolean()
       .default(false)
       .describe('Whether XML that is described is passed on, unchecked; otherwise it is refused.'),
-    allowReadOnly: z.boolean().default(false).describe('Whether requests may hold members that are `readOnly`.'),
+    allowReadOnly: z
+      .boolean()
+      .default(false)
+      .describe('Whether requests may hold members that the description calls `readOnly`; they never need to.'),
     allowUncheckedPatterns: z
       .boolean()
       .default(false)
       .describe(
-        'Whether patterns that cannot be matched in linear time (look-around, back-references) may stay unchecked; otherwise the description is refused.',
+        'Whether patterns with look-around or back-references, which cannot be matched in linear time, are left unchecked instead of refusing the configuration. Each is counted in a warning.',
       ),
     allowRemoteReferences: z
       .array(

@@ -61,7 +61,8 @@ export class Dialect {
     this.#directions = new Directions(this.#references);
     this.#schemas = new Schemas(description, unchecked, loose, this.#references, this.#directions, {
       link: (found, scope, hidden) => this.#link(found, scope, hidden),
-      dynamic: (resource, scope, anchor) => `${this.#link(resource.found, scope, new Set())}#${anchor}`,
+      dynamic: ({ found }, scope, anchor) =>
+        `${scope.root === found.pointer ? '' : this.#link(found, scope, new Set())}#${anchor}`,
       draft: (dialect, at) => this.#named(dialect, at),
     });
   }
@@ -86,6 +87,14 @@ export class Dialect {
     }
     this.#checked.set(key, name);
     return name;
+  }
+
+  /** Where in the description a place of the document was written, or what is around that. */
+  origin(pointer: string): string {
+    const [, kind, name] = pointer.split('/');
+    const owner = `/${kind}/${name}`;
+    const origin = this.origins.get(owner);
+    return origin === undefined ? '' : origin + pointer.slice(owner.length);
   }
 
   root(): unknown {

@@ -67,7 +67,8 @@ const KEYWORDS: [Draft, Draft | null, Kind, string][] = [
   ['2020-12', null, 'schema', 'items'],
   ['draft-04', '2020-12', 'schema', 'additionalItems'],
   ['draft-04', null, 'map', 'patternProperties'],
-  ['draft-04', '2019-09', 'dependencies', 'dependencies'],
+  // Gone since 2019-09, and written all the same.
+  ['draft-04', null, 'dependencies', 'dependencies'],
   ['draft-06', null, 'any', 'const'],
   ['draft-06', null, 'schema', 'contains propertyNames'],
   ['draft-07', null, 'schema', 'if then else'],

@@ -5,10 +5,10 @@ import { before, type Draft } from './keywords.js';
 
 /** Changes a schema whose parts have been converted already. */
 export function modernise(draft: Draft, out: Mapping): void {
+  dependencies(out);
   if (draft === '2020-12') return;
   if (before(draft, 'draft-06')) bounds(out);
   items(out);
-  dependencies(out);
   // In 2019-09 an item that `contains` found still counts as unevaluated; inside of `not` nothing is noted.
   if (draft === '2019-09' && out.contains !== undefined) {
     const { contains, minContains, maxContains } = out;
@@ -18,8 +18,13 @@ export function modernise(draft: Draft, out: Mapping): void {
       ...(minContains !== undefined && { minContains }),
       ...(maxContains !== undefined && { maxContains }),
     };
-    out.allOf = [...((out.allOf as unknown[] | undefined) ?? []), { not: { not: counted } }];
+    compose(out, { not: { not: counted } });
   }
+}
+
+/** Adds a part to `allOf`. */
+export function compose(out: Mapping, ...parts: unknown[]): void {
+  out.allOf = [...((out.allOf as unknown[] | undefined) ?? []), ...parts];
 }
 
 function bounds(out: Mapping): void {
@@ -52,6 +57,7 @@ function dependencies(out: Mapping): void {
     else schemas[name] = needs;
   }
   delete out.dependencies;
-  if (Object.keys(names).length > 0) out.dependentRequired = names;
-  if (Object.keys(schemas).length > 0) out.dependentSchemas = schemas;
+  // Beside those of their successors, in a part of their own.
+  if (Object.keys(names).length > 0) compose(out, { dependentRequired: names });
+  if (Object.keys(schemas).length > 0) compose(out, { dependentSchemas: schemas });
 }

@@ -49,8 +49,8 @@ export interface Dynamic {
 
 export class References {
   readonly #files = new Map<string, File>();
-  /** Every resource with an `$id`, by its URI. */
-  readonly #ids = new Map<string, Resource>();
+  /** Every resource with an `$id`, by its URI; null when two are called so. */
+  readonly #ids = new Map<string, Resource | null>();
   /** By the place of the reference: a broken one is told once. */
   readonly #known = new Map<string, Found | null>();
 
@@ -121,7 +121,16 @@ export class References {
     const absolute = resolveUri(uri, enclosing.base);
     const resource = absolute === null ? undefined : this.#ids.get(absolute);
     if (resource) return inside(resource, fragment);
-    if (!isAnchor(fragment)) return null;
+    // Another file counts from the `$id` when there is one, if it was read; else from where this file is.
+    if (enclosing.explicit && absolute !== null && this.description.peek(absolute, at) !== undefined) {
+      return this.#elsewhere(absolute, fragment, at);
+    }
+    return isAnchor(fragment) ? this.#elsewhere(uri, fragment, at) : null;
+  }
+
+  /** In another file. */
+  #elsewhere(uri: string, fragment: string, at: string): Found | null {
+    if (!isAnchor(fragment)) return this.description.target(fragment === '' ? uri : `${uri}#${fragment}`, at);
     const root = this.description.target(uri, at);
     return root && this.#anchored(this.#file(root.pointer), fragment);
   }
@@ -129,11 +138,8 @@ export class References {
   /** An anchor anywhere in a file; what has an `$id` is asked for by it. */
   #anchored(file: File, name: string): Found | null {
     if (!isAnchor(name)) return null;
-    for (const resource of file.resources.values()) {
-      const found = inside(resource, name);
-      if (found) return found;
-    }
-    return null;
+    const named = [...file.resources.values()].flatMap(resource => inside(resource, name) ?? []);
+    return named.length === 1 ? (named[0] as Found) : null;
   }
 
   #enclosing(pointer: string): Resource {
@@ -210,7 +216,7 @@ export class References {
       if (uri !== null) {
         current = resource(found, uri, draft, true);
         file.resources.set(found.pointer, current);
-        this.#ids.set(uri, current);
+        this.#ids.set(uri, this.#ids.has(uri) ? null : current);
       }
     } else if (startsSchema(found.pointer, file)) {
       current = resource(found, enclosing.base, draft, false);

@@ -7,7 +7,7 @@ import type { Direction, Directions } from './directions.js';
 import { type Choice, choose, readDiscriminator } from './discriminator.js';
 import { isEnforced, mayBeRounded } from './formats.js';
 import { DEFINITIONS, type Draft, type Kind, kindOf, PLAIN, referencesStandAlone, SILENT, TYPES } from './keywords.js';
-import { modernise } from './older.js';
+import { compose, modernise } from './older.js';
 import { patternFault } from './patterns.js';
 import { RECURSIVE, type References, type Resource } from './references.js';
 import type { Unchecked } from './remarks.js';
@@ -18,8 +18,7 @@ const MAX_DEPTH = 64;
 const OTHER_KEYWORD =
   'keyword of a schema is not known and not checked|keywords of schemas are not known and not checked';
 const OTHER_FORMAT = 'format is not known and not checked|formats are not known and not checked';
-const LONE_NULLABLE =
-  '`nullable` has no `type` beside it and no effect|`nullable` have no `type` beside them and no effect';
+const NULLABLE = '`nullable` has no effect|`nullable` have no effect';
 const ROUNDED =
   'number of a schema is beyond 2^53 and may be read as another one|numbers of schemas are beyond 2^53 and may be read as other ones';
 const UNCHECKED_PATTERN =
@@ -76,6 +75,7 @@ export class Schemas {
     if (Object.hasOwn(schema, '$ref')) {
       const target = this.references.resolve(schema.$ref, child(at, '$ref'));
       if (target === null) return false;
+      if (this.#leadsBack(target)) return this.#broken(child(at, '$ref'), 'this reference leads back to itself');
       const alone = referencesStandAlone(draft);
       out.$ref = this.links.link(target, scope, alone ? outer.hidden : hidden);
       if (alone) {
@@ -98,8 +98,19 @@ export class Schemas {
     if (Array.isArray(out.required)) out.required = out.required.filter(name => !hidden.has(name as string));
     if (Array.isArray(out.required) && out.required.length === 0) delete out.required;
     modernise(draft, out);
-    if (older && schema.nullable === true && !nullable(out)) this.#nullable(at);
+    if (schema.nullable === true && !(older && nullable(out))) this.#nullable(at);
     return out;
+  }
+
+  /** A schema that is nothing but itself would allow anything. */
+  #leadsBack(target: Found): boolean {
+    const seen = new Set<unknown>();
+    for (let link: Found | null = target; link && isMapping(link.value) && Object.hasOwn(link.value, '$ref'); ) {
+      if (seen.has(link.value)) return true;
+      seen.add(link.value);
+      link = this.references.resolve(link.value.$ref, child(link.pointer, '$ref'));
+    }
+    return false;
   }
 
   /** What only counts in a resource that is kept whole. */
@@ -213,7 +224,7 @@ export class Schemas {
     const parts = choose(choice, index =>
       this.convert({ value: alternatives[index], pointer: child(place, index) }, inner),
     );
-    out.allOf = [...((out.allOf as unknown[] | undefined) ?? []), ...parts];
+    compose(out, ...parts);
   }
 
   /** A member of the other direction is not allowed, unless the operator said so. */
@@ -222,7 +233,8 @@ export class Schemas {
   }
 
   #nullable(at: string): void {
-    this.unchecked.add(LONE_NULLABLE, child(at, 'nullable'), 'OpenAPI 3.0.3: it widens the `type` beside it');
+    const hint = 'OpenAPI 3.0.3: it widens the `type` beside it; 3.1 writes `type: [string, "null"]`';
+    this.unchecked.add(NULLABLE, child(at, 'nullable'), hint);
   }
 
   /** `false` allows nothing: a schema that could not be read never lets anything through. */
