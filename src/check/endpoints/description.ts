@@ -7,10 +7,11 @@
 
 import { dirname, isAbsolute, join } from 'node:path';
 import type { Loading } from '../../config/loading.js';
-import { child, parent, path as tokens, at as valueAt } from '../../config/pointer.js';
+import { child, path as tokens, at as valueAt } from '../../config/pointer.js';
 import type { Place, Problem } from '../../config/problem.js';
 import { Files, type Part } from './files.js';
-import { absolute, baseOf, idOf, type Named, namesIn } from './names.js';
+import { absolute, baseOf, type Named, namesIn, referencesIn } from './names.js';
+import { moved, originOf } from './origins.js';
 import { type Fetch, fetchRemote } from './remote.js';
 import { adaptSchemas, fromSwagger, isSwagger } from './swagger.js';
 
@@ -212,7 +213,7 @@ export class Description {
     const left = [this.#files.main];
     const seen = new Set<Part>(left);
     for (let part = left.pop(); part; part = left.pop()) {
-      for (const url of references(part)) {
+      for (const url of referencesIn(part)) {
         // What a host that is listed says is no reason to read files here.
         if (isLocal(url) && !isLocal(part.location)) continue;
         const other = this.#files.isRemote(url) ? await this.#files.fetch(url, fetch) : this.#files.at(url);
@@ -256,40 +257,6 @@ function isLocal(url: string): boolean {
 
 function pointerIn(part: Part, pointer: string): string {
   return part.key === '' ? pointer : `${part.key}#${pointer}`;
-}
-
-function originOf(pointer: string, origins: ReadonlyMap<string, string>): string {
-  for (let above = pointer; ; above = parent(above)) {
-    const origin = origins.get(above);
-    if (origin !== undefined) return origin + pointer.slice(above.length);
-    if (above === '' || !above.includes('/')) return pointer;
-  }
-}
-
-/** Where a pointer into a Swagger 2.0 description leads in what it was turned into. */
-function moved(pointer: string): string[] {
-  const [, section, rest] = /^\/(definitions|parameters|responses)(\/.*)$/.exec(pointer) ?? [];
-  if (section === undefined) return [pointer];
-  return [`/components/${section === 'definitions' ? 'schemas' : section}${rest}`];
-}
-
-/** URLs of the files that references in a file lead to. */
-function* references(part: Part): Generator<string> {
-  const left = [{ value: part.root, base: part.location }];
-  const seen = new Set<object>();
-  while (left.length > 0) {
-    const { value, base: outer } = left.pop() as (typeof left)[number];
-    if (typeof value !== 'object' || value === null || seen.has(value)) continue;
-    seen.add(value);
-    const base = idOf(value as Mapping, outer) ?? outer;
-    for (const [key, member] of Object.entries(value)) {
-      if (typeof member === 'object') left.push({ value: member, base });
-      else if (key === '$ref' && typeof member === 'string' && !member.startsWith('#')) {
-        const url = absolute(member, base);
-        if (url !== null) yield url;
-      }
-    }
-  }
 }
 
 /** Fragments are percent-encoded (RFC 3986, 3.5). */

@@ -65,6 +65,25 @@ export function* schemasIn(root: unknown): Generator<Record<string, unknown>> {
   }
 }
 
+/** URLs of the files that references in a file lead to. */
+export function* referencesIn(part: Part): Generator<string> {
+  const left = [{ value: part.root, base: part.location }];
+  const seen = new Set<object>();
+  while (left.length > 0) {
+    const { value, base: outer } = left.pop() as (typeof left)[number];
+    if (typeof value !== 'object' || value === null || seen.has(value)) continue;
+    seen.add(value);
+    const base = idOf(value as Record<string, unknown>, outer) ?? outer;
+    for (const [key, member] of Object.entries(value)) {
+      if (typeof member === 'object') left.push({ value: member, base });
+      else if (key === '$ref' && typeof member === 'string' && !member.startsWith('#')) {
+        const url = absolute(member, base);
+        if (url !== null) yield url;
+      }
+    }
+  }
+}
+
 /** What references at a pointer count from: the nearest `$id` around it, or the file itself. */
 export function baseOf(part: Part, pointer: string): string {
   let [value, base]: [unknown, string] = [part.root, part.location];
@@ -77,7 +96,7 @@ export function baseOf(part: Part, pointer: string): string {
 }
 
 /** The absolute URI of a schema that has an `$id`, without its fragment. */
-export function idOf(schema: Record<string, unknown>, base: string): string | null {
+function idOf(schema: Record<string, unknown>, base: string): string | null {
   const id = schema.$id;
   if (typeof id !== 'string' || id === '' || id.startsWith('#')) return null;
   return absolute(id, base);

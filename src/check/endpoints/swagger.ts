@@ -8,19 +8,11 @@ import { child } from '../../config/pointer.js';
 import { type Description, type Found, isMapping, type Mapping } from './description.js';
 import { schemasIn } from './names.js';
 import { Unchecked } from './remarks.js';
+import { Fields } from './swagger-fields.js';
 
 const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch'];
 const FORM = 'application/x-www-form-urlencoded';
 const MULTIPART = 'multipart/form-data';
-/** Of a parameter, what is its schema in OpenAPI 3.0. */
-const SCHEMA = (
-  'type format default maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength pattern maxItems minItems ' +
-  'uniqueItems enum multipleOf nullable'
-).split(' ');
-
-const SEPARATOR =
-  'list with a separator that OpenAPI 3.0 does not know is checked as text only|lists with separators that OpenAPI 3.0 does not know are checked as text only';
-
 export interface Converted {
   root: Mapping;
   /** From pointers into `root` to those into the file; for what stands below them as well. */
@@ -46,6 +38,7 @@ export function fromSwagger(root: Mapping, description: Description): Converted 
 class Conversion {
   readonly #origins = new Map<string, string>();
   readonly #unchecked: Unchecked;
+  readonly #fields: Fields;
   /** Parameters that operations share, by name. */
   readonly #shared: Mapping = Object.create(null);
 
@@ -54,6 +47,7 @@ class Conversion {
     private readonly description: Description,
   ) {
     this.#unchecked = new Unchecked(description);
+    this.#fields = new Fields(description, this.#unchecked);
   }
 
   convert(): Converted {
@@ -200,57 +194,10 @@ class Conversion {
     if (!isMapping(value)) return value;
     this.#origins.set(child(at, 'schema'), from);
     const { name, required, allowEmptyValue } = value;
-    const out: Mapping = { name, in: value.in, schema: this.#schema(value, from) };
+    const out: Mapping = { name, in: value.in, schema: this.#fields.schema(value, from) };
     if (required !== undefined) out.required = required;
     if (allowEmptyValue !== undefined) out.allowEmptyValue = allowEmptyValue;
-    return Object.assign(out, this.#style(value, String(value.in), out, from));
-  }
-
-  /** What a parameter, an item or a header says about its value. */
-  #schema(value: Mapping, from: string): Mapping {
-    const schema: Mapping = {};
-    for (const keyword of SCHEMA) if (Object.hasOwn(value, keyword)) schema[keyword] = value[keyword];
-    if (typeof value.type !== 'string') {
-      this.description.problem(from, 'this needs `type`: only `body` parameters have a `schema` in Swagger 2.0');
-    } else if (value.type === 'file') {
-      this.description.problem(child(from, 'type'), 'files stand in `formData` only');
-    }
-    if (value.type === 'array' && isMapping(value.items)) {
-      const { items } = value;
-      const at = child(from, 'items');
-      // A list in a list would have to be taken apart twice.
-      if (items.type === 'array') this.#unchecked.add(SEPARATOR, at);
-      schema.items = items.type === 'array' ? {} : this.#schema(items, at);
-    }
-    return schema;
-  }
-
-  #style(value: Mapping, location: string, out: Mapping, from: string): Mapping {
-    const simple = location === 'path' || location === 'header';
-    if (value.type !== 'array') return {};
-    const at = child(from, 'collectionFormat');
-    switch (value.collectionFormat ?? 'csv') {
-      case 'csv':
-        return { style: simple ? 'simple' : 'form', explode: false };
-      case 'multi':
-        if (!simple) return { style: 'form', explode: true };
-        this.description.problem(at, '`multi` is for `query` and `formData` only');
-        return {};
-      case 'ssv':
-        if (!simple) return { style: 'spaceDelimited', explode: false };
-        break;
-      case 'pipes':
-        if (!simple) return { style: 'pipeDelimited', explode: false };
-        break;
-      case 'tsv':
-        break;
-      default:
-        this.description.problem(at, '`collectionFormat` is one of csv, ssv, tsv, pipes, multi');
-        return {};
-    }
-    this.#unchecked.add(SEPARATOR, at);
-    out.schema = { type: 'string' };
-    return {};
+    return Object.assign(out, this.#fields.style(value, String(value.in), out, from));
   }
 
   #body({ value, pointer }: Found, types: readonly string[], at: string): Mapping {
@@ -280,8 +227,8 @@ class Conversion {
       for (const { value, pointer, name } of fields) {
         const field: Mapping = {};
         if (value.type === 'file') field.schema = { type: 'string', format: 'binary' };
-        else field.schema = this.#schema(value, pointer);
-        const style = this.#style(value, 'formData', field, pointer);
+        else field.schema = this.#fields.schema(value, pointer);
+        const style = this.#fields.style(value, 'formData', field, pointer);
         if (Object.keys(style).length > 0) encoding[name] = style;
         properties[name] = field.schema;
         this.#origins.set(child(child(child(there, 'schema'), 'properties'), name), pointer);
@@ -318,8 +265,8 @@ class Conversion {
           this.description.problem(written, 'this is not a header');
           continue;
         }
-        const field: Mapping = { schema: this.#schema(header, written) };
-        headers[name] = Object.assign(field, this.#style(header, 'header', field, written));
+        const field: Mapping = { schema: this.#fields.schema(header, written) };
+        headers[name] = Object.assign(field, this.#fields.style(header, 'header', field, written));
         this.#origins.set(child(child(child(at, 'headers'), name), 'schema'), written);
       }
       out.headers = headers;

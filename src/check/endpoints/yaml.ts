@@ -12,6 +12,7 @@ import {
 } from 'js-yaml';
 import { repeated } from './json.js';
 import { type Fault, MAX_NESTING, MAX_VALUES, Outline, type Read, TOO_DEEP, TOO_MANY } from './outline.js';
+import { meaning } from './scalar.js';
 
 /** Values that aliases and merges may add, in all: as many as GitHub's whole description has. */
 const MAX_ALIASED = 500_000;
@@ -135,7 +136,7 @@ class Composer {
     }
     const tag = event.tagStart < 0 ? '' : this.text.slice(event.tagStart, event.tagEnd);
     const plain = tag === '' ? event.style === SCALAR_STYLE.PLAIN : CORE_TAGS.has(tag);
-    const value = plain ? resolve(written) : written;
+    const value = plain ? meaning(written) : written;
     if (anchor) Object.assign(anchor, { value, name: written, whole: true });
     this.#value(value, 1, 0);
   }
@@ -256,17 +257,6 @@ const NO_KEY = 'this cannot be a key';
 const USE_REF = 'write it out, or use `$ref`';
 /** Tags under which a scalar means what it would mean without quotes. */
 const CORE_TAGS = new Set(['!!null', '!!bool', '!!int', '!!float']);
-
-/** What a scalar without quotes means: the core schema of YAML 1.2 (10.3.2), nothing of 1.1. */
-function resolve(text: string): unknown {
-  if (!/^[-+.0-9~nNtTfF]|^$/.test(text)) return text;
-  if (/^(~|null|Null|NULL|)$/.test(text)) return null;
-  if (/^(true|True|TRUE|false|False|FALSE)$/.test(text)) return /^t/i.test(text);
-  if (/^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$/.test(text)) return Number(text);
-  if (/^0o[0-7]+$|^0x[0-9a-fA-F]+$/.test(text)) return Number(text);
-  if (/^[-+]?\.(inf|Inf|INF)$/.test(text)) return text.startsWith('-') ? -Infinity : Infinity;
-  return /^\.(nan|NaN|NAN)$/.test(text) ? Number.NaN : text;
-}
 
 function put(map: Record<string, unknown>, name: string, value: unknown): void {
   // An assignment to it would set the prototype.
