@@ -1,4 +1,4 @@
-// The JSON Schema test suite, drafts 4 to 2020-12, through the engine (native/engine/src/schema/conformance.rs): as it
+// The JSON Schema test suite, drafts 4 to 2020-12, through the engine (native/engine/src/schema/tests/conformance.rs): as it
 // is, and as the control plane converts it. Its newest copy on a package registry is in jsonschema's source on PyPI.
 
 import { spawnSync } from 'node:child_process';

@@ -4,8 +4,6 @@
 //! compiled once, whatever number of operations use it (docs/decisions/0003). Which schema checks a body is decided
 //! on the head; the body itself is read once, strictly, by threads that share this snapshot.
 
-#[cfg(test)]
-mod conformance;
 mod formats;
 mod json;
 mod media;

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod conformance;
+
 fn corpus(name: &str) -> Value {
     let path = format!("{}/../../test/corpus/schema/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).expect("the corpus")).expect("JSON")
