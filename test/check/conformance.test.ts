@@ -1,4 +1,4 @@
-// The JSON Schema test suite, drafts 4 to 2020-12, through the engine (native/engine/src/schema/conformance.rs): as it
+// The JSON Schema test suite, drafts 4 to 2020-12, through the engine (native/engine/src/schema/tests/conformance.rs): as it
 // is, and as the control plane converts it. Its newest copy on a package registry is in jsonschema's source on PyPI.
 
 import { spawnSync } from 'node:child_process';
@@ -9,6 +9,7 @@ import { cases, convert } from './dialect/cases.js';
 import { convertGroup, DRAFTS, type Group, UNCONVERTED } from './dialect/suite.js';
 
 const VERSION = '4.26.0';
+const HASH = 'sha256:0c26707e2efad8aa1bfc5b7ce170f3fccc2e4918ff85989ba9ffa9facb2be326';
 const ROOT = join(import.meta.dirname, '../..');
 const CACHE = join(ROOT, '.cache/json-schema-test-suite');
 const SUITE = join(CACHE, `jsonschema-${VERSION}/json`);
@@ -18,7 +19,8 @@ function fetched(): boolean {
   if (existsSync(join(SUITE, 'tests'))) return true;
   rmSync(CACHE, { recursive: true, force: true });
   mkdirSync(CACHE, { recursive: true });
-  const source = ['--no-deps', '--no-binary', ':all:', '--quiet', `jsonschema==${VERSION}`];
+  writeFileSync(join(CACHE, 'requirements.txt'), `jsonschema==${VERSION} --hash=${HASH}\n`);
+  const source = ['--no-deps', '--no-binary', ':all:', '--quiet', '--requirement', 'requirements.txt'];
   const options = { cwd: CACHE, stdio: 'ignore', timeout: 120_000 } as const;
   if (spawnSync('python3', ['-m', 'pip', 'download', ...source], options).status !== 0) return false;
   return spawnSync('tar', ['xzf', `jsonschema-${VERSION}.tar.gz`], options).status === 0;

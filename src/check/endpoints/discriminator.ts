@@ -4,7 +4,7 @@
 // the one it names, and is told what that one expects.
 
 import { child, path } from '../../config/pointer.js';
-import { type Description, type Found, isMapping, type Mapping } from './description.js';
+import { type Found, isMapping, type Mapping } from './description.js';
 import type { References } from './references.js';
 import type { Unchecked } from './remarks.js';
 
@@ -26,15 +26,15 @@ export interface Choice {
 /** null when alternatives are left as they are. */
 export function readDiscriminator(
   { value: schema, pointer }: { value: Mapping; pointer: string },
-  description: Description,
   references: References,
   unchecked: Unchecked,
+  problem: Tell,
 ): Choice | null {
   const { discriminator } = schema;
   if (discriminator === undefined) return null;
   const at = child(pointer, 'discriminator');
   if (!isMapping(discriminator) || typeof discriminator.propertyName !== 'string') {
-    description.problem(at, 'a discriminator needs `propertyName`');
+    problem(at, 'a discriminator needs `propertyName`');
     return null;
   }
   const keyword = Array.isArray(schema.oneOf) ? 'oneOf' : 'anyOf';
@@ -63,10 +63,20 @@ export function readDiscriminator(
     targets.set(target.pointer, { names: [], index });
     names.set(name, target.pointer);
   }
-  readMapping(discriminator.mapping, child(at, 'mapping'), names, { description, references, unchecked, targets });
+  readMapping(discriminator.mapping, child(at, 'mapping'), names, { problem, references, unchecked, targets });
   for (const [name, target] of names) targets.get(target)?.names.push(name);
   const branches = [...targets.values()].filter(branch => branch.names.length > 0);
   return branches.length > 0 ? { keyword, property: discriminator.propertyName, nullable, branches } : null;
+}
+
+type Tell = (at: string, message: string) => void;
+
+interface Reading {
+  problem: Tell;
+  references: References;
+  unchecked: Unchecked;
+  /** The alternatives, by their pointers. */
+  targets: ReadonlyMap<string, unknown>;
 }
 
 /** Names that are written win over those that schemas have by themselves. */
@@ -74,16 +84,11 @@ function readMapping(
   mapping: unknown,
   at: string,
   names: Map<string, string>,
-  {
-    description,
-    references,
-    unchecked,
-    targets,
-  }: { description: Description; references: References; unchecked: Unchecked; targets: Map<string, unknown> },
+  { problem, references, unchecked, targets }: Reading,
 ): void {
   if (mapping === undefined) return;
   if (!isMapping(mapping)) {
-    description.problem(at, '`mapping` is not a map of names to schemas');
+    problem(at, '`mapping` is not a map of names to schemas');
     return;
   }
   for (const [name, value] of Object.entries(mapping)) {

@@ -83,8 +83,13 @@ export class Schemas {
         return out;
       }
     }
-    this.#dynamic(schema, at, scope, out);
-    const choice = readDiscriminator({ value: schema, pointer: at }, this.description, this.references, this.unchecked);
+    const beside = this.#dynamic(schema, at, scope, out);
+    const choice = readDiscriminator(
+      { value: schema, pointer: at },
+      this.references,
+      this.unchecked,
+      (place, message) => this.#broken(place, message),
+    );
     for (const [keyword, value] of Object.entries(schema)) {
       if (keyword === choice?.keyword) continue;
       const below = child(at, keyword);
@@ -94,6 +99,7 @@ export class Schemas {
         if (converted !== undefined) out[keyword] = converted;
       } else if (!SILENT.has(keyword) && !keyword.startsWith('x-')) this.unchecked.add(OTHER_KEYWORD, below);
     }
+    if (beside !== null) compose(out, beside);
     if (choice) this.#choose(choice, schema, at, scope, out);
     if (Array.isArray(out.required)) out.required = out.required.filter(name => !hidden.has(name as string));
     if (Array.isArray(out.required) && out.required.length === 0) delete out.required;
@@ -113,21 +119,20 @@ export class Schemas {
     return false;
   }
 
-  /** What only counts in a resource that is kept whole. */
-  #dynamic(schema: Mapping, at: string, scope: Scope, out: Mapping): void {
+  /** What only counts in a resource that is kept whole; a second `$ref`, for a part of its own. */
+  #dynamic(schema: Mapping, at: string, scope: Scope, out: Mapping): Mapping | null {
+    let beside: Mapping | null = null;
     const reference = Object.hasOwn(schema, '$dynamicRef') && scope.draft === '2020-12';
     const recursive = Object.hasOwn(schema, '$recursiveRef') && scope.draft === '2019-09';
     if (reference || recursive) {
       const start = reference
         ? this.references.dynamic(schema.$dynamicRef, child(at, '$dynamicRef'))
         : this.references.recursive(at);
-      if (start === null) out.not = true;
+      if (start === null) beside = { not: true };
       else if ('anchor' in start) out.$dynamicRef = this.links.dynamic(start.resource, scope, start.anchor);
-      // Beside a `$ref`, in a part of its own.
-      else if (out.$ref !== undefined) out.allOf = [{ $ref: this.links.link(start, scope, NOTHING) }];
-      else out.$ref = this.links.link(start, scope, NOTHING);
+      else beside = { $ref: this.links.link(start, scope, NOTHING) };
     }
-    if (scope.root === null) return;
+    if (scope.root === null) return beside;
     if (typeof schema.$dynamicAnchor === 'string' && scope.draft === '2020-12')
       out.$dynamicAnchor = schema.$dynamicAnchor;
     if (schema.$recursiveAnchor === true && scope.draft === '2019-09') out.$dynamicAnchor = RECURSIVE;
@@ -135,6 +140,7 @@ export class Schemas {
       if (!isMapping(schema[keyword])) continue;
       out[keyword] = this.#map(keyword, schema[keyword], child(at, keyword), { ...scope, hidden: NOTHING });
     }
+    return beside;
   }
 
   #keyword(keyword: string, kind: Kind, value: unknown, at: string, scope: Scope): unknown {
@@ -237,9 +243,16 @@ export class Schemas {
     this.unchecked.add(NULLABLE, child(at, 'nullable'), hint);
   }
 
-  /** `false` allows nothing: a schema that could not be read never lets anything through. */
+  readonly #told = new Set<string>();
+
+  /**
+   * `false` allows nothing: a schema that could not be read never lets anything through. What is written for both
+   * directions is told once.
+   */
   #broken(at: string, message: string, hint?: string): false {
-    this.description.problem(at, message, hint);
+    const problem = `${at} ${message}`;
+    if (!this.#told.has(problem)) this.description.problem(at, message, hint);
+    this.#told.add(problem);
     return false;
   }
 }

@@ -54,6 +54,6 @@ export function convert({ openapi, dialect, loose, schema, components }: Case) {
     again,
     origins: reader.origins,
     document: reader.root() as { $defs: Mapping; properties: Mapping },
-    said: { problems: [...new Set(problems)], warnings },
+    said: { problems, warnings },
   };
 }

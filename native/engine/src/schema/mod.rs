@@ -5,8 +5,6 @@
 //! Which schema checks a body is decided on the head too; the body itself is read once, strictly, by threads that share
 //! this snapshot.
 
-#[cfg(test)]
-mod conformance;
 mod content;
 mod formats;
 mod json;
