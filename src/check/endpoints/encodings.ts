@@ -21,6 +21,8 @@ const ANNOTATIONS = new Set('title description default example examples deprecat
 
 const POSITIONAL =
   'multipart describes parts by position, which are not checked|multiparts describe parts by position, which are not checked';
+const STYLED =
+  'part of a multipart has a style that is not read: any text is let through|parts of multiparts have styles that are not read: any text is let through';
 const NOT_APPLIED =
   'encoding has `headers` outside of a multipart, where they mean nothing|encodings have `headers` outside of multiparts, where they mean nothing';
 
@@ -48,7 +50,8 @@ export function readEncodings(
   const schema = written === undefined ? null : { value: written, pointer: child(entry.pointer, 'schema') };
   const properties = schema ? propertiesOf(schema, reading, 0) : new Map<string, Found>();
   const rows: PolicyEncoding[] = [];
-  const files = new Set<string>();
+  /** Properties that are checked as anything; of a list of files its length still counts. */
+  const loose = new Map<string, { list: boolean }>();
   for (const name of new Set([...properties.keys(), ...Object.keys(encoding ?? {})])) {
     const found = encoding !== undefined && Object.hasOwn(encoding, name);
     const row = found ? readEncoding(name, encoding[name], child(at, name), format, reading, direction) : empty(name);
@@ -58,11 +61,14 @@ export function readEncodings(
       row.binary = true;
       row.max_bytes = file.most;
       if (row.content_types.length === 0) row.content_types = file.types;
-      if (file.narrow) files.add(name);
+      if (file.narrow) loose.set(name, { list: true });
+    } else if (format === 'multipart' && (row.style !== 'form' || !row.explode)) {
+      unchecked.add(STYLED, child(at, name));
+      loose.set(name, { list: false });
     }
     if (found || file) rows.push(row);
   }
-  return { encoding: rows, schema: schema && files.size > 0 ? widened(schema, files, reading, 0) : schema };
+  return { encoding: rows, schema: schema && loose.size > 0 ? widened(schema, loose, reading, 0) : schema };
 }
 
 function empty(name: string): PolicyEncoding {
@@ -103,8 +109,7 @@ function readEncoding(
     description.problem(child(at, 'style'), `\`${String(value.style)}\` is no style of a property`, hint);
   }
   const styled = [value.style, value.explode, value.allowReserved].some(written => written !== undefined);
-  // Where a style has a meaning, `contentType` has none. In a multipart of OpenAPI 3.0 it has one only for those who
-  // come from Swagger 2.0, and for whoever writes it all the same.
+  // `contentType` has no meaning beside them. In a multipart of OpenAPI 3.0 it is the other way round.
   if (styled && (format === 'form' || modern || value.contentType === undefined)) {
     row.style = STYLES.includes(value.style as PolicyStyle) ? (value.style as PolicyStyle) : 'form';
     row.explode = typeof value.explode === 'boolean' ? value.explode : ['form', 'deepObject'].includes(row.style);
@@ -202,17 +207,17 @@ function quietly(schema: Found, { description }: Reading): Found | null {
   return found;
 }
 
-/** The schema, with files allowed to be anything. Its pointer is of the same file and of nothing else in it. */
-function widened(schema: Found, files: ReadonlySet<string>, reading: Reading, depth: number): Found {
+/** The schema, with some properties allowed to be anything. Its pointer is of the same file and of nothing else in it. */
+function widened(schema: Found, loose: ReadonlyMap<string, { list: boolean }>, reading: Reading, depth: number): Found {
   const found = quietly(schema, reading);
   if (found === null || !isMapping(found.value) || depth > MAX_DEPTH) return schema;
   const value: Mapping = { ...found.value };
   if (isMapping(value.properties)) {
     value.properties = Object.fromEntries(
-      Object.entries(value.properties).map(([name, property]) => [
-        name,
-        files.has(name) ? anything(property) : property,
-      ]),
+      Object.entries(value.properties).map(([name, property]) => {
+        const found = loose.get(name);
+        return [name, found ? anything(property, found.list) : property];
+      }),
     );
   }
   for (const keyword of COMPOSED) {
@@ -220,7 +225,7 @@ function widened(schema: Found, files: ReadonlySet<string>, reading: Reading, de
     if (!Array.isArray(parts)) continue;
     value[keyword] = parts.map((part: unknown, index) => {
       const at = child(child(found.pointer, keyword), index);
-      const inner = widened({ value: part, pointer: at }, files, reading, depth + 1);
+      const inner = widened({ value: part, pointer: at }, loose, reading, depth + 1);
       // A reference of another file would count from here.
       return fileOfPointer(inner.pointer) === fileOfPointer(found.pointer) ? inner.value : part;
     });
@@ -233,7 +238,6 @@ function fileOfPointer(pointer: string): string {
   return pointer.startsWith('/') ? '' : pointer.slice(0, pointer.indexOf('#'));
 }
 
-/** Of a list of files its length still counts. */
-function anything(property: unknown): unknown {
-  return isMapping(property) && property.type === 'array' ? { ...property, items: {} } : {};
+function anything(property: unknown, list: boolean): unknown {
+  return list && isMapping(property) && property.type === 'array' ? { ...property, items: {} } : {};
 }
