@@ -207,7 +207,7 @@ function quietly(schema: Found, { description }: Reading): Found | null {
   return found;
 }
 
-/** The schema, with some properties allowed to be anything. Its pointer is of the same file and of nothing else in it. */
+/** The schema, with some properties allowed to be anything. Its pointer is of the same file, and of no other schema. */
 function widened(schema: Found, loose: ReadonlyMap<string, { list: boolean }>, reading: Reading, depth: number): Found {
   const found = quietly(schema, reading);
   if (found === null || !isMapping(found.value) || depth > MAX_DEPTH) return schema;
@@ -230,7 +230,8 @@ function widened(schema: Found, loose: ReadonlyMap<string, { list: boolean }>, r
       return fileOfPointer(inner.pointer) === fileOfPointer(found.pointer) ? inner.value : part;
     });
   }
-  return { value, pointer: `${found.pointer}/` };
+  const names = [...loose].map(([name, { list }]) => `${name} ${list}`);
+  return { value, pointer: child(`${found.pointer}/`, names.join(' ')) };
 }
 
 /** '' for the main file. */
