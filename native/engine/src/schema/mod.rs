@@ -6,6 +6,7 @@
 //! this snapshot.
 
 mod content;
+mod formats;
 mod json;
 mod media;
 mod node;

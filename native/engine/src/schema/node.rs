@@ -411,7 +411,10 @@ impl JsonNumber for Number<'_> {
     }
 
     fn as_f64(&self) -> Option<f64> {
-        self.text.parse().ok()
+        let value: f64 = self.text.parse().ok()?;
+        // Whole numbers just below 64 bits would be rounded up into them.
+        let below = value == i64::MIN as f64 && self.as_i64().is_none() && !self.text.contains(['.', 'e', 'E']);
+        Some(if below { value.next_down() } else { value })
     }
 
     fn as_str(&self) -> Cow<'_, str> {

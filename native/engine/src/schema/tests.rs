@@ -8,6 +8,8 @@ use super::*;
 use crate::policy::{Operation, OperationBody};
 use crate::reason::Reason;
 
+mod conformance;
+
 fn corpus(name: &str) -> Value {
     let path = format!("{}/../../test/corpus/schema/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).expect("the corpus")).expect("JSON")
