@@ -7,9 +7,11 @@ use serde_json::{Map, Number, Value};
 
 use super::node::Body;
 
+type Holds = fn(&str) -> bool;
+
 /// Formats of text: `byte` and `base64url` are RFC 4648, 4 and 5; the others are of the OpenAPI Format Registry, where
 /// 64-bit integers and decimals may be text too.
-pub(super) const TEXT: [(&str, fn(&str) -> bool); 6] = [
+pub(super) const TEXT: [(&str, Holds); 6] = [
     ("byte", |text| base64(text, b'+', b'/', true)),
     ("base64url", |text| base64(text, b'-', b'_', false)),
     ("char", |text| text.chars().nth(1).is_none() && !text.is_empty()),

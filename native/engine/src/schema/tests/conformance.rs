@@ -53,7 +53,7 @@ fn every_case_of_the_suite_gets_its_verdict() {
         let tests = folder.join("tests").join(name);
         for file in files(&tests) {
             let groups = read(&file);
-            let shown = file.strip_prefix(&folder.join("tests")).expect("a part").display().to_string();
+            let shown = file.strip_prefix(folder.join("tests")).expect("a part").display().to_string();
             for group in groups.as_array().expect("groups") {
                 let validator = compile(group, &remotes, draft);
                 for case in group["tests"].as_array().expect("tests") {
