@@ -5,12 +5,14 @@
 //! Which schema checks a body is decided on the head too; the body itself is read once, strictly, by threads that share
 //! this snapshot.
 
+mod builder;
 mod content;
 mod json;
 mod media;
 mod node;
 mod parameters;
 mod responses;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod validator;
