@@ -10,9 +10,14 @@ mod content;
 mod json;
 mod media;
 mod node;
+mod pairs;
+mod parameter;
 mod parameters;
+mod percent;
 mod responses;
+mod scalar;
 mod shape;
+mod style;
 #[cfg(test)]
 mod tests;
 mod validator;

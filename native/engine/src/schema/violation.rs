@@ -173,7 +173,6 @@ impl Violation {
     }
 
     /// The same, found elsewhere than in a request's body: `pointer` goes ahead of every pointer.
-    #[expect(dead_code, reason = "parameters and responses are told with it")]
     pub(super) fn moved(mut self, reason: Reason, location: Location, pointer: &str) -> Violation {
         self.reason = reason;
         for error in &mut self.errors {
@@ -321,6 +320,11 @@ fn names(unexpected: &[String]) -> String {
         told.push(format!("and {} more", unexpected.len() - MAX_NAMES));
     }
     told.join(", ")
+}
+
+/// A name as the first token of a pointer (RFC 6901, 3).
+pub(super) fn token(name: &str) -> String {
+    shorten(&format!("/{}", name.replace('~', "~0").replace('/', "~1")), MAX_POINTER_BYTES)
 }
 
 fn shorten(text: &str, limit: usize) -> String {
