@@ -7,6 +7,7 @@
 
 mod builder;
 mod content;
+mod form;
 mod json;
 mod media;
 mod node;
