@@ -205,6 +205,38 @@ impl Tape {
     }
 }
 
+impl Tape {
+    /// Appends `text` from `start` on if all of it is a number.
+    pub fn number(&mut self, text: &str, start: usize) -> bool {
+        let before = self.entries.len();
+        let mut reader = Reader { text, bytes: text.as_bytes(), at: start, tape: self };
+        let whole = start < text.len() && reader.number().is_ok() && reader.at == text.len();
+        if !whole {
+            self.entries.truncate(before);
+        }
+        whole
+    }
+
+    /// Indexes the object at `entry`, the last on the tape; false when a name stands in it twice.
+    pub fn index(&mut self, text: &str, entry: u32) -> bool {
+        let Entry::Object { length, end, .. } = self.entries[entry as usize] else { return false };
+        let parsed = Parsed { body: text, tape: self };
+        let mut at = entry + 1;
+        let mut names: Vec<u32> = Vec::with_capacity(length as usize);
+        for _ in 0..length {
+            names.push(at);
+            at = parsed.after(at + 1);
+        }
+        names.sort_unstable_by_key(|&name| parsed.string(name));
+        let unique = names.windows(2).all(|pair| parsed.string(pair[0]) != parsed.string(pair[1]));
+        if names.len() > MAX_SCANNED_MEMBERS {
+            self.entries[entry as usize] = Entry::Object { length, end, sorted: self.sorted.len() as u32 };
+            self.sorted.extend_from_slice(&names);
+        }
+        unique
+    }
+}
+
 struct Reader<'a, 'tape> {
     text: &'a str,
     bytes: &'a [u8],

@@ -5,6 +5,7 @@
 //! Which schema checks a body is decided on the head too; the body itself is read once, strictly, by threads that share
 //! this snapshot.
 
+mod builder;
 mod coding;
 mod content;
 mod json;
@@ -12,6 +13,7 @@ mod media;
 mod node;
 mod parameters;
 mod responses;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod validator;
