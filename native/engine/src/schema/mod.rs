@@ -9,13 +9,17 @@ mod builder;
 mod coding;
 mod content;
 mod json;
+mod lines;
 mod media;
+mod multipart;
 mod node;
 mod parameters;
+mod parts;
 mod responses;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod text;
 mod validator;
 mod violation;
 
