@@ -13,10 +13,15 @@ mod lines;
 mod media;
 mod multipart;
 mod node;
+mod pairs;
+mod parameter;
 mod parameters;
 mod parts;
+mod percent;
 mod responses;
+mod scalar;
 mod shape;
+mod style;
 #[cfg(test)]
 mod tests;
 mod text;

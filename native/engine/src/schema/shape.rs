@@ -35,6 +35,8 @@ impl Types {
     pub(super) const ARRAY: Types = Types(32);
     pub(super) const OBJECT: Types = Types(64);
     pub(super) const ANY: Types = Types(127);
+    /// What one text can be; null is rather the absence of one.
+    pub(super) const SCALAR: Types = Types(2 | 4 | 8 | 16);
 
     /// Whether any of `other` is among these.
     pub(super) const fn meets(self, other: Types) -> bool {

@@ -323,6 +323,11 @@ fn names(unexpected: &[String]) -> String {
     told.join(", ")
 }
 
+/// A name as the first token of a pointer (RFC 6901, 3).
+pub(super) fn token(name: &str) -> String {
+    shorten(&format!("/{}", name.replace('~', "~0").replace('/', "~1")), MAX_POINTER_BYTES)
+}
+
 fn shorten(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
