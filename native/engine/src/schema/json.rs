@@ -13,6 +13,9 @@ pub const MAX_DEPTH: u32 = 64;
 /// Most digits of a number: the largest double written out has 309, its exponent form far fewer. Longer ones cost
 /// origins with exact decimals quadratic time.
 const MAX_NUMBER_BYTES: usize = 400;
+/// Most digits between the first and the last that is not zero, of a number with a fraction or an exponent: as many
+/// as tell any double from all others (IEEE 754, 5.12.2). With more, readers with decimals see another number.
+const MAX_SIGNIFICANT_DIGITS: usize = 17;
 /// Objects up to this size are searched member by member; larger ones get a sorted index.
 const MAX_SCANNED_MEMBERS: usize = 16;
 /// A thread keeps its tape for the next body unless it grew beyond this: 1 MiB of entries, 64 KiB of text.
@@ -151,6 +154,8 @@ pub enum Fault {
     Surrogate,
     #[error("a number out of range")]
     Number,
+    #[error("a number with more digits than readers agree on")]
+    Precision,
     #[error("too large to be checked")]
     Size,
 }
@@ -433,6 +438,11 @@ impl Reader<'_, '_> {
             self.at = start;
             return Err(Fault::Number);
         }
+        // Shorter ones have at most 17 digits and a point, or fit 64 bits.
+        if length > MAX_SIGNIFICANT_DIGITS + 1 && !self.exact(start) {
+            self.at = start;
+            return Err(Fault::Precision);
+        }
         self.tape.entries.push(Entry::Number { start: start as u32, length: length as u32 });
         Ok(())
     }
@@ -449,6 +459,20 @@ impl Reader<'_, '_> {
 
     fn finite(&self, start: usize) -> bool {
         self.text[start..self.at].parse::<f64>().is_ok_and(f64::is_finite)
+    }
+
+    /// Whether 64-bit integers hold the integer, or doubles all digits of another number. A plain integer beyond 2^53
+    /// passes: identifiers of 64 bits are common, and who reads them with doubles loses digits with or without us.
+    fn exact(&self, start: usize) -> bool {
+        let text = &self.text[start..self.at];
+        let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+        if mantissa.len() == text.len() && !text.contains('.') {
+            return text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok();
+        }
+        let digits = || mantissa.bytes().filter(u8::is_ascii_digit);
+        let leading = digits().take_while(|&digit| digit == b'0').count();
+        let trailing = digits().rev().take_while(|&digit| digit == b'0').count();
+        digits().count().saturating_sub(leading + trailing) <= MAX_SIGNIFICANT_DIGITS
     }
 
     /// From the opening quote to behind the closing one.

@@ -6,14 +6,18 @@
 //! this snapshot.
 
 mod builder;
+mod coding;
 mod content;
 mod form;
 mod json;
+mod lines;
 mod media;
+mod multipart;
 mod node;
 mod pairs;
 mod parameter;
 mod parameters;
+mod parts;
 mod percent;
 mod responses;
 mod scalar;
@@ -21,6 +25,7 @@ mod shape;
 mod style;
 #[cfg(test)]
 mod tests;
+mod text;
 mod validator;
 mod violation;
 
@@ -69,11 +74,11 @@ impl Schemas {
         for operation in &openapi.operations {
             let checks = Checks {
                 parameters: parameters::Described::compile(operation, &openapi.schema, problems),
-                body: operation.body.as_ref().map(|body| Accepted::request(body, &mut schemas.bodies)),
+                body: operation.body.as_ref().map(|body| Accepted::request(body, &openapi.schema, &mut schemas.bodies)),
                 responses: operation
                     .responses
                     .as_ref()
-                    .map(|responses| responses::Described::compile(responses, &mut schemas.bodies)),
+                    .map(|responses| responses::Described::compile(responses, &openapi.schema, &mut schemas.bodies)),
             };
             schemas.operations.push(checks);
         }

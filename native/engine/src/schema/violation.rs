@@ -128,7 +128,7 @@ impl Violation {
         Violation { reason, errors: vec![error] }
     }
 
-    fn body(reason: Reason, class: Class, message: &str) -> Violation {
+    pub(super) fn body(reason: Reason, class: Class, message: &str) -> Violation {
         Violation::at(reason, Location::Body, class, "", message)
     }
 
@@ -151,6 +151,7 @@ impl Violation {
             Fault::Surrogate => Reason::SchemaSurrogate,
             Fault::Depth => Reason::SchemaDepth,
             Fault::Number => Reason::SchemaNumber,
+            Fault::Precision => Reason::SchemaPrecision,
             Fault::Syntax | Fault::Truncated | Fault::Trailing | Fault::Size => Reason::SchemaJson,
         };
         Violation::body(reason, Class::Malformed, &format!("{} at byte {}", refusal.fault, refusal.offset))
