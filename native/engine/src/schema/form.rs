@@ -189,12 +189,13 @@ impl Unread {
         match self {
             Unread::Style(fault) => {
                 // A value too many is a matter of the description, a broken escape is none.
-                let reason =
-                    if fault.class == Class::Malformed { Reason::SchemaForm } else { Reason::SchemaBody };
+                let reason = if fault.class == Class::Malformed { Reason::SchemaForm } else { Reason::SchemaBody };
                 let pointer = if name.is_empty() { String::new() } else { token(name) };
                 Violation::at(reason, Location::Body, fault.class, &pointer, fault.message)
             }
-            Unread::Json(refusal) => Violation::malformed(&refusal).moved(Reason::SchemaForm, Location::Body, &token(name)),
+            Unread::Json(refusal) => {
+                Violation::malformed(&refusal).moved(Reason::SchemaForm, Location::Body, &token(name))
+            }
         }
     }
 }
@@ -247,7 +248,8 @@ impl Property {
             return Ok(());
         }
         let delimited = !self.styled.in_pairs() && types.meets(Types::ARRAY.or(Types::OBJECT));
-        let kind = if spread || (types.meets(Types::OBJECT) && !shape.is_any() && !types.meets(Types::SCALAR) && !array) {
+        let kind = if spread || (types.meets(Types::OBJECT) && !shape.is_any() && !types.meets(Types::SCALAR) && !array)
+        {
             Kind::Object
         } else if array && (several || delimited || !types.meets(Types::SCALAR)) {
             Kind::Array

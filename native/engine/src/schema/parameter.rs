@@ -4,13 +4,13 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use super::builder::Builder;
+use super::json;
 use super::media::MediaType;
 use super::node::{self, Body};
 use super::scalar::{List, Scalar};
 use super::shape::{Shape, Types};
 use super::style::{Encoding, Fault, Kind, Styled};
 use super::violation::{Class, Location, MAX_ERRORS, Violation, ViolationError, token};
-use super::json;
 use crate::policy::{Parameter, ParameterLocation, Style};
 use crate::reason::Reason;
 
