@@ -18,10 +18,13 @@ use super::node::Body;
 use super::pairs::{self, MAX_PAIRS, Owners, Pairs, Syntax};
 use super::percent;
 use super::shape::{Shape, Types};
-use super::style::{BROKEN, Encoding, Fault, Kind, Styled};
+use super::style::{BROKEN, Encoding, Fault, Kind, REPEATED, Styled};
 use super::violation::{Class, Location, Violation, token};
 use crate::policy::{Content, PropertyEncoding, Style};
 use crate::reason::Reason;
+
+/// Most bytes of decoded text that a thread keeps room for.
+const MAX_KEPT_TEXT: usize = 1 << 16;
 
 /// A form body's description.
 #[derive(Debug)]
@@ -76,7 +79,9 @@ pub(super) fn verdict(
             (None, _) => described.decode(text, &mut kept),
         };
         kept.builder.clear();
-        slot.replace(kept);
+        if kept.decoded.capacity() <= MAX_KEPT_TEXT {
+            slot.replace(kept);
+        }
         outcome
     })
 }
@@ -145,7 +150,7 @@ impl Described {
         }
         length += self.others(pairs, text, decoded, builder)?;
         if !builder.close_object(object, length) {
-            return Err(Unread::Style(super::style::REPEATED).violation(""));
+            return Err(Unread::Style(REPEATED).violation(""));
         }
         Ok(())
     }
@@ -212,7 +217,11 @@ impl Property {
         let named = encoding.map_or(&[][..], |encoding| encoding.content_types.as_slice());
         let is_json = |name: &String| MediaType::parse(name).is_some_and(|named| named.is_json());
         let json = match named {
-            [] => !inner(shape).meets(Types::SCALAR) && style == Style::Form,
+            [] => {
+                let inner = inner(shape);
+                let plain = style == Style::Form && explode;
+                plain && inner.meets(Types::ARRAY.or(Types::OBJECT)) && !inner.meets(Types::SCALAR)
+            }
             named => named.iter().all(is_json),
         };
         let object = shape.types().meets(Types::OBJECT) && !shape.is_any();
@@ -233,6 +242,9 @@ impl Property {
         let array = types.meets(Types::ARRAY) && !shape.is_any();
         let own = |name: &str| percent::decode(name, true, &mut Vec::new()) == Ok(self.styled.name.as_str());
         let spread = self.spread && texts.clone().any(|(name, _)| !own(name));
+        if spread && texts.clone().any(|(name, _)| own(name)) {
+            return Err(REPEATED.into());
+        }
         if self.json && !spread {
             if !array || !self.styled.in_pairs() {
                 let text = self.styled.scalar(texts)?;

@@ -187,6 +187,10 @@ impl One {
         };
         let mut outcome = None;
         for kind in kinds {
+            // What is given as members is no value of its own, whatever else the schema would take.
+            if *kind != Kind::Object && self.is_spread() && texts.clone().any(|(name, _)| !self.is_own(name)) {
+                continue;
+            }
             builder.clear();
             let found = self
                 .styled
@@ -200,6 +204,10 @@ impl One {
             }
         }
         outcome.unwrap_or(Ok(Err(Violation::unavailable())))
+    }
+
+    fn is_own(&self, name: &str) -> bool {
+        self.styled.decode(name, &mut Vec::new()) == Ok(self.styled.name.as_str())
     }
 
     fn tell(&self, class: Class, message: &str, errors: &mut Vec<ViolationError>) {

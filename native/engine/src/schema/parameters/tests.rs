@@ -120,20 +120,20 @@ proptest! {
         let in_path: Vec<String> = texts.iter().map(|text| encoded(&text.replace(['.', '/'], "x"))).collect();
         let joined = |items: &[String], prefix: &str, between: &str| format!("{prefix}{}", items.join(between));
         let (location, name, explode, text, swapped) = match style {
-            0 => ("query", "form", false, joined(&items, "?p=", ","), "é"),
-            1 => ("query", "form", true, joined(&items, "?p=", "&p="), "é"),
+            0 => ("query", "form", false, joined(&items, "?p=", ","), ""),
+            1 => ("query", "form", true, joined(&items, "?p=", "&p="), ""),
             2 => ("query", "spaceDelimited", false, joined(&spaced, "?p=", "%20"), " |/"),
             3 => ("query", "pipeDelimited", false, joined(&spaced, "?p=", "|"), " |/"),
             4 => ("path", "simple", false, joined(&in_path, "/", ","), "./"),
             5 => ("path", "label", true, joined(&in_path, "/.", "."), "./"),
             6 => ("path", "matrix", false, joined(&in_path, "/;p=", ","), "./"),
             7 => ("path", "matrix", true, joined(&in_path, "/;p=", ";p="), "./"),
-            8 => ("query", "deepObject", true, joined(&items, "?p[]=", "&p[]="), "é"),
-            _ => ("cookie", "form", false, joined(&items, "", ","), "é"),
+            8 => ("query", "deepObject", true, joined(&items, "?p[]=", "&p[]="), ""),
+            _ => ("cookie", "form", false, joined(&items, "", ","), ""),
         };
         let expected: Vec<String> = texts
             .iter()
-            .map(|text| if swapped == "é" { text.clone() } else { text.replace(|found| swapped.contains(found), "x") })
+            .map(|text| text.replace(|found: char| swapped.contains(found), "x"))
             .collect();
         let schema = json!({ "type": "array", "items": { "type": "string" }, "const": expected });
         let parameter = json!({ "name": "p", "location": location, "style": name, "explode": explode, "schema": schema });
