@@ -8,6 +8,7 @@
 mod builder;
 mod coding;
 mod content;
+mod form;
 mod json;
 mod lines;
 mod media;

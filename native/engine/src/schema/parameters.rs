@@ -234,3 +234,6 @@ fn tell(fault: Fault, location: Location, errors: &mut Vec<ViolationError>) {
 fn violation(reason: Reason, errors: Vec<ViolationError>) -> Option<Violation> {
     (!errors.is_empty()).then_some(Violation { reason, errors })
 }
+
+#[cfg(test)]
+mod tests;
