@@ -78,7 +78,7 @@ enum Fault {
     Large,
 }
 
-/// Decodes `body` into this thread's buffer and hands what came out to `then`.
+/// Hands `body` to `then` as it is described: decoded into this thread's buffer where it is encoded.
 ///
 /// # Errors
 /// Why it cannot be decoded, or what `then` says.
@@ -87,6 +87,9 @@ pub fn with_decoded<T>(
     body: &[u8],
     then: impl FnOnce(&[u8]) -> Result<T, Violation>,
 ) -> Result<T, Violation> {
+    if coding == Coding::Identity {
+        return then(body);
+    }
     thread_local! {
         static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }

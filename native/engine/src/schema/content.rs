@@ -197,12 +197,9 @@ impl Described {
         chosen: &Chosen,
         body: &[u8],
     ) -> Result<Passed, Violation> {
-        match chosen.coding {
-            // An encoding of nothing still has bytes.
-            _ if body.is_empty() => self.read(validator, chosen, body)?,
-            Coding::Identity => self.read(validator, chosen, body)?,
-            coding => coding::with_decoded(coding, body, |decoded| self.read(validator, chosen, decoded))?,
-        }
+        // An encoding of nothing still has bytes.
+        let coding = if body.is_empty() { Coding::Identity } else { chosen.coding };
+        coding::with_decoded(coding, body, |decoded| self.read(validator, chosen, decoded))?;
         Ok(Passed::AsItIs)
     }
 

@@ -93,8 +93,11 @@ impl Described {
         let shape = Shape::of(root, property.as_deref().unwrap_or_default());
         let mut each: Vec<Property> = Vec::new();
         let mut owners = Owners::default();
-        for (name, shape) in shape.properties() {
-            each.push(Property::new(name, shape, content.encoding.iter().find(|encoding| encoding.name == name)));
+        let names = shape.properties().map(|(name, _)| name);
+        let others = content.encoding.iter().map(|encoding| encoding.name.as_str());
+        for name in names.clone().chain(others.filter(|other| names.clone().all(|name| name != *other))) {
+            let encoding = content.encoding.iter().find(|encoding| encoding.name == name);
+            each.push(Property::new(name, shape.member(name), encoding));
         }
         for (owner, property) in (0..).zip(&each) {
             owners.name(&property.styled.name, owner);

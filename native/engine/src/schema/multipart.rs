@@ -22,8 +22,8 @@ pub(super) struct Part<'a> {
     /// Whether a file name is given.
     pub file: bool,
     pub media_type: Option<&'a str>,
-    /// Names as they came.
-    pub fields: Vec<(&'a str, &'a str)>,
+    /// Names in lower case.
+    pub fields: Vec<(String, &'a str)>,
     pub body: &'a [u8],
 }
 
@@ -101,7 +101,7 @@ fn read(part: &[u8]) -> Result<Part<'_>, Fault> {
         }
     };
     let fields = fields(head)?;
-    let field = |name: &str| fields.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|&(_, value)| value);
+    let field = |name: &str| fields.iter().find(|(other, _)| other == name).map(|&(_, value)| value);
     let transfer = field("content-transfer-encoding").unwrap_or("binary");
     let plain = ["7bit", "8bit", "binary"].iter().any(|known| transfer.eq_ignore_ascii_case(known));
     if !plain || field("content-encoding").is_some() {
@@ -120,26 +120,26 @@ fn read(part: &[u8]) -> Result<Part<'_>, Fault> {
     Ok(Part { name, file, media_type, fields, body })
 }
 
-fn fields(head: &[u8]) -> Result<Vec<(&str, &str)>, Fault> {
+fn fields(head: &[u8]) -> Result<Vec<(String, &str)>, Fault> {
     if head.len() > MAX_HEADER_BYTES {
         return Err(Fault::Headers);
     }
-    let mut fields: Vec<(&str, &str)> = Vec::new();
+    let mut fields: Vec<(String, &str)> = Vec::new();
     let mut rest = std::str::from_utf8(head).map_err(|_| Fault::Header)?;
     while !rest.is_empty() {
         let (line, next) = rest.split_once("\r\n").unwrap_or((rest, ""));
         rest = next;
         // A line that starts with white space continues the one before it, for some.
         let (name, value) = line.split_once(':').ok_or(Fault::Header)?;
-        let value = value.trim_matches([' ', '\t']);
+        let (value, lower) = (value.trim_matches([' ', '\t']), name.to_ascii_lowercase());
         let clean = value.chars().all(|character| character == '\t' || !character.is_control());
-        if !is_token(name) || !clean || fields.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+        if !is_token(name) || !clean || fields.iter().any(|(other, _)| *other == lower) {
             return Err(Fault::Header);
         }
         if fields.len() == MAX_FIELDS {
             return Err(Fault::Headers);
         }
-        fields.push((name, value));
+        fields.push((lower, value));
     }
     Ok(fields)
 }

@@ -171,7 +171,6 @@ impl Headers {
     ///
     /// # Errors
     /// What they violate: reason [`Reason::SchemaParameter`], pointers `/name`.
-    #[expect(dead_code, reason = "responses and parts are checked with it")]
     pub(super) fn check<'a>(
         &self,
         validator: Option<&Validator<Body>>,

@@ -11,15 +11,12 @@ use super::builder::Builder;
 use super::media::{self, Charset, MediaType};
 use super::multipart::{self, Part};
 use super::node::Body;
+use super::parameters::{Headers, Parameters};
 use super::shape::{Shape, Types};
 use super::text;
-use super::validator::escape;
-use super::violation::{Class, Location, Violation};
+use super::violation::{Class, Location, Violation, token};
 use crate::policy::{Content, PropertyEncoding};
 use crate::reason::Reason;
-
-/// What a text can be without being JSON.
-const SCALARS: Types = Types::NULL.or(Types::BOOLEAN).or(Types::NUMBER).or(Types::STRING);
 
 /// The parts that a body may have.
 #[derive(Debug)]
@@ -36,15 +33,7 @@ struct Encoding {
     content_types: Vec<String>,
     binary: bool,
     max_bytes: Option<u64>,
-    headers: Vec<Header>,
-}
-
-#[derive(Debug)]
-struct Header {
-    name: String,
-    required: bool,
-    property: String,
-    shape: Shape,
+    headers: Option<Headers>,
 }
 
 impl Parts {
@@ -99,7 +88,7 @@ impl Parts {
         builder: &mut Builder,
     ) -> Result<(), Violation> {
         let &[(name, first), ..] = same else { return Ok(()) };
-        let pointer = format!("/{}", escape(name));
+        let pointer = token(name);
         // RFC 7578, 4.6: the charset of all parts that name none.
         if name == "_charset_" && !first.body.eq_ignore_ascii_case(b"utf-8") {
             return Err(refused(Reason::SchemaMediaType, Class::MediaType, &pointer, "expected the charset UTF-8"));
@@ -109,7 +98,7 @@ impl Parts {
         let encoding = self.encodings.iter().find(|encoding| encoding.name == name);
         builder.name(name);
         if let [(_, part)] = same
-            && (!types.meets(Types::ARRAY) || types.meets(SCALARS) || is_whole_array(part, encoding, shape))
+            && (!types.meets(Types::ARRAY) || types.meets(Types::SCALAR) || is_whole_array(part, encoding, shape))
         {
             return value(validator, part, encoding, shape, &pointer, builder);
         }
@@ -142,7 +131,7 @@ fn reads_json(named: Option<&MediaType<'_>>, encoding: Option<&Encoding>, shape:
         (None, Some(encoding)) if !encoding.content_types.is_empty() => {
             encoding.content_types.iter().any(|accepted| media::is_json(accepted))
         }
-        (None, _) => !shape.types().meets(SCALARS),
+        (None, _) => !shape.types().meets(Types::SCALAR),
     }
 }
 
@@ -194,18 +183,13 @@ fn value(
 
 impl Encoding {
     fn compile(encoding: &PropertyEncoding, schema: &Value) -> Encoding {
-        let headers = encoding.headers.iter().map(|header| Header {
-            name: header.name.clone(),
-            required: header.required,
-            property: header.schema.clone(),
-            shape: Shape::of(schema, &header.schema),
-        });
+        let headers = (!encoding.headers.is_empty()).then(|| Headers::compile(encoding.headers.iter(), schema));
         Encoding {
             name: encoding.name.clone(),
             content_types: encoding.content_types.clone(),
             binary: encoding.binary,
             max_bytes: encoding.max_bytes,
-            headers: headers.collect(),
+            headers,
         }
     }
 
@@ -231,35 +215,11 @@ impl Encoding {
             let message = format!("expected at most {most} bytes");
             return Err(refused(Reason::SchemaBody, Class::Length, pointer, &message));
         }
-        self.headers.iter().try_for_each(|header| header.check(validator, part, pointer))
-    }
-}
-
-impl Header {
-    /// Style `simple`: items between commas.
-    fn check(&self, validator: &Validator<Body>, part: &Part<'_>, pointer: &str) -> Result<(), Violation> {
-        let pointer = format!("{pointer}/headers/{}", escape(&self.name));
-        let Some(&(_, value)) = part.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(&self.name)) else {
-            if self.required {
-                return Err(refused(Reason::SchemaBody, Class::Required, &pointer, "a part header is required"));
-            }
-            return Ok(());
-        };
-        let mut builder = Builder::default();
-        if self.shape.types().meets(SCALARS) {
-            builder.scalar(value, &self.shape);
-        } else {
-            let open = builder.open();
-            let mut length = 0;
-            for item in value.split(',').map(|item| item.trim_matches([' ', '\t'])) {
-                builder.scalar(item, self.shape.item(length));
-                length += 1;
-            }
-            builder.close_array(open, length);
-        }
-        builder
-            .verdict(validator, &self.property)
-            .map_err(|violation| violation.moved(Reason::SchemaBody, Location::Body, &pointer))
+        let Some(headers) = &self.headers else { return Ok(()) };
+        let fields = part.fields.iter().map(|(name, value)| (name.as_str(), *value));
+        headers
+            .check(Some(validator), fields, &mut Parameters::default())
+            .map_err(|violation| violation.moved(Reason::SchemaBody, Location::Body, &format!("{pointer}/headers")))
     }
 }
 
