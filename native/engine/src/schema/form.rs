@@ -93,12 +93,17 @@ impl Described {
         let shape = Shape::of(root, property.as_deref().unwrap_or_default());
         let mut each: Vec<Property> = Vec::new();
         let mut owners = Owners::default();
-        let names = shape.properties().map(|(name, _)| name);
-        let others = content.encoding.iter().map(|encoding| encoding.name.as_str());
-        for name in names.clone().chain(others.filter(|other| names.clone().all(|name| name != *other))) {
-            let encoding = content.encoding.iter().find(|encoding| encoding.name == name);
+        let mut names: Vec<&str> = shape.properties().map(|(name, _)| name).collect();
+        for encoding in &content.encoding {
+            if !names.contains(&encoding.name.as_str()) {
+                names.push(&encoding.name);
+            }
+        }
+        for name in &names {
+            let encoding = content.encoding.iter().find(|encoding| encoding.name == *name);
             each.push(Property::new(name, shape.member(name), encoding));
         }
+        drop(names);
         for (owner, property) in (0..).zip(&each) {
             owners.name(&property.styled.name, owner);
             if property.styled.style == Style::DeepObject {
