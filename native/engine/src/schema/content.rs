@@ -12,7 +12,7 @@ use super::node::Body;
 use super::parts::Parts;
 use super::shape::Shape;
 use super::violation::{Class, Location, Violation};
-use super::{Passed, json, lines, node, text};
+use super::{Passed, form, json, lines, node, text};
 use crate::head::Head;
 use crate::policy::{Content, Format, OperationBody};
 use crate::reason::Reason;
@@ -53,15 +53,15 @@ pub(super) struct Described {
     /// The property of the root schema.
     pub(super) property: Option<String>,
     required: bool,
-    reader: Reader,
+    pub(super) reader: Reader,
 }
 
 /// How its bytes become a value.
 #[derive(Debug)]
-enum Reader {
+pub(super) enum Reader {
     Json,
     Lines,
-    Form,
+    Form(Box<form::Described>),
     Multipart(Box<Parts>),
     Text(Box<Shape>),
 }
@@ -148,7 +148,7 @@ impl Accepted {
             None => return refused(Reason::SchemaMediaType, &self.expected),
         };
         if named.charset == Charset::Foreign {
-            return refused(Reason::SchemaMediaType, "expected the charset UTF-8");
+            return refused(Reason::SchemaMediaType, "expected the charset UTF-8, and each parameter once");
         }
         let Some(coding) = Coding::named(codings) else {
             return refused(Reason::SchemaEncoding, "expected one content coding of gzip, deflate, br and zstd");
@@ -179,7 +179,7 @@ impl Reader {
     fn compile(content: &Content, schema: &Value) -> Reader {
         match content.format {
             Format::Ndjson => Reader::Lines,
-            Format::Form => Reader::Form,
+            Format::Form => Reader::Form(Box::new(form::Described::compile(content, schema))),
             Format::Multipart => Reader::Multipart(Box::new(Parts::compile(content, schema))),
             Format::Text => {
                 let property = content.schema.as_deref().unwrap_or_default();
@@ -220,7 +220,7 @@ impl Described {
                 (Err(fault), ..) => Err(Violation::malformed(&fault)),
             }),
             Reader::Lines => lines::verdict(validator, property, body),
-            Reader::Form => Err(Violation::unavailable()),
+            Reader::Form(described) => form::verdict(described, validator, body),
             Reader::Multipart(parts) => {
                 let boundary = chosen.boundary.as_deref();
                 with_builder(|builder| parts.verdict(validator, property, boundary, body, builder))

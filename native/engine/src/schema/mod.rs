@@ -9,6 +9,7 @@ mod builder;
 mod coding;
 mod content;
 mod form;
+mod inflate;
 mod json;
 mod lines;
 mod media;
