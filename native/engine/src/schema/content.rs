@@ -53,12 +53,12 @@ pub(super) struct Described {
     /// The property of the root schema.
     pub(super) property: Option<String>,
     required: bool,
-    reader: Reader,
+    pub(super) reader: Reader,
 }
 
 /// How its bytes become a value.
 #[derive(Debug)]
-enum Reader {
+pub(super) enum Reader {
     Json,
     Lines,
     Form(Box<form::Described>),
@@ -148,7 +148,7 @@ impl Accepted {
             None => return refused(Reason::SchemaMediaType, &self.expected),
         };
         if named.charset == Charset::Foreign {
-            return refused(Reason::SchemaMediaType, "expected the charset UTF-8");
+            return refused(Reason::SchemaMediaType, "expected the charset UTF-8, and each parameter once");
         }
         let Some(coding) = Coding::named(codings) else {
             return refused(Reason::SchemaEncoding, "expected one content coding of gzip, deflate, br and zstd");

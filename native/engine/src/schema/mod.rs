@@ -10,6 +10,7 @@ mod coding;
 mod content;
 mod formats;
 mod form;
+mod inflate;
 mod json;
 mod lines;
 mod media;
