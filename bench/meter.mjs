@@ -22,6 +22,19 @@ export function memory(pid) {
   return sum;
 }
 
+/** Most bytes of memory so far, each process at its own worst moment. */
+export function peakMemory(pid) {
+  let sum = 0;
+  for (const each of family(pid)) {
+    try {
+      sum += Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${each}/status`, 'utf8'))?.[1] ?? 0) * 1024;
+    } catch {
+      // gone, or not ours to read
+    }
+  }
+  return sum;
+}
+
 /** Starts a measurement of a gateway; calling what it returns ends it. */
 export function meter(pid) {
   const before = reading(pid);

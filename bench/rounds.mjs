@@ -54,7 +54,7 @@ export function ratio(name, samples, others) {
 async function measure(place, gateway, shot, load) {
   const answeredBefore = await place.origin.answered();
   const end = meter(gateway.program.pid);
-  const seen = await load.run(place, gateway.port, shot);
+  const seen = await load.run(place, gateway.port, { ...shot, plain: gateway.plain });
   const { cpu, foreign, steal, steady } = end();
   if (!steady) throw new Error(`a process of ${gateway.name} ended during the measurement`);
   const forwarded = (await place.origin.answered()) - answeredBefore;

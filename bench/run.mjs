@@ -17,15 +17,34 @@ import * as haproxy from './rivals/haproxy.mjs';
 import * as nginx from './rivals/nginx.mjs';
 import * as origin from './rivals/origin.mjs';
 import * as portcullis from './rivals/portcullis.mjs';
+import * as ajv from './scenarios/ajv.mjs';
 import * as connections from './scenarios/connections.mjs';
 import * as getAutocannon from './scenarios/get-autocannon.mjs';
 import * as getMtls from './scenarios/get-mtls.mjs';
+import * as getParameters from './scenarios/get-parameters.mjs';
+import * as getResponse from './scenarios/get-response.mjs';
 import * as idleConnections from './scenarios/idle-connections.mjs';
+import * as largeDescriptions from './scenarios/large-descriptions.mjs';
 import * as postSchema from './scenarios/post-schema.mjs';
+import * as postValidated from './scenarios/post-validated.mjs';
+import * as postWallarm from './scenarios/post-wallarm.mjs';
 import * as rules10000 from './scenarios/rules-10000.mjs';
 
 const RIVALS = [portcullis, nginx, haproxy];
-const SCENARIOS = [getMtls, getAutocannon, postSchema, idleConnections, rules10000, connections];
+const SCENARIOS = [
+  getMtls,
+  getAutocannon,
+  postSchema,
+  postValidated,
+  getParameters,
+  getResponse,
+  postWallarm,
+  ajv,
+  largeDescriptions,
+  idleConnections,
+  rules10000,
+  connections,
+];
 const LOADS = [wrk, autocannon];
 
 const USAGE = `npm run bench -- [options]
@@ -79,7 +98,7 @@ async function main() {
         scenario,
         rows,
         commandLine(),
-        describeVersions([...rivals, ...LOADS.filter(each => !each.absent(place))]),
+        describeVersions([...rivals, ...LOADS.filter(each => !each.absent(place)), ...(scenario.programs?.() ?? [])]),
         describeMachine(),
       );
   }

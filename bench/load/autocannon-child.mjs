@@ -11,11 +11,11 @@ const latencies = [];
 const post = shot.body === undefined ? {} : { method: 'POST', body: shot.body };
 const contentType = shot.body === undefined ? {} : { 'content-type': 'application/json' };
 const run = autocannon({
-  url: `https://127.0.0.1:${port}${shot.path}`,
+  url: `${shot.plain ? 'http' : 'https'}://127.0.0.1:${port}${shot.path}`,
   connections: shot.connections,
   duration: seconds,
   servername: 'localhost',
-  headers: { host: `localhost:${port}`, 'user-agent': 'bench', ...contentType },
+  headers: { host: `localhost:${port}`, 'user-agent': 'bench', ...contentType, ...shot.headers },
   ...post,
   tlsOptions: { cert: readFileSync(pki.client), key: readFileSync(pki.clientKey), ca: readFileSync(pki.serverCa) },
 });

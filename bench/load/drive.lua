@@ -8,6 +8,7 @@ if body then
   wrk.body = body
   wrk.headers["Content-Type"] = "application/json"
 end
+for name, value in (os.getenv("BENCH_HEADERS") or ""):gmatch("([^:\n]+):([^\n]+)") do wrk.headers[name] = value end
 if os.getenv("BENCH_CLOSE") then wrk.headers["Connection"] = "close" end
 
 function done(summary, latency, requests)

@@ -16,12 +16,14 @@ export function version() {
   return firstLine('wrk', '-v').split(' ').slice(0, 2).join(' ');
 }
 
-/** One measurement; `shot` is `{ path, body?, connections, newConnections? }`. */
+/** One measurement; `shot` is `{ path, headers?, body?, connections, newConnections?, plain? }`, `plain` without TLS. */
 export async function run(place, port, shot) {
   const env = { LD_PRELOAD: library(place).path, BENCH_CERTIFICATE: place.pki.client, BENCH_KEY: place.pki.clientKey };
   if (shot.body !== undefined) Object.assign(env, { BENCH_METHOD: 'POST', BENCH_BODY: shot.body });
+  const headers = Object.entries(shot.headers ?? {});
+  if (headers.length > 0) env.BENCH_HEADERS = headers.map(([name, value]) => `${name}:${value}\n`).join('');
   if (shot.newConnections) Object.assign(env, { BENCH_CLOSE: '1', BENCH_FULL_HANDSHAKES: '1' });
-  const url = `https://localhost:${port}${shot.path}`;
+  const url = `${shot.plain ? 'http' : 'https'}://localhost:${port}${shot.path}`;
   const args = ['-t1', `-c${shot.connections}`, `-d${place.seconds}s`, '--latency', '-s', DRIVE, url];
   const out = await finish(start('load', 'wrk', args, { env }), 'wrk');
   const seen = JSON.parse(/^RESULT (.*)$/m.exec(out)[1]);

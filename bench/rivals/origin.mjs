@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { order, unfit } from '../orders.mjs';
 import { freePort, installed, start as startProgram } from '../processes.mjs';
 
 /** 142 bytes, the size of a small resource. */
@@ -12,14 +13,19 @@ export const GET_ANSWER =
 
 const POST_ANSWER = '{"id":1,"status":"accepted"}';
 
+/** Under /exports/: larger answers, kept in files because a value in nginx's configuration ends at 4 KiB. */
+const ANSWERS = { small: order(1024, 10), large: order(20 * 1024, 100), unfit: unfit(order(1024, 10)) };
+
 export async function start(place) {
   if (!installed('nginx', '-v')) throw new Error('the origin of the bench is nginx: install nginx');
   const folder = join(place.folder, 'origin');
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(join(folder, 'files', 'exports'), { recursive: true });
+  for (const [name, text] of Object.entries(ANSWERS)) writeFileSync(join(folder, 'files', 'exports', name), text);
   const port = await freePort();
   writeFileSync(
     join(folder, 'nginx.conf'),
     `daemon off;
+${process.getuid() === 0 ? 'user root; # or its worker could not read the folder of the run' : ''}
 pid ${folder}/nginx.pid;
 error_log stderr crit;
 worker_processes 1;
@@ -29,11 +35,14 @@ http {
   access_log off;
   client_body_temp_path ${folder}/body;
   default_type application/json;
+  open_file_cache max=16;
+  open_file_cache_valid 3600s;
   keepalive_timeout 600s;
   keepalive_requests 1000000000;
   server {
     listen 127.0.0.1:${port} backlog=4096;
     location = /bench-status { stub_status; }
+    location /exports/ { root ${folder}/files; }
     location / {
       if ($request_method = POST) { return 201 '${POST_ANSWER}'; }
       return 200 '${GET_ANSWER}';

@@ -3,9 +3,10 @@
 
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { openapi, POST_BODY, unfit } from '../orders.mjs';
 import { prove } from '../probe.mjs';
 import { firstLine, freePort, start as startProgram } from '../processes.mjs';
-import { openapi, rules, UNSCHEMED_POST } from './portcullis-policy.mjs';
+import { rules } from './portcullis-policy.mjs';
 
 export const name = 'portcullis';
 
@@ -22,29 +23,43 @@ export function version() {
   return /^[0-9a-f]{7,}(-dirty)?$/.test(commit) ? `${version} (${commit})` : version;
 }
 
-/** `called` tells several of them in one scenario apart; `policy` replaces the 20 rules. */
-export async function start(place, { called = name, policy = rules(20) } = {}) {
+/**
+ * `called` tells several of them in one scenario apart; `policy` replaces the 20 rules, `description` the 50
+ * operations (`file` names one that exists), `openapi` adds to the settings of that name; `facts` are those of `prove`.
+ */
+export async function start(place, { called = name, facts = FACTS, readyMs, ...options } = {}) {
+  const { config, events, port } = await configure(place, called, options);
+  const program = startProgram('gateway', process.execPath, [MAIN, 'run', '--config', config]);
+  const gateway = await prove(place, { name: called, port, program }, facts, readyMs);
+  gateway.program.stop = stopAfterProof(program, events);
+  return gateway;
+}
+
+/** Writes a configuration; answers where it is, where its events go, and its port. */
+export async function configure(place, called, { policy = rules(20), description = openapi(), ...options } = {}) {
   const folder = join(place.folder, called);
   mkdirSync(folder, { recursive: true });
   const [port, adminPort] = [await freePort(), await freePort()];
   // Not beside the configuration, whose folder is watched.
   const events = join(place.folder, `${called}-events`, 'events.ndjson');
   mkdirSync(dirname(events), { recursive: true });
-  writeFileSync(join(folder, 'openapi.json'), JSON.stringify(openapi(), null, 1));
+  const file = options.file ?? join(folder, 'openapi.json');
+  if (options.file === undefined) writeFileSync(file, JSON.stringify(description, null, 1));
+  const config = join(folder, 'portcullis.yaml');
   // JSON is YAML.
   writeFileSync(
-    join(folder, 'portcullis.yaml'),
+    config,
     JSON.stringify(
       {
         listen: { https: `127.0.0.1:${port}`, admin: `127.0.0.1:${adminPort}` },
-        threads: 1,
+        threads: options.threads ?? 1,
         authorities: { bench: { certificates: place.pki.clientCa } },
         hosts: {
           localhost: {
             tls: { certificate: place.pki.server, key: place.pki.serverKey },
             mtls: { mode: 'require', trust: ['bench'] },
             origin: `http://127.0.0.1:${place.origin.port}`,
-            openapi: { file: join(folder, 'openapi.json'), action: 'block', fallthrough: 'block' },
+            openapi: { file, action: 'block', fallthrough: 'block', ...options.openapi },
           },
         },
         lists: { blocked_ips: ['192.0.2.0/24', '198.51.100.7'] },
@@ -55,23 +70,40 @@ export async function start(place, { called = name, policy = rules(20) } = {}) {
       1,
     ),
   );
-  const program = startProgram('gateway', process.execPath, [MAIN, 'run', '--config', join(folder, 'portcullis.yaml')]);
-  const gateway = await prove(place, { name: called, port, program }, FACTS);
-  gateway.program.stop = stopAfterProof(program, events);
-  return gateway;
+  return { config, events, port };
 }
 
-// What makes the comparison fair in the other direction: the checks that are paid for are really on.
-const FACTS = [
+/** What the gateway gives its engine for the description of such a configuration. */
+export async function compiled(place, options) {
+  const { config } = await configure(place, 'compiled', options);
+  const { load } = await import(join(ROOT, 'dist', 'config', 'load.js'));
+  const { parts, remarks } = await load(config);
+  const problem = remarks.find(({ severity }) => severity === 'problem');
+  if (problem !== undefined) throw new Error(`the configuration of the bench: ${problem.message}`);
+  return parts.policy.hosts[0].openapi;
+}
+
+/** Holds of every Portcullis. */
+export const RULES = [
   {
     what: 'blocks by a rule',
     ask: { path: '/orders/1', headers: { 'x-blocked': '1' } },
     holds: at => at.status === 403,
   },
+];
+
+/** Holds where `fallthrough` blocks. */
+export const RULES_AND_PATHS = [
+  ...RULES,
   { what: 'blocks what no operation describes', ask: { path: '/nowhere' }, holds: at => at.status >= 400 },
+];
+
+// What makes the comparison fair in the other direction: the checks that are paid for are really on.
+const FACTS = [
+  ...RULES_AND_PATHS,
   {
     what: 'refuses a body that violates its schema',
-    ask: { method: 'POST', path: '/orders', body: UNSCHEMED_POST },
+    ask: { method: 'POST', path: '/orders', body: unfit(POST_BODY) },
     holds: at => at.status === 400,
   },
 ];

@@ -1,4 +1,4 @@
-import { POST_BODY } from '../rivals/portcullis-policy.mjs';
+import { POST_BODY } from '../orders.mjs';
 import { interleave, ratio, row } from '../rounds.mjs';
 import { GET } from './get-mtls.mjs';
 

@@ -20,6 +20,10 @@ const description = {
   info: { title: 'Things', version: '1' },
   paths: {
     '/things/{id}': {
+      parameters: [
+        { name: 'id', in: 'path', required: true, schema: { type: 'string' } },
+        { name: 'status', in: 'query', schema: { type: 'string' } },
+      ],
       get: { operationId: 'getThing', responses: { 200: { description: 'One.' } } },
       post: { operationId: 'changeThing', responses: { 200: { description: 'Changed.' } } },
     },

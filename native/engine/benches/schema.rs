@@ -5,12 +5,14 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::io::Write as _;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use portcullis_engine::endpoints::{Endpoints, Match};
+use portcullis_engine::head::Head;
 use portcullis_engine::policy::{HostOpenapi, Operation};
-use portcullis_engine::schema::{Chosen, Schemas};
+use portcullis_engine::schema::{BodyCheck, Chosen, Schemas};
 use serde_json::{Value, json};
 
 fn order_schema() -> Value {
@@ -100,6 +102,69 @@ fn bodies(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The same 1 KiB, encoded and in other formats.
+fn formats(criterion: &mut Criterion) {
+    let rows = [
+        ("application/json", "json", "order"),
+        ("application/x-ndjson", "ndjson", "order"),
+        ("multipart/form-data", "multipart", "parts"),
+        ("text/plain", "text", "text"),
+    ];
+    let content: Vec<Value> = rows
+        .iter()
+        .map(|(media_type, format, schema)| json!({ "media_type": media_type, "format": format, "schema": schema }))
+        .collect();
+    let mut schema = order_schema();
+    let parts: serde_json::Map<String, Value> =
+        (0..10).map(|index| (format!("field{index}"), json!({ "type": "string", "maxLength": 100 }))).collect();
+    schema["properties"]["parts"] = json!({ "type": "object", "additionalProperties": false, "properties": parts });
+    schema["properties"]["text"] = json!({ "type": "string", "maxLength": 2000 });
+    let operation = json!({ "id": "a", "at": "", "method": "POST", "path": "/a", "body": { "required": true, "content": content } });
+    let openapi: HostOpenapi = serde_json::from_value(
+        json!({ "action": "block", "fallthrough": "log", "operations": [operation], "schema": schema }),
+    )
+    .expect("a policy");
+    let mut problems = Vec::new();
+    let schemas = Schemas::compile(&openapi, "", &mut problems);
+    assert_eq!(problems, []);
+    let chosen = |fields: &str| {
+        let mut head = Head::default();
+        head.parse_text(&format!("POST /a\nhost:a\ncontent-length:1\n{fields}")).expect("a head");
+        match schemas.choose(0, &head) {
+            Ok(BodyCheck::Check(chosen)) => chosen,
+            other => panic!("{other:?}"),
+        }
+    };
+    let text = order(12).into_bytes();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(&text).expect("gzip");
+    let mut deflate = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    deflate.write_all(&text).expect("deflate");
+    let mut br = Vec::new();
+    brotli::BrotliCompress(&mut &text[..], &mut br, &brotli::enc::BrotliEncoderParams::default()).expect("br");
+    let zstd = ruzstd::encoding::compress_to_vec(&text[..], ruzstd::encoding::CompressionLevel::Fastest);
+    let json = "content-type:application/json";
+    let part = |index| format!("--x\r\ncontent-disposition: form-data; name=\"field{index}\"\r\n\r\n{:50}\r\n", index);
+    let parts: String = (0..10).map(part).chain(["--x--\r\n".to_owned()]).collect();
+    let bodies = [
+        ("gzip", format!("{json}\ncontent-encoding:gzip"), gzip.finish().expect("gzip")),
+        ("deflate", format!("{json}\ncontent-encoding:deflate"), deflate.finish().expect("deflate")),
+        ("br", format!("{json}\ncontent-encoding:br"), br),
+        ("zstd", format!("{json}\ncontent-encoding:zstd"), zstd),
+        ("10 lines", "content-type:application/x-ndjson".to_owned(), format!("{}\n", order(1)).repeat(10).into_bytes()),
+        ("10 parts", "content-type:multipart/form-data; boundary=x".to_owned(), parts.into_bytes()),
+        ("text", "content-type:text/plain".to_owned(), vec![b'a'; 1024]),
+    ];
+    let mut group = criterion.benchmark_group("format");
+    for (name, fields, body) in bodies {
+        let chosen = chosen(&fields);
+        group.bench_function(BenchmarkId::new(name, body.len()), |bencher| {
+            bencher.iter(|| schemas.check(&chosen, black_box(&body)).expect("a good body"));
+        });
+    }
+    group.finish();
+}
+
 fn endpoints(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("endpoints");
     for count in [50, 10_000] {
@@ -135,6 +200,6 @@ fn endpoints(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
-    targets = bodies, endpoints
+    targets = bodies, formats, endpoints
 }
 criterion_main!(benches);

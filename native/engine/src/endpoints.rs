@@ -3,6 +3,11 @@
 //! One router over path templates; the value of a template is its small table of methods, so that "the path is
 //! described, the method is not" (405 with Allow) costs no second look-up. Templates are brought into the form of
 //! [`crate::head::Head::path`] first: the same bytes then mean the same path on both sides.
+//!
+//! A segment with several parameters (`/compare/{base}...{head}`) is one to the router; what stands between them is
+//! looked for afterwards, each parameter ending where the text behind it first appears. It comes before a segment that
+//! is one parameter. A path that does not hold the text is tried with the other templates of that kind, those with
+//! more text first, and then with the templates that have no such segment.
 
 use std::fmt::Write as _;
 
@@ -10,6 +15,9 @@ use hashbrown::HashMap;
 use matchit::{InsertError, Router};
 
 use crate::policy::{Operation, Problem};
+
+/// A parameter in the router's notation.
+const PARAMETER: &str = "{p}";
 
 /// What a request's method and path amount to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +33,31 @@ pub enum Match<'a> {
 /// All operations of one host.
 #[derive(Default)]
 pub struct Endpoints {
-    router: Router<Methods>,
+    router: Router<Slot>,
+    /// Templates with several parameters in a segment; those with more text first.
+    crowded: Vec<Crowded>,
+    /// The templates without, where there are others.
+    plain: Option<Router<Methods>>,
+}
+
+/// What the router cannot tell apart.
+#[derive(Debug, Default, Clone)]
+struct Slot {
+    /// Numbers of crowded templates, in ascending order.
+    crowded: Vec<u32>,
+    plain: Option<Methods>,
+}
+
+/// A template with several parameters in a segment.
+#[derive(Debug, Clone)]
+struct Crowded {
+    /// The text ahead of the first parameter, between the parameters, and behind the last one.
+    text: Vec<String>,
+    methods: Methods,
 }
 
 /// The operations of one path template.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Methods {
     /// At most a dozen: scanned.
     operations: Vec<(String, u32)>,
@@ -61,14 +89,53 @@ impl Endpoints {
             }
             methods.operations.push((operation.method.clone(), index as u32));
         }
-        let mut router = Router::new();
+        Endpoints::route(templates, operations, problems)
+    }
+
+    fn route(
+        templates: Vec<(String, usize, Methods)>,
+        operations: &[Operation],
+        problems: &mut Vec<Problem>,
+    ) -> Endpoints {
+        let mut slots: Vec<(String, usize, Slot)> = Vec::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut crowded: Vec<(String, usize, Crowded)> = Vec::new();
+        let mut plain: Vec<(String, Methods)> = Vec::new();
         for (template, index, mut methods) in templates {
             methods.allow = allow(&methods.operations);
-            if let Err(error) = router.insert(template, methods) {
+            let key = collapsed(&template);
+            let slot = *seen.entry(key.clone()).or_insert_with(|| {
+                slots.push((key.clone(), index, Slot::default()));
+                slots.len() - 1
+            });
+            if key == template {
+                plain.push((template, methods.clone()));
+                slots[slot].2.plain = Some(methods);
+            } else {
+                let text = template.split(PARAMETER).map(str::to_owned).collect();
+                crowded.push((key, index, Crowded { text, methods }));
+            }
+        }
+        crowded.sort_by_key(|(_, index, crowded)| (usize::MAX - crowded.text.concat().len(), *index));
+        for (number, (key, ..)) in (0..).zip(&crowded) {
+            slots[seen[key]].2.crowded.push(number);
+        }
+        let mut endpoints = Endpoints::default();
+        for (template, index, slot) in slots {
+            if let Err(error) = endpoints.router.insert(template, slot) {
                 problems.push(ambiguous(&operations[index], &error));
             }
         }
-        Endpoints { router }
+        if !crowded.is_empty() {
+            let mut router = Router::new();
+            for (template, methods) in plain {
+                // What is in conflict here was a problem above.
+                let _ = router.insert(template, methods);
+            }
+            endpoints.plain = Some(router);
+        }
+        endpoints.crowded = crowded.into_iter().map(|(.., crowded)| crowded).collect();
+        endpoints
     }
 
     /// The operation of a request; `path` is the head's normalised path.
@@ -79,15 +146,75 @@ impl Endpoints {
     /// template's order.
     #[must_use]
     pub fn find(&self, method: &str, path: &str, captures: &mut Vec<(u32, u32)>) -> Match<'_> {
-        let Ok(found) = self.router.at(path) else { return Match::None };
-        captures.extend(found.params.iter().map(|(_, value)| {
-            let start = (value.as_ptr() as usize - path.as_ptr() as usize) as u32;
-            (start, start + value.len() as u32)
-        }));
-        let methods = found.value;
+        let Some(methods) = self.template(path, captures) else { return Match::None };
         let operation =
             methods.operation(method).or_else(|| if method == "HEAD" { methods.operation("GET") } else { None });
         operation.map_or(Match::Method { allow: &methods.allow }, Match::Operation)
+    }
+
+    fn template(&self, path: &str, captures: &mut Vec<(u32, u32)>) -> Option<&Methods> {
+        let found = self.router.at(path).ok()?;
+        for number in &found.value.crowded {
+            let crowded = &self.crowded[*number as usize];
+            if crowded.matches(path, captures) {
+                return Some(&crowded.methods);
+            }
+        }
+        if let Some(methods) = &found.value.plain {
+            keep(path, found.params.iter(), captures);
+            return Some(methods);
+        }
+        // The router knew only templates whose text the path does not hold.
+        if let Some(crowded) = self.crowded.iter().find(|crowded| crowded.matches(path, captures)) {
+            return Some(&crowded.methods);
+        }
+        let found = self.plain.as_ref()?.at(path).ok()?;
+        keep(path, found.params.iter(), captures);
+        Some(found.value)
+    }
+}
+
+fn keep<'p>(path: &str, parameters: impl Iterator<Item = (&'p str, &'p str)>, captures: &mut Vec<(u32, u32)>) {
+    captures.extend(parameters.map(|(_, value)| {
+        let start = (value.as_ptr() as usize - path.as_ptr() as usize) as u32;
+        (start, start + value.len() as u32)
+    }));
+}
+
+impl Crowded {
+    /// Every parameter is at least one character and ends where the text behind it first appears; at the end of a
+    /// segment, with the segment.
+    fn matches(&self, path: &str, captures: &mut Vec<(u32, u32)>) -> bool {
+        captures.clear();
+        let matched = self.walk(path, captures).is_some();
+        if !matched {
+            captures.clear();
+        }
+        matched
+    }
+
+    fn walk(&self, path: &str, captures: &mut Vec<(u32, u32)>) -> Option<()> {
+        let (first, texts) = self.text.split_first()?;
+        let mut at = path.starts_with(first.as_str()).then_some(first.len())?;
+        for (index, text) in texts.iter().enumerate() {
+            let segment = path[at..].find('/').map_or(path.len(), |slash| at + slash);
+            // The text up to the next parameter: within the segment, or from its end on.
+            let (inside, beyond) = text.split_at(text.find('/').unwrap_or(text.len()));
+            let ends = !beyond.is_empty() || index + 1 == texts.len();
+            let end = if ends {
+                segment.checked_sub(inside.len()).filter(|end| path.as_bytes()[*end..segment] == *inside.as_bytes())?
+            } else {
+                let from = at + path[at..segment].chars().next()?.len_utf8();
+                from + path[from..segment].find(inside)?
+            };
+            if end <= at {
+                return None;
+            }
+            captures.push((at as u32, end as u32));
+            at = end + inside.len();
+            at += path[at..].starts_with(beyond).then_some(beyond.len())?;
+        }
+        (at == path.len()).then_some(())
     }
 }
 
@@ -120,8 +247,8 @@ enum Fault {
     Relative,
     /// A brace without its partner, or nothing between two.
     Braces,
-    /// Two parameters in one segment.
-    Crowded,
+    /// Two parameters with nothing between them.
+    Adjacent,
     /// Holds what [`crate::head::Head`] removes or refuses, so that no request could ever match.
     Unreachable,
 }
@@ -135,9 +262,9 @@ impl Fault {
                 format!("path `{path}` has a brace without its partner, or a parameter without a name"),
                 "write parameters as `{name}`",
             ),
-            Fault::Crowded => (
-                format!("path `{path}` has more than one parameter between two slashes, which is not supported"),
-                "use one parameter per segment; `/files/{name}.json` is fine, `/{from}-{to}` is not",
+            Fault::Adjacent => (
+                format!("path `{path}` has two parameters with nothing between them"),
+                "where one ends and the other begins cannot be told; `/{from}-{to}` is fine",
             ),
             Fault::Unreachable => (
                 format!("path `{path}` can never be asked for"),
@@ -179,6 +306,15 @@ fn ambiguous(operation: &Operation, error: &InsertError) -> Problem {
     }
 }
 
+/// The template as the router takes it: a segment's first parameter stands for all up to the last one.
+fn collapsed(template: &str) -> String {
+    let segments = template.split('/').map(|segment| match (segment.find(PARAMETER), segment.rfind(PARAMETER)) {
+        (Some(first), Some(last)) if first < last => format!("{}{}", &segment[..first], &segment[last..]),
+        _ => segment.to_owned(),
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
 /// The template in the router's notation: literal text as [`crate::head::Head::path`] would give it, parameters
 /// without their names (the position is what counts).
 fn normalise(path: &str) -> Result<String, Fault> {
@@ -192,19 +328,19 @@ fn normalise(path: &str) -> Result<String, Fault> {
             return Err(Fault::Unreachable);
         }
         let mut text = segment;
-        let mut parameters = 0;
+        let mut parameters = false;
         while let Some(open) = text.find(['{', '}']) {
             let Some(inside) = text[open..].strip_prefix('{') else { return Err(Fault::Braces) };
             let Some(close) = inside.find('}') else { return Err(Fault::Braces) };
             if close == 0 || inside[..close].contains('{') {
                 return Err(Fault::Braces);
             }
-            parameters += 1;
-            if parameters > 1 {
-                return Err(Fault::Crowded);
+            if open == 0 && parameters {
+                return Err(Fault::Adjacent);
             }
+            parameters = true;
             literal(&text[..open], &mut out)?;
-            out.push_str("{p}");
+            out.push_str(PARAMETER);
             text = &inside[close + 1..];
         }
         literal(text, &mut out)?;
@@ -302,7 +438,8 @@ mod tests {
             for case in corpus["cases"].as_array().expect("cases") {
                 let request = case["request"].as_str().expect("a request");
                 let (method, path) = request.split_once(' ').expect("method and path");
-                let found = match endpoints.find(method, path, &mut Vec::new()) {
+                let mut captures = Vec::new();
+                let found = match endpoints.find(method, path, &mut captures) {
                     Match::Operation(index) => operations[index as usize].id.clone(),
                     Match::Method { allow } => format!("allow {allow}"),
                     Match::None => "none".to_owned(),
@@ -313,6 +450,11 @@ mod tests {
                     _ => "none".to_owned(),
                 };
                 assert_eq!(found, expected, "{}", case["name"]);
+                if let Value::Array(expected) = &case["captures"] {
+                    let captured: Vec<&str> =
+                        captures.iter().map(|&(start, end)| &path[start as usize..end as usize]).collect();
+                    assert_eq!(&captured, expected, "{}", case["name"]);
+                }
             }
         }
     }
@@ -320,7 +462,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_path_makes_the_search_panic(path in "\\PC{0,40}") {
-            let endpoints = described(&["GET /a/{x}", "GET /a/{x}/b/{y}.json", "GET /a/b"]);
+            let endpoints = described(&["GET /a/{x}", "GET /a/{x}/b/{y}.json", "GET /a/b", "GET /{x}-{y}", "GET /{x}é{y}.{z}"]);
             let _ = endpoints.find("GET", &path, &mut Vec::new());
         }
 

@@ -5,14 +5,29 @@
 //! Which schema checks a body is decided on the head too; the body itself is read once, strictly, by threads that share
 //! this snapshot.
 
+mod builder;
+mod coding;
 mod content;
+mod formats;
+mod form;
+mod inflate;
 mod json;
+mod lines;
 mod media;
+mod multipart;
 mod node;
+mod pairs;
+mod parameter;
 mod parameters;
+mod parts;
+mod percent;
 mod responses;
+mod scalar;
+mod shape;
+mod style;
 #[cfg(test)]
 mod tests;
+mod text;
 mod validator;
 mod violation;
 
@@ -61,11 +76,11 @@ impl Schemas {
         for operation in &openapi.operations {
             let checks = Checks {
                 parameters: parameters::Described::compile(operation, &openapi.schema, problems),
-                body: operation.body.as_ref().map(|body| Accepted::request(body, &mut schemas.bodies)),
+                body: operation.body.as_ref().map(|body| Accepted::request(body, &openapi.schema, &mut schemas.bodies)),
                 responses: operation
                     .responses
                     .as_ref()
-                    .map(|responses| responses::Described::compile(responses, &mut schemas.bodies)),
+                    .map(|responses| responses::Described::compile(responses, &openapi.schema, &mut schemas.bodies)),
             };
             schemas.operations.push(checks);
         }

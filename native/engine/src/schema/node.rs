@@ -35,18 +35,48 @@ pub struct Body;
 /// # Errors
 /// What it violates.
 pub fn verdict(validator: &Validator<Body>, parsed: Parsed<'_>, property: &str) -> Result<(), Violation> {
-    let document = Document { parsed, property, steps: Cell::new(MAX_STEPS), errors: Cell::new(MAX_GATHERED_ERRORS) };
+    verdict_within(validator, parsed, property, &mut Budget::default())
+}
+
+/// What is left for the values of one body.
+#[derive(Debug)]
+pub struct Budget {
+    verdict: u32,
+    explanation: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { verdict: MAX_STEPS, explanation: MAX_STEPS }
+    }
+}
+
+/// The same for a body of several values, which have to do with one bound.
+///
+/// # Errors
+/// What this value violates.
+pub fn verdict_within(
+    validator: &Validator<Body>,
+    parsed: Parsed<'_>,
+    property: &str,
+    budget: &mut Budget,
+) -> Result<(), Violation> {
+    let (steps, errors) = (Cell::new(budget.verdict), Cell::new(MAX_GATHERED_ERRORS));
+    let document = Document { parsed, property, steps, errors };
     let root = BodyNode { document: &document, entry: ROOT };
     let valid = validator.is_valid(root);
-    if document.steps.get() == 0 {
+    budget.verdict = document.steps.get();
+    if budget.verdict == 0 {
         return Err(Violation::exhausted());
     }
     if valid {
         return Ok(());
     }
     // The verdict stands; what follows only explains it.
-    document.steps.set(MAX_STEPS);
-    Err(Violation::invalid(validator.iter_errors(root), property))
+    document.steps.set(budget.explanation);
+    let violation = Violation::invalid(validator.iter_errors(root), property);
+    budget.explanation = document.steps.get();
+    Err(violation)
 }
 
 /// A body under check.
@@ -411,7 +441,10 @@ impl JsonNumber for Number<'_> {
     }
 
     fn as_f64(&self) -> Option<f64> {
-        self.text.parse().ok()
+        let value: f64 = self.text.parse().ok()?;
+        // Whole numbers just below 64 bits would be rounded up into them.
+        let below = value == i64::MIN as f64 && self.as_i64().is_none() && !self.text.contains(['.', 'e', 'E']);
+        Some(if below { value.next_down() } else { value })
     }
 
     fn as_str(&self) -> Cow<'_, str> {

@@ -1,5 +1,7 @@
 //! The corpus (test/corpus/schema), and what holds for every body.
 
+mod bodies;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -7,6 +9,8 @@ use super::media::MediaType;
 use super::*;
 use crate::policy::{Operation, OperationBody};
 use crate::reason::Reason;
+
+mod conformance;
 
 fn corpus(name: &str) -> Value {
     let path = format!("{}/../../test/corpus/schema/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -88,7 +92,7 @@ fn every_head_of_the_corpus_gets_its_choice() {
     let names: Vec<&String> = described.keys().collect();
     let operations =
         described.iter().map(|(id, body)| operation(id, serde_json::from_value(body.clone()).expect("a body")));
-    let root = json!({ "properties": { "order": {}, "plus": {}, "exact": {} } });
+    let root = json!({ "properties": { "order": {}, "plus": {}, "exact": {}, "lines": {}, "form": {}, "parts": {}, "text": {} } });
     let mut problems = Vec::new();
     let schemas = Schemas::compile(&openapi(operations.collect(), root), "/openapi", &mut problems);
     assert_eq!(problems, []);
@@ -106,7 +110,18 @@ fn every_head_of_the_corpus_gets_its_choice() {
             Ok(BodyCheck::NoBody) => "no body".to_owned(),
             Ok(BodyCheck::Unchecked) => "unchecked".to_owned(),
             Ok(BodyCheck::Check(chosen)) => {
-                format!("check {}", schemas.bodies[chosen.body as usize].property.as_deref().unwrap_or("-"))
+                let property = schemas.bodies[chosen.body as usize].property.as_deref().unwrap_or("-");
+                let mut told = format!("check {property}");
+                if chosen.coding != coding::Coding::Identity {
+                    told.push_str(&format!(" {:?}", chosen.coding).to_lowercase());
+                }
+                if chosen.ascii {
+                    told.push_str(" ascii");
+                }
+                if let Some(boundary) = chosen.boundary {
+                    told.push_str(&format!(" {boundary}"));
+                }
+                told
             }
             Err(violation) => violation.reason.id().to_owned(),
         };

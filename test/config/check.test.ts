@@ -1,0 +1,69 @@
+// What `portcullis check` prints of descriptions: test/corpus/endpoints/enforced.txt, word for word.
+
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { check } from '../../src/manage/cli/check.js';
+import { enforced, table } from '../../src/manage/cli/operations.js';
+import { type Folder, GOOD, makeFolder } from './folder.js';
+
+const CORPUS = join(import.meta.dirname, '../corpus/endpoints');
+const DESCRIPTIONS = [
+  'parameters-of-every-place-and-style',
+  'bodies-of-every-media-type',
+  'forms-and-multiparts',
+  'responses-are-compiled-where-somebody-looks',
+];
+const lookups = { env: {}, resolve: async () => ['10.0.0.7'] };
+const taken = () => JSON.stringify({ generation: 1, problems: [] });
+
+let folder: Folder;
+beforeAll(() => {
+  folder = makeFolder();
+  mkdirSync(join(folder.path, 'openapi'));
+  for (const name of DESCRIPTIONS) {
+    folder.write(`openapi/${name}.yaml`, readFileSync(join(CORPUS, 'descriptions', `${name}.yaml`), 'utf8'));
+  }
+});
+afterAll(() => folder.remove());
+
+test('a line an operation tells what is enforced of it', async () => {
+  const documents = DESCRIPTIONS.map(name => `\n        - { file: openapi/${name}.yaml }`).join('');
+  const openapi = `    openapi:
+      responses: { action: strip }
+      operations: { quiet: { action: "off", responses: { action: "off" } }, readLine: { unknownQuery: ignore } }
+      documents:${documents}
+`;
+  const { policy } = await check(folder.write('portcullis.yaml', GOOD + openapi), taken, lookups);
+  expect(policy).not.toBeNull();
+  if (policy) await expect(`${table(policy)}\n`).toMatchFileSnapshot(join(CORPUS, 'enforced.txt'));
+  const read = policy && enforced(policy).find(({ id }) => id === 'readLine');
+  expect(read).toMatchObject({
+    method: 'GET',
+    action: 'block',
+    unknownQuery: 'ignore',
+    parameters: { path: 2, query: 8, header: 3, cookie: 1 },
+    body: null,
+    notChecked: [],
+  });
+});
+
+test('a configuration with problems enforces nothing', async () => {
+  const openapi = '    openapi: { file: openapi/bodies-of-every-media-type.yaml, operations: { nobody: {} } }\n';
+  const { policy, remarks } = await check(folder.write('portcullis.yaml', GOOD + openapi), taken, lookups);
+  expect(policy).toBeNull();
+  expect(remarks.filter(({ severity }) => severity === 'problem').map(({ message }) => message)).toEqual([
+    'no operation is called `nobody`',
+  ]);
+});
+
+test('control characters of a description do not reach the terminal', async () => {
+  const path = folder.write(
+    'openapi/odd.json',
+    JSON.stringify({ openapi: '3.1.0', paths: { '/a\u001b[2J': { get: {} } } }),
+  );
+  expect(path).toContain('odd.json');
+  const openapi = '    openapi: { file: openapi/odd.json }\n';
+  const { policy } = await check(folder.write('portcullis.yaml', GOOD + openapi), taken, lookups);
+  expect(policy && table(policy)).not.toContain('\u001b');
+});
