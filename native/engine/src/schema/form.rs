@@ -93,9 +93,11 @@ impl Described {
         let shape = Shape::of(root, property.as_deref().unwrap_or_default());
         let mut each: Vec<Property> = Vec::new();
         let mut owners = Owners::default();
-        let names = shape.properties().map(|(name, _)| name);
-        let others = content.encoding.iter().map(|encoding| encoding.name.as_str());
-        for name in names.clone().chain(others.filter(|other| names.clone().all(|name| name != *other))) {
+        let mut names: Vec<&str> = shape.properties().map(|(name, _)| name).collect();
+        names.extend(content.encoding.iter().map(|encoding| encoding.name.as_str()));
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
             let encoding = content.encoding.iter().find(|encoding| encoding.name == name);
             each.push(Property::new(name, shape.member(name), encoding));
         }
