@@ -9,8 +9,10 @@ mod content;
 mod json;
 mod media;
 mod node;
+mod outline;
 mod parameters;
 mod responses;
+mod strip;
 #[cfg(test)]
 mod tests;
 mod validator;
@@ -23,8 +25,10 @@ use crate::policy::{HostOpenapi, Problem};
 use content::{Accepted, Described};
 pub use content::{BodyCheck, Chosen};
 use node::Body;
+use outline::{Outliner, Outlines};
 pub use parameters::Parameters;
-pub use responses::ResponseCheck;
+pub use responses::{Extent, ResponseCheck};
+pub use strip::Stripped;
 pub use violation::{Class, Location, MAX_ERRORS, Violation, ViolationError};
 
 /// What a host's operations say about their values.
@@ -35,6 +39,8 @@ pub struct Schemas {
     operations: Vec<Checks>,
     /// Every described body: [`Chosen`] holds an index.
     bodies: Vec<Described>,
+    outgoing: responses::Outgoing,
+    outlines: Outlines,
 }
 
 /// What is described for one operation.
@@ -49,8 +55,8 @@ struct Checks {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passed {
     AsItIs,
-    /// What goes on instead: undocumented members were taken out.
-    Instead(Vec<u8>),
+    /// What goes on instead: members that are not described were taken out.
+    Instead(Stripped),
 }
 
 impl Schemas {
@@ -107,11 +113,12 @@ impl Schemas {
         &self,
         operation: u32,
         status: u16,
+        extent: Extent,
         fields: impl Iterator<Item = (&'a str, &'a str)> + Clone,
         kept: &mut Parameters,
     ) -> Result<ResponseCheck, Violation> {
         match self.operations.get(operation as usize).and_then(|checks| checks.responses.as_ref()) {
-            Some(described) => described.choose(self.validator.as_ref(), status, fields, kept),
+            Some(described) => described.choose(self.validator.as_ref(), status, extent, fields, kept),
             None => Ok(ResponseCheck::Pass),
         }
     }
@@ -124,7 +131,10 @@ impl Schemas {
         let (Some(described), validator) = (self.bodies.get(chosen.body as usize), self.validator.as_ref()) else {
             return Err(Violation::unavailable());
         };
-        described.check(validator, chosen, body)
+        match self.outgoing.get(&chosen.body) {
+            None => described.check(validator, chosen, body),
+            Some(&outline) => responses::check(described, validator, (&self.outlines, outline), chosen, body),
+        }
     }
 }
 

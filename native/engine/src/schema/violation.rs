@@ -17,7 +17,7 @@ const MAX_POINTER_BYTES: usize = 256;
 /// Most bytes of a message; it can hold a pattern or an enumeration of the description.
 const MAX_MESSAGE_BYTES: usize = 256;
 /// Most bytes of a name that the client chose, and how many are told.
-const MAX_NAME_BYTES: usize = 32;
+pub(super) const MAX_NAME_BYTES: usize = 32;
 const MAX_NAMES: usize = 3;
 
 /// Why a value is refused.
@@ -173,7 +173,6 @@ impl Violation {
     }
 
     /// The same, found elsewhere than in a request's body: `pointer` goes ahead of every pointer.
-    #[expect(dead_code, reason = "parameters and responses are told with it")]
     pub(super) fn moved(mut self, reason: Reason, location: Location, pointer: &str) -> Violation {
         self.reason = reason;
         for error in &mut self.errors {
@@ -323,7 +322,7 @@ fn names(unexpected: &[String]) -> String {
     told.join(", ")
 }
 
-fn shorten(text: &str, limit: usize) -> String {
+pub(super) fn shorten(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
