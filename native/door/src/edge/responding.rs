@@ -5,6 +5,7 @@
 //! [`Edge::responded`]. Until it has asked, later rows of the same turn are gathered here too: nothing overtakes.
 
 use portcullis_engine::decide::{self, MAX_INSPECTED_BYTES, ResponseOutcome};
+use portcullis_engine::guard::guarded;
 use portcullis_engine::reason::Reason;
 use portcullis_engine::schema::{Extent, Passed, Violation};
 use portcullis_forward::{Entry, Kind, Token};
@@ -57,7 +58,11 @@ impl Edge {
         slot.exchange.origin_us = u64::from(entry.origin_us);
         slot.exchange.origin_status = entry.status as u16;
         slot.status = entry.status as u16;
-        match decide::responded(&mut slot.exchange, slot.status, extent, self.fields.iter()) {
+        let (exchange, status, fields) = (&mut slot.exchange, slot.status, &self.fields);
+        let Some(outcome) = guarded(|| decide::responded(exchange, status, extent, fields.iter())) else {
+            return self.failed_within(index);
+        };
+        match outcome {
             ResponseOutcome::Pass => Row::Goes(entry),
             ResponseOutcome::NotEvaluated => self.not_evaluated(entry),
             ResponseOutcome::Deny => self.refused_response(index),
@@ -67,6 +72,7 @@ impl Edge {
             ResponseOutcome::Collect if whole && body.len() <= self.inline_bytes => self.check_in_row(entry),
             ResponseOutcome::Collect => match Held::new(block, body, length) {
                 Some(held) => {
+                    let slot = &mut self.slots[index as usize];
                     slot.held = Some(held);
                     slot.stage = Stage::Holding;
                     if whole { self.response_end(index) } else { TAKEN }
@@ -80,7 +86,7 @@ impl Edge {
     fn check_in_row(&mut self, entry: Entry) -> Row {
         let index = entry.slot;
         let (block, body) = self.bytes(&entry);
-        let result = self.check_here(index, body);
+        let Some(result) = self.check_here(index, body) else { return self.failed_within(index) };
         if matches!(result, Ok(Passed::Instead(_))) {
             match Held::new(block, &[], None) {
                 Some(held) => self.slots[index as usize].held = Some(held),
@@ -133,7 +139,7 @@ impl Edge {
         }
         if held.body.len() <= self.inline_bytes {
             let body = std::mem::take(&mut held.body);
-            let result = self.check_here(index, &body);
+            let Some(result) = self.check_here(index, &body) else { return self.failed_within(index) };
             if let Some(held) = &mut self.slots[index as usize].held {
                 held.body = body;
             }
@@ -190,13 +196,18 @@ impl Edge {
         RESPONDED
     }
 
-    fn check_here(&mut self, index: u32, body: &[u8]) -> Result<Passed, Violation> {
+    /// None after a panic: rows that nobody has looked at must not go on, whatever happens.
+    fn check_here(&mut self, index: u32, body: &[u8]) -> Option<Result<Passed, Violation>> {
         lock(&self.meters).scalars.inspected_in_place += 1;
         let exchange = &mut self.slots[index as usize].exchange;
-        match (schemas(exchange), exchange.chosen.take()) {
-            (Some(schemas), Some(chosen)) => schemas.check(&chosen, body),
-            _ => Ok(Passed::AsItIs),
-        }
+        let (schemas, chosen) = (schemas(exchange)?, exchange.chosen.take()?);
+        guarded(|| schemas.check(&chosen, body))
+    }
+
+    fn failed_within(&mut self, index: u32) -> Row {
+        self.panicked();
+        self.slots[index as usize].exchange.denial = Some(Reason::InternalPanic.into());
+        self.refused_response(index)
     }
 
     /// Lets the engine say what an inspection means; what was stripped takes the place of what is held.

@@ -1,8 +1,10 @@
 //! Bodies: which description applies, by media type, and the way from bytes to a verdict.
 
 use jsonschema::Validator;
+use serde_json::Value;
 
-use super::media::{Fit, MediaType};
+use super::coding::Coding;
+use super::media::{self, Charset, Fit, MediaType};
 use super::node::Body;
 use super::violation::{Class, Location, Violation};
 use super::{Passed, json, node};
@@ -25,13 +27,18 @@ pub enum BodyCheck {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chosen {
     pub(super) body: u32,
+    pub(super) coding: Coding,
+    /// Whether the head named US-ASCII: a body with other characters is not what it says.
+    pub(super) ascii: bool,
+    /// Of a multipart body.
+    pub(super) boundary: Option<Box<str>>,
 }
 
 impl Chosen {
     /// A description by its number, of a body about which the head says nothing more.
     #[must_use]
     pub fn plain(body: u32) -> Chosen {
-        Chosen { body }
+        Chosen { body, coding: Coding::Identity, ascii: false, boundary: None }
     }
 }
 
@@ -40,7 +47,7 @@ impl Chosen {
 pub(super) struct Described {
     /// The property of the root schema.
     pub(super) property: Option<String>,
-    format: Format,
+    pub(super) format: Format,
     required: bool,
 }
 
@@ -48,68 +55,107 @@ pub(super) struct Described {
 #[derive(Debug)]
 pub(super) struct Accepted {
     required: bool,
-    /// Media type or range, with the body that checks it; None means that its content is not looked at.
-    entries: Vec<(String, Option<u32>)>,
+    /// Media type or range, lower-case, and what is done about it.
+    entries: Vec<(String, Treatment)>,
+    /// What a body of another media type is told.
+    expected: String,
+}
+
+/// In ascending order of what counts between entries that are equally specific.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Treatment {
+    Unchecked,
+    Refused,
+    /// A range that covers JSON among others: checks what is JSON, and says nothing about the rest.
+    JsonOf(u32),
+    Checked(u32),
 }
 
 impl Accepted {
-    pub(super) fn request(body: &OperationBody, bodies: &mut Vec<Described>) -> Accepted {
-        Accepted::new(&body.content, body.required, bodies)
+    pub(super) fn request(body: &OperationBody, schema: &Value, bodies: &mut Vec<Described>) -> Accepted {
+        Accepted::new(&body.content, body.required, schema, bodies)
     }
 
-    pub(super) fn new(content: &[Content], required: bool, bodies: &mut Vec<Described>) -> Accepted {
+    /// `schema` is the host's document: the types that a text may stand for are read from it.
+    pub(super) fn new(content: &[Content], required: bool, _schema: &Value, bodies: &mut Vec<Described>) -> Accepted {
         let mut entries = Vec::with_capacity(content.len());
         for entry in content {
-            let described = (entry.format != Format::Unchecked).then(|| {
-                bodies.push(Described { property: entry.schema.clone(), format: entry.format, required });
-                bodies.len() as u32 - 1
-            });
-            entries.push((entry.media_type.clone(), described));
+            let treatment = match entry.format {
+                Format::Unchecked => Treatment::Unchecked,
+                Format::Refused => Treatment::Refused,
+                format => {
+                    bodies.push(Described { property: entry.schema.clone(), format, required });
+                    let body = bodies.len() as u32 - 1;
+                    let range = entry.media_type.contains('*');
+                    if range && format == Format::Json { Treatment::JsonOf(body) } else { Treatment::Checked(body) }
+                }
+            };
+            entries.push((entry.media_type.clone(), treatment));
         }
-        Accepted { required, entries }
+        let mut names: Vec<&str> = entries
+            .iter()
+            .filter(|(_, treatment)| *treatment != Treatment::Refused)
+            .map(|(media_type, _)| media_type.as_str())
+            .collect();
+        names.dedup();
+        let expected = match names.as_slice() {
+            [] => "expected no body of any media type".to_owned(),
+            names => format!("expected the media type {}", names.join(" or ")),
+        };
+        Accepted { required, entries, expected }
     }
 
     pub(super) fn choose(&self, head: &Head) -> Result<BodyCheck, Violation> {
-        let refused = |reason, class, message| Err(Violation::at(reason, Location::Body, class, "", message));
-        let media_type = || refused(Reason::SchemaMediaType, Class::MediaType, "expected another media type");
         if !head.has_body() {
             return if self.required { Err(Violation::missing()) } else { Ok(BodyCheck::NoBody) };
         }
-        let mut values = head.values("content-type");
-        let named = values.next().and_then(MediaType::parse);
+        let chosen = self.choose_fields(head.values("content-type"), head.values("content-encoding"))?;
+        Ok(chosen.map_or(BodyCheck::Unchecked, BodyCheck::Check))
+    }
+
+    /// What checks a body that has these Content-Type and Content-Encoding fields; None: it is not looked at.
+    pub(super) fn choose_fields<'a>(
+        &self,
+        mut types: impl Iterator<Item = &'a str>,
+        codings: impl Iterator<Item = &'a str>,
+    ) -> Result<Option<Chosen>, Violation> {
+        let refused = |reason, message| Err(Violation::at(reason, Location::Body, Class::MediaType, "", message));
+        let named = types.next().and_then(MediaType::parse);
         // Two Content-Type fields are two opinions about the body: which one the origin follows is unknown.
-        let (Some(named), None) = (named, values.next()) else { return media_type() };
-        let Some(entry) = self.entry(&named) else { return media_type() };
-        let Some(body) = entry else { return Ok(BodyCheck::Unchecked) };
-        if named.foreign {
-            return media_type();
+        let (Some(named), None) = (named, types.next()) else {
+            return refused(Reason::SchemaMediaType, &self.expected);
+        };
+        let body = match self.treatment(&named) {
+            Some(Treatment::Unchecked) => return Ok(None),
+            Some(Treatment::JsonOf(body) | Treatment::Checked(body)) => body,
+            Some(Treatment::Refused) => return refused(Reason::SchemaXml, "expected another media type than XML"),
+            None => return refused(Reason::SchemaMediaType, &self.expected),
+        };
+        if named.charset == Charset::Foreign {
+            return refused(Reason::SchemaMediaType, "expected the charset UTF-8");
         }
-        let encoded = head
-            .values("content-encoding")
-            .flat_map(|value| value.split(','))
-            .any(|coding| !coding.trim().is_empty() && !coding.trim().eq_ignore_ascii_case("identity"));
-        if encoded {
-            return refused(Reason::SchemaEncoding, Class::MediaType, "expected no content encoding");
-        }
-        Ok(BodyCheck::Check(Chosen { body }))
+        let Some(coding) = Coding::named(codings) else {
+            return refused(Reason::SchemaEncoding, "expected one content coding of gzip, deflate, br and zstd");
+        };
+        let ascii = named.charset == Charset::Ascii;
+        Ok(Some(Chosen { body, coding, ascii, boundary: named.boundary.map(Box::from) }))
     }
 
     /// The most specific entry; between equals the one that checks.
-    fn entry(&self, media_type: &MediaType) -> Option<Option<u32>> {
+    fn treatment(&self, media_type: &MediaType<'_>) -> Option<Treatment> {
         let json = media_type.is_json();
-        let mut best: Option<(Fit, Option<u32>)> = None;
-        for (accepted, body) in &self.entries {
-            // A range that covers JSON among others checks only what is JSON.
-            if body.is_some() && !json {
+        let mut best: Option<(Fit, Treatment)> = None;
+        for (accepted, treatment) in &self.entries {
+            if !json && matches!(treatment, Treatment::JsonOf(_)) {
                 continue;
             }
             if let Some(fit) = media_type.fit(accepted)
-                && best.is_none_or(|(other, current)| fit > other || (fit == other && current.is_none()))
+                && best.is_none_or(|other| (fit, *treatment) > other)
             {
-                best = Some((fit, *body));
+                best = Some((fit, *treatment));
             }
         }
-        best.map(|(_, body)| body)
+        best.map(|(_, treatment)| treatment)
     }
 }
 
@@ -117,13 +163,13 @@ impl Described {
     pub(super) fn check(
         &self,
         validator: Option<&Validator<Body>>,
-        _chosen: &Chosen,
+        chosen: &Chosen,
         body: &[u8],
     ) -> Result<Passed, Violation> {
         if body.is_empty() {
             return if self.required { Err(Violation::missing()) } else { Ok(Passed::AsItIs) };
         }
-        if self.format != Format::Json {
+        if self.format != Format::Json || chosen.coding != Coding::Identity {
             return Err(Violation::unavailable());
         }
         json::with_tape(body, |tape| match (tape, &self.property, validator) {

@@ -5,6 +5,7 @@
 //! Which schema checks a body is decided on the head too; the body itself is read once, strictly, by threads that share
 //! this snapshot.
 
+mod coding;
 mod content;
 mod json;
 mod media;
@@ -64,20 +65,29 @@ impl Schemas {
     #[must_use]
     pub fn compile(openapi: &HostOpenapi, at: &str, problems: &mut Vec<Problem>) -> Schemas {
         let mut schemas = Schemas::default();
+        let mut outliner = Outliner::new(&openapi.schema, at);
         for operation in &openapi.operations {
             let checks = Checks {
                 parameters: parameters::Described::compile(operation, &openapi.schema, problems),
-                body: operation.body.as_ref().map(|body| Accepted::request(body, &mut schemas.bodies)),
-                responses: operation
-                    .responses
-                    .as_ref()
-                    .map(|responses| responses::Described::compile(responses, &mut schemas.bodies)),
+                body: operation.body.as_ref().map(|body| Accepted::request(body, &openapi.schema, &mut schemas.bodies)),
+                responses: operation.responses.as_ref().map(|described| {
+                    let mut stripping = responses::Stripping { outgoing: &mut schemas.outgoing, outliner: &mut outliner };
+                    responses::Described::compile(
+                        described,
+                        &openapi.schema,
+                        &mut schemas.bodies,
+                        &mut stripping,
+                        problems,
+                    )
+                }),
             };
             schemas.operations.push(checks);
         }
         let described = openapi.schema.get("properties").and_then(|all| all.as_object());
         if described.is_some_and(|all| !all.is_empty()) {
-            schemas.validator = validator::build(&openapi.schema, at, problems);
+            let (outlines, document) = outliner.finish();
+            schemas.outlines = outlines;
+            schemas.validator = validator::build(&document, at, problems);
         }
         schemas
     }

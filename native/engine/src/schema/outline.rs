@@ -5,6 +5,8 @@
 //! describes nothing beyond what it names. A schema without a word about its value (`{}`, `true`) stands for any value,
 //! members included. What is described as `false` is there to be left out.
 
+use std::borrow::Cow;
+
 use foldhash::HashMap;
 use serde_json::{Map, Value, json};
 
@@ -54,7 +56,7 @@ pub(super) const ANYTHING: u32 = 0;
 /// `false`
 pub(super) const NOTHING: u32 = 1;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Outlines {
     list: Vec<Outline>,
 }
@@ -135,12 +137,16 @@ impl<'a> Outliner<'a> {
     }
 
     /// The outlines, and the document with the properties that they ask about.
-    pub(super) fn finish(self) -> (Outlines, Value) {
+    pub(super) fn finish(self) -> (Outlines, Cow<'a, Value>) {
+        let outlines = Outlines { list: self.list };
+        if self.added.is_empty() {
+            return (outlines, Cow::Borrowed(self.document));
+        }
         let mut document = self.document.clone();
         if let Some(Value::Object(properties)) = document.get_mut("properties") {
             properties.extend(self.added);
         }
-        (Outlines { list: self.list }, document)
+        (outlines, Cow::Owned(document))
     }
 
     fn outline(&mut self, pointer: &str) -> u32 {

@@ -4,13 +4,14 @@ use foldhash::HashMap;
 use jsonschema::Validator;
 use serde_json::Value;
 
+use super::coding::Coding;
 use super::content::{Accepted, Chosen, Described as DescribedBody};
 use super::media::MediaType;
 use super::node::{self, Body};
 use super::outline::{Outliner, Outlines};
 use super::parameters::Parameters;
 use super::violation::{Class, Location, Violation};
-use super::{Passed, coding, json, strip};
+use super::{Passed, json, strip};
 use crate::policy::{Format, Problem, Response, ResponseAction, Responses};
 use crate::reason::Reason;
 
@@ -76,13 +77,18 @@ struct Answer {
 /// Bodies of responses among all bodies, by number: the outline of those that are stripped.
 pub(super) type Outgoing = HashMap<u32, Option<u32>>;
 
+/// What compiling gathers for [`super::strip`].
+pub(super) struct Stripping<'a, 'document> {
+    pub(super) outgoing: &'a mut Outgoing,
+    pub(super) outliner: &'a mut Outliner<'document>,
+}
+
 impl Described {
     pub(super) fn compile(
         responses: &Responses,
         schema: &Value,
         bodies: &mut Vec<DescribedBody>,
-        outgoing: &mut Outgoing,
-        outliner: &mut Outliner<'_>,
+        stripping: &mut Stripping<'_, '_>,
         problems: &mut Vec<Problem>,
     ) -> Described {
         let mut statuses = Vec::with_capacity(responses.statuses.len());
@@ -92,7 +98,8 @@ impl Described {
             for (index, body) in bodies.iter().enumerate().skip(first) {
                 let strips = responses.action == ResponseAction::Strip && body.format == Format::Json;
                 let property = body.property.as_ref().filter(|_| strips);
-                outgoing.insert(index as u32, property.map(|property| outliner.read(property, problems)));
+                let outline = property.map(|property| stripping.outliner.read(property, problems));
+                stripping.outgoing.insert(index as u32, outline);
             }
             if let Some(pattern) = Pattern::read(&response.status) {
                 statuses.push((pattern, answer));
@@ -204,8 +211,8 @@ pub(super) fn check(
 ) -> Result<Passed, Violation> {
     let checked = match (outline, validator, &described.property) {
         (Some(outline), Some(validator), Some(property)) if !body.is_empty() => {
-            coding::decoded(chosen.coding, body).and_then(|decoded| {
-                let stripped = json::with_tape(&decoded, |parsed| {
+            decoded(chosen, body).and_then(|decoded| {
+                let stripped = json::with_tape(decoded, |parsed| {
                     let parsed = parsed.map_err(|refusal| Violation::malformed(&refusal))?;
                     let stripped = strip::strip(outlines, validator, parsed, outline)?;
                     if stripped.is_none() {
@@ -221,4 +228,8 @@ pub(super) fn check(
         _ => described.check(validator, chosen, body),
     };
     checked.map_err(|violation| violation.moved(Reason::SchemaResponseBody, Location::Response, "/body"))
+}
+
+fn decoded<'a>(chosen: &Chosen, body: &'a [u8]) -> Result<&'a [u8], Violation> {
+    if chosen.coding == Coding::Identity { Ok(body) } else { Err(Violation::unavailable()) }
 }

@@ -88,7 +88,7 @@ fn every_head_of_the_corpus_gets_its_choice() {
     let names: Vec<&String> = described.keys().collect();
     let operations =
         described.iter().map(|(id, body)| operation(id, serde_json::from_value(body.clone()).expect("a body")));
-    let root = json!({ "properties": { "order": {}, "plus": {}, "exact": {} } });
+    let root = json!({ "properties": { "order": {}, "plus": {}, "exact": {}, "lines": {}, "form": {}, "parts": {}, "text": {} } });
     let mut problems = Vec::new();
     let schemas = Schemas::compile(&openapi(operations.collect(), root), "/openapi", &mut problems);
     assert_eq!(problems, []);
@@ -106,7 +106,18 @@ fn every_head_of_the_corpus_gets_its_choice() {
             Ok(BodyCheck::NoBody) => "no body".to_owned(),
             Ok(BodyCheck::Unchecked) => "unchecked".to_owned(),
             Ok(BodyCheck::Check(chosen)) => {
-                format!("check {}", schemas.bodies[chosen.body as usize].property.as_deref().unwrap_or("-"))
+                let property = schemas.bodies[chosen.body as usize].property.as_deref().unwrap_or("-");
+                let mut told = format!("check {property}");
+                if chosen.coding != coding::Coding::Identity {
+                    told.push_str(&format!(" {:?}", chosen.coding).to_lowercase());
+                }
+                if chosen.ascii {
+                    told.push_str(" ascii");
+                }
+                if let Some(boundary) = chosen.boundary {
+                    told.push_str(&format!(" {boundary}"));
+                }
+                told
             }
             Err(violation) => violation.reason.id().to_owned(),
         };
