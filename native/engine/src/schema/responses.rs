@@ -1,5 +1,8 @@
 //! Responses: what the origin answers, against the operation's description.
 
+#[cfg(test)]
+mod tests;
+
 use foldhash::HashMap;
 use jsonschema::Validator;
 use serde_json::Value;
