@@ -35,7 +35,13 @@ function walk(shape: Shape, key: string, rows: string[]): void {
   if (shape.items && isMap(shape.items)) walk(shape.items, `${key}[]`, rows);
 }
 
-const ENTRIES: Readonly<Record<string, string>> = { hosts: 'host name', 'hosts.<host name>.mtls.paths': 'prefix' };
+const OPERATION = 'operationId or METHOD /path';
+const ENTRIES: Readonly<Record<string, string>> = {
+  hosts: 'host name',
+  'hosts.<host name>.mtls.paths': 'prefix',
+  'hosts.<host name>.openapi.operations': OPERATION,
+  'hosts.<host name>.openapi.documents[].operations': OPERATION,
+};
 
 function describe(shape: Shape, key: string, required: boolean, rows: string[]): void {
   const written = typeof shape.default === 'string' ? shape.default : JSON.stringify(shape.default);

@@ -112,13 +112,15 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     const whole = hosts.flatMap((host, i) => (typeof chosen[i] === 'number' ? [{ ...host, origin: chosen[i] }] : []));
     return { authorities, lists, rules, origins, hosts: whole };
   };
+  // `resolved` lives as long as the configuration is in force, and must not keep the descriptions that `loading` knows.
+  const { source, directory } = loading;
   return {
     config,
     destination: compileEvents(config.events, loading),
     tls,
     policy: await forward(lookups.resolve, loading),
     // What is said about names again later has nowhere to go: `resolve` answers for those that fail by then.
-    resolved: resolve => forward(resolve, new Loading(loading.source, loading.directory)),
+    resolved: resolve => forward(resolve, new Loading(source, directory)),
   };
 }
 

@@ -64,7 +64,7 @@ export function render(problem: Problem, colour = false): string {
 }
 
 /** Tabs as one space, so that carets line up; no control characters on somebody's terminal. */
-function printable(text: string): string {
+export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ');
 }

@@ -148,7 +148,9 @@ describe('problems of the engine', () => {
       message: 'unknown field',
       hint: 'did you mean `http.host`?',
     };
-    const [remark] = await check(file, compile([problem]), lookups);
+    const { remarks, policy } = await check(file, compile([problem]), lookups);
+    const [remark] = remarks;
+    expect(policy).toBeNull();
     expect(remark && render(remark)).toBe(
       [
         `${file}:15:11: unknown field`,
@@ -165,7 +167,7 @@ describe('problems of the engine', () => {
       `${GOOD}rules:\n  - { name: a, action: blok, expression: x }\n  - { name: b, action: log, expression: bad }\n`,
     );
     const seen: string[] = [];
-    const remarks = await check(
+    const { remarks } = await check(
       file,
       policy => {
         seen.push(...JSON.parse(policy).rules.map(({ name }: { name: string }) => name));
@@ -182,7 +184,11 @@ describe('problems of the engine', () => {
 
   test('that only echo a problem found before are not told', async () => {
     const file = folder.write('portcullis.yaml', GOOD.replace('pki/ca.pem', 'pki/missing.pem'));
-    const remarks = await check(file, compile([{ at: '/authorities/partners', message: 'no certificate' }]), lookups);
+    const { remarks } = await check(
+      file,
+      compile([{ at: '/authorities/partners', message: 'no certificate' }]),
+      lookups,
+    );
     expect(remarks.map(({ message }) => message)).toEqual(['the file does not exist']);
   });
 });

@@ -1,16 +1,23 @@
-// An OpenAPI description as plain values, with the place of each, and its references looked up.
+// An OpenAPI description as plain values, with the place of each, and its references looked up, in as many files as
+// it has.
 //
-// JSON is YAML: one reader serves both. Places are found on demand, by walking the tree that yaml kept: a large
-// description has a hundred thousand values and a handful of remarks.
+// A pointer leads into the main file (`/paths/~1orders`), or begins with another file's key (`schemas/a.yaml#/Order`):
+// what stands below a value is found by appending to either. Places are looked for on demand: a large description has
+// half a million values and a handful of remarks.
 
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
-import { path as tokens, at as valueAt } from '../../config/pointer.js';
+import { dirname, isAbsolute, join } from 'node:path';
+import type { Loading } from '../../config/loading.js';
+import { child, parent, path as tokens, at as valueAt } from '../../config/pointer.js';
 import type { Place, Problem } from '../../config/problem.js';
+import { Files, type Part } from './files.js';
+import { absolute, baseOf, type Named, namesIn } from './names.js';
+import { type Fetch, fetchRemote } from './remote.js';
+import { adaptSchemas, fromSwagger, isSwagger } from './swagger.js';
 
-/** How often anchors may be used, times what they expand to: yaml's own default against alias bombs. */
-const MAX_ALIASES = 100;
 /** A reference that leads to a reference: longer chains are not written by anybody. */
 const MAX_REFERENCES = 16;
+/** A file of megabytes can be wrong in each line: nobody reads on. */
+const MAX_TOLD = 1_000;
 
 export type Mapping = Record<string, unknown>;
 
@@ -24,31 +31,46 @@ export interface Found {
   pointer: string;
 }
 
+interface Nothing {
+  message: string;
+  hint?: string;
+}
+
 export class Description {
   readonly problems: Problem[] = [];
-  /** undefined when the text is not YAML. */
-  readonly root: unknown;
-  readonly #document: Document;
-  readonly #lines = new LineCounter();
+  readonly #files: Files;
+  readonly #names = new Map<Part, Map<string, Named> | null>();
+  readonly #adapted = new Set<Part>();
+  /** Of a Swagger 2.0 description: where what it was turned into was written. */
+  #origins: ReadonlyMap<string, string> | null = null;
+  #swagger = false;
 
-  constructor(
-    readonly file: string,
-    readonly text: string,
-  ) {
-    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, merge: true });
-    for (const { pos, code, message } of this.#document.errors) {
-      this.#add(
-        'problem',
-        this.#placed(pos[0], pos[1]),
-        code === 'DUPLICATE_KEY' ? 'this key is written twice' : sentence(message),
-      );
-    }
-    if (this.problems.length > 0) return;
-    try {
-      this.root = this.#document.toJS({ maxAliasCount: MAX_ALIASES });
-    } catch (error) {
-      this.#add('problem', this.#placed(0, 1), sentence((error as Error).message), 'write anchors out, or use `$ref`');
-    }
+  /** null when the file cannot be read, which is a problem of the configuration. */
+  static async open(
+    { file, allowRemoteReferences }: { file: string; allowRemoteReferences: readonly string[] },
+    at: string,
+    loading: Loading,
+    fetch: Fetch = fetchRemote,
+  ): Promise<Description | null> {
+    const text = loading.text(child(at, 'file'), file);
+    if (text === null) return null;
+    const shown = isAbsolute(file) ? file : join(dirname(loading.source.file), file);
+    const main = { path: loading.path(file), shown, text };
+    const description = new Description(new Files(main, allowRemoteReferences, path => loading.files.add(path)));
+    if (allowRemoteReferences.length > 0) await description.#fetchAll(fetch);
+    description.#convert();
+    return description;
+  }
+
+  constructor(files: Files) {
+    this.#files = files;
+    this.#faults(files.main);
+    if (files.tooLarge !== null) this.problem('', files.tooLarge);
+  }
+
+  /** undefined when the text could not be read. */
+  get root(): unknown {
+    return this.#files.main.root;
   }
 
   problem(pointer: string, message: string, hint?: string): void {
@@ -61,24 +83,8 @@ export class Description {
 
   /** Place of a member's key, of a list's item; of what encloses it when it is not in the file itself. */
   place(pointer: string): Place {
-    let node: unknown = this.#document.contents;
-    let nearest = node;
-    for (const token of tokens(pointer)) {
-      if (isAlias(node)) node = node.resolve(this.#document);
-      if (isMap(node)) {
-        const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === token);
-        if (!pair) break;
-        nearest = pair.key;
-        node = pair.value;
-      } else if (isSeq(node)) {
-        const item: unknown = node.items[Number(token)];
-        if (!item) break;
-        nearest = item;
-        node = item;
-      } else break;
-    }
-    const range = (nearest as Node | null)?.range;
-    return this.#placed(range?.[0] ?? 0, range?.[1] ?? 1);
+    const [part, inside] = this.#split(pointer);
+    return part.text.place(tokens(inside));
   }
 
   /** Follows a `$ref` that stands in place of a value; null when it leads nowhere, which is a problem. */
@@ -96,58 +102,183 @@ export class Description {
     return { value, pointer };
   }
 
-  /** What one `$ref` names. `at` is the place of the reference. */
+  /** What one `$ref` names. `at` is the place of the reference, whose file it counts from. */
   target(reference: unknown, at: string): Found | null {
     if (typeof reference !== 'string') {
       this.problem(at, '`$ref` is not text');
       return null;
     }
-    if (!reference.startsWith('#')) {
-      this.problem(
-        at,
-        `\`${reference}\`: references to other files are not supported yet`,
-        'bundle the description into one file',
-      );
-      return null;
-    }
-    const pointer = decode(reference.slice(1));
-    if (pointer === null || (pointer !== '' && !pointer.startsWith('/'))) {
-      this.problem(
-        at,
-        `\`${reference}\`: only JSON pointers are supported yet`,
-        'such as `#/components/schemas/Order`',
-      );
-      return null;
-    }
-    const value = valueAt(this.root, pointer);
-    if (value === undefined) {
-      this.problem(at, `\`${reference}\` leads nowhere`);
-      return null;
-    }
-    return { value, pointer };
+    const found = this.#resolve(reference, at);
+    if ('pointer' in found) return found;
+    this.problem(at, `\`${reference}\`${found.message}`, found.hint);
+    return null;
   }
 
-  /** What a reference names, without a word when it names nothing. */
-  peek(reference: string): unknown {
-    const pointer = reference.startsWith('#') ? decode(reference.slice(1)) : null;
-    return pointer === null ? undefined : valueAt(this.root, pointer);
+  /** The same, without a word when it names nothing. */
+  look(reference: string, at = ''): Found | null {
+    const found = this.#resolve(reference, at);
+    return 'pointer' in found ? found : null;
+  }
+
+  /** The value alone. */
+  peek(reference: string, at = ''): unknown {
+    return this.look(reference, at)?.value;
+  }
+
+  #resolve(reference: string, at: string): Found | Nothing {
+    const hash = reference.indexOf('#');
+    const uri = hash < 0 ? reference : reference.slice(0, hash);
+    const fragment = hash < 0 ? '' : decode(reference.slice(hash + 1));
+    if (fragment === null) return { message: ' is not percent-encoded as it has to be' };
+    const [part, inside] = this.#split(at);
+    const base = this.#namesOf(part) === null ? part.location : baseOf(part, inside);
+    if (uri === '' && base === part.location) return this.#within({ part, pointer: '' }, base, fragment);
+    const url = absolute(uri, base);
+    if (url === null) return { message: ' is not a URI' };
+    const named = this.#named(url);
+    if (named === null) return { message: ': two schemas are called so' };
+    const file = named?.part ?? this.#part(url);
+    if (typeof file === 'string') return { message: `: ${file}` };
+    return this.#within({ part: file, pointer: named?.pointer ?? '' }, url, fragment);
+  }
+
+  /** `fragment` inside of a file, or of the schema in it that is called `url`. */
+  #within({ part, pointer }: { part: Part; pointer: string }, url: string, fragment: string): Found | Nothing {
+    if (fragment !== '' && !fragment.startsWith('/')) {
+      const named = this.#named(`${url}#${fragment}`);
+      if (named === null) return { message: ': two schemas are called so' };
+      if (named === undefined) return { message: ' leads nowhere', hint: 'no schema has this `$anchor`' };
+      return { value: valueAt(named.part.root, named.pointer), pointer: pointerIn(named.part, named.pointer) };
+    }
+    // Descriptions also write pointers from the root of the file inside of schemas that have an `$id`.
+    for (const start of pointer === '' ? [''] : [pointer, '']) {
+      for (const written of this.#swagger && part === this.#files.main ? moved(fragment) : [fragment]) {
+        const value = valueAt(part.root, start + written);
+        if (value !== undefined) return { value, pointer: pointerIn(part, start + written) };
+      }
+    }
+    const raw = this.#swagger && part === this.#files.main ? valueAt(part.text.value, fragment) : undefined;
+    return raw === undefined ? { message: ' leads nowhere' } : { value: raw, pointer: fragment };
+  }
+
+  /** undefined: nothing is called so; null: two are. */
+  #named(name: string): Named | undefined {
+    let found: Named | undefined;
+    for (const part of this.#files.parts()) {
+      const named = this.#namesOf(part)?.get(name);
+      if (named === undefined) continue;
+      if (named === null || found) return null;
+      found = named;
+    }
+    return found;
+  }
+
+  /** null when nothing in the file has a name of its own. */
+  #namesOf(part: Part): Map<string, Named> | null {
+    const known = this.#names.get(part);
+    if (known !== undefined) return known;
+    const main = this.#files.main.root;
+    const older = isMapping(main) && /^3(\.0|$)/.test(String(main.openapi));
+    const names = older || this.#swagger || !part.text.mentions(/\$(id|anchor|dynamicAnchor)\b/) ? null : namesIn(part);
+    this.#names.set(part, names);
+    return names;
+  }
+
+  #part(url: string): Part | string {
+    const part = this.#files.at(url);
+    if (typeof part === 'string') return part;
+    this.#faults(part);
+    if (this.#swagger && !this.#adapted.has(part)) {
+      this.#adapted.add(part);
+      adaptSchemas(part.root);
+    }
+    return part;
+  }
+
+  readonly #told = new Set<Part>();
+
+  #faults(part: Part): void {
+    if (this.#told.has(part)) return;
+    this.#told.add(part);
+    for (const { start, end, message, hint } of part.text.faults) {
+      this.#add('problem', part.text.placed(start, end), message, hint);
+    }
+  }
+
+  /** References are looked up in one go later; what other hosts have must be there by then. */
+  async #fetchAll(fetch: Fetch): Promise<void> {
+    const left = [this.#files.main];
+    const seen = new Set<Part>(left);
+    for (let part = left.pop(); part; part = left.pop()) {
+      for (const reference of references(part.root)) {
+        const url = absolute(reference, part.location);
+        if (url === null) continue;
+        // What a host that is listed says is no reason to read files here.
+        if (url.startsWith('file:') && !part.location.startsWith('file:')) continue;
+        const other = this.#files.isRemote(url) ? await this.#files.fetch(url, fetch) : this.#files.at(url);
+        if (typeof other === 'string' || seen.has(other)) continue;
+        seen.add(other);
+        left.push(other);
+      }
+    }
+  }
+
+  #convert(): void {
+    const { main } = this.#files;
+    if (!isMapping(main.root) || !isSwagger(main.root)) return;
+    this.#swagger = true;
+    adaptSchemas(main.root);
+    const { root, origins } = fromSwagger(main.root, this);
+    main.root = root;
+    this.#origins = origins;
+  }
+
+  /** The file that a pointer leads into, and the pointer inside of it, as written there. */
+  #split(pointer: string): [part: Part, inside: string] {
+    const original = this.#origins ? originOf(pointer, this.#origins) : pointer;
+    if (original === '' || original.startsWith('/')) return [this.#files.main, original];
+    const hash = original.indexOf('#');
+    const part = this.#files.keyed(original.slice(0, hash));
+    return part ? [part, original.slice(hash + 1)] : [this.#files.main, ''];
   }
 
   #add(severity: Problem['severity'], place: Place, message: string, hint?: string): void {
-    this.problems.push({ severity, place, message, ...(hint && { hint }) });
+    const room = MAX_TOLD - this.problems.length;
+    if (room > 1) this.problems.push({ severity, place, message, ...(hint && { hint }) });
+    else if (room === 1) this.problems.push({ severity, place, message: 'what else is wrong is not listed' });
   }
+}
 
-  #placed(start: number, end: number): Place {
-    const { line, col } = this.#lines.linePos(Math.min(start, this.text.length));
-    const from = start - (col - 1);
-    const lineEnd = this.text.indexOf('\n', from);
-    // A line of a minified description is megabytes long: what is shown of it is not.
-    const text = this.text
-      .slice(from, Math.min(lineEnd < 0 ? this.text.length : lineEnd, start + 200))
-      .replace(/\r$/, '');
-    const width = Math.max(1, Math.min(end - start, text.length - (col - 1)));
-    const place: Place = { file: this.file, line: Math.max(1, line), column: Math.max(1, col), width, text };
-    return col > 200 ? { ...place, text: '', width: 1 } : place;
+function pointerIn(part: Part, pointer: string): string {
+  return part.key === '' ? pointer : `${part.key}#${pointer}`;
+}
+
+function originOf(pointer: string, origins: ReadonlyMap<string, string>): string {
+  for (let above = pointer; ; above = parent(above)) {
+    const origin = origins.get(above);
+    if (origin !== undefined) return origin + pointer.slice(above.length);
+    if (above === '' || !above.includes('/')) return pointer;
+  }
+}
+
+/** Where a pointer into a Swagger 2.0 description leads in what it was turned into. */
+function moved(pointer: string): string[] {
+  const [, section, rest] = /^\/(definitions|parameters|responses)(\/.*)$/.exec(pointer) ?? [];
+  if (section === undefined) return [pointer];
+  return [`/components/${section === 'definitions' ? 'schemas' : section}${rest}`];
+}
+
+function* references(root: unknown): Generator<string> {
+  const left = [root];
+  const seen = new Set<object>();
+  while (left.length > 0) {
+    const value = left.pop();
+    if (typeof value !== 'object' || value === null || seen.has(value)) continue;
+    seen.add(value);
+    for (const [key, member] of Object.entries(value)) {
+      if (typeof member === 'object') left.push(member);
+      else if (key === '$ref' && typeof member === 'string' && !member.startsWith('#')) yield member;
+    }
   }
 }
 
@@ -158,9 +289,4 @@ function decode(fragment: string): string | null {
   } catch {
     return null;
   }
-}
-
-function sentence(message: string): string {
-  const first = message.split('\n', 1)[0] as string;
-  return /^[A-Z][a-z]/.test(first) ? first[0]?.toLowerCase() + first.slice(1) : first;
 }

@@ -2,8 +2,15 @@
 
 const LINEAR = 'matching has to take time in proportion to the text';
 
+export interface PatternFault {
+  message: string;
+  hint?: string;
+  /** It is a regular expression: only matching it would not be linear. */
+  valid: boolean;
+}
+
 /** What keeps a pattern from being matched in linear time, or at all; null when nothing was found. */
-export function patternFault(pattern: string): { message: string; hint?: string } | null {
+export function patternFault(pattern: string): PatternFault | null {
   try {
     new RegExp(pattern, 'u');
   } catch {
@@ -11,12 +18,17 @@ export function patternFault(pattern: string): { message: string; hint?: string 
       // What OpenAPI 3.0 descriptions hold is often only valid without the `u` flag: `\-` and the like.
       new RegExp(pattern);
     } catch {
-      return { message: 'this pattern is not a regular expression' };
+      return { message: 'this pattern is not a regular expression', valid: false };
     }
   }
   // Escapes and classes are taken out first: what looks like a group inside them is none.
   const bare = pattern.replace(/\\[^1-9k]/g, '').replace(/\[[^\]]*\]/g, '');
-  if (/\(\?<?[=!]/.test(bare)) return { message: 'look-around in patterns is not supported', hint: LINEAR };
-  if (/\\([1-9]|k<)/.test(bare)) return { message: 'back-references in patterns are not supported', hint: LINEAR };
-  return null;
+  const found = /\(\?<?[=!]/.test(bare) ? 'look-around' : /\\([1-9]|k<)/.test(bare) ? 'back-references' : null;
+  return (
+    found && {
+      message: `${found} in patterns ${found === 'look-around' ? 'is' : 'are'} not supported`,
+      hint: LINEAR,
+      valid: true,
+    }
+  );
 }

@@ -1,40 +1,55 @@
 import { type Command, Option } from 'commander';
 import { type Lookups, load } from '../../config/load.js';
-import type { EngineProblem } from '../../config/policy.js';
+import type { EngineProblem, Policy } from '../../config/policy.js';
 import { flat, inOrder, type Problem, render, wantsColour } from '../../config/problem.js';
+import { enforced, table } from './operations.js';
 import { CONFIG_OPTION, DEFAULT_FILE } from './options.js';
 
 export type Compile = (policy: string, activate: boolean) => string;
 
-/** `portcullis check`: everything that `run` would refuse or warn of. Exit code 0, or 1 when there are problems. */
+/**
+ * `portcullis check`: everything that `run` would refuse or warn of, and what it would enforce of each described
+ * operation. Exit code 0, or 1 when there are problems.
+ */
 export function addCheck(program: Command, compile: () => Promise<Compile>, lookups: Lookups): void {
   program
     .command('check')
-    .description('tell every problem of a configuration, with its place')
+    .description('tell every problem of a configuration, with its place, and what is enforced of each operation')
     .option(...CONFIG_OPTION, DEFAULT_FILE)
     .addOption(new Option('--format <format>', 'how to tell').choices(['text', 'json']).default('text'))
     .action(async ({ config, format }: { config: string; format: 'text' | 'json' }) => {
-      const remarks = await check(config, await compile(), lookups);
-      process.stdout.write(format === 'json' ? asJson(remarks) : asText(config, remarks));
-      process.exitCode = count(remarks, 'problem') > 0 ? 1 : 0;
+      const checked = await check(config, await compile(), lookups);
+      process.stdout.write(format === 'json' ? asJson(checked) : asText(config, checked));
+      process.exitCode = checked.policy ? 0 : 1;
     });
 }
 
-export async function check(file: string, compile: Compile, lookups: Lookups): Promise<Problem[]> {
+interface Checked {
+  remarks: Problem[];
+  /** null when there are problems: none of it would be enforced. */
+  policy: Policy | null;
+}
+
+export async function check(file: string, compile: Compile, lookups: Lookups): Promise<Checked> {
   const loaded = await load(file, lookups);
-  if (!loaded.parts) return loaded.remarks;
-  const { problems } = JSON.parse(compile(JSON.stringify(loaded.parts.policy), false)) as { problems: EngineProblem[] };
-  return inOrder([...loaded.remarks, ...loaded.place(problems)]);
+  if (!loaded.parts) return { remarks: loaded.remarks, policy: null };
+  const { policy } = loaded.parts;
+  const { problems } = JSON.parse(compile(JSON.stringify(policy), false)) as { problems: EngineProblem[] };
+  const remarks = inOrder([...loaded.remarks, ...loaded.place(problems)]);
+  return { remarks, policy: count(remarks, 'problem') > 0 ? null : policy };
 }
 
-function asText(file: string, remarks: readonly Problem[]): string {
+/** The verdict last: it is what stays on the screen. */
+function asText(file: string, { remarks, policy }: Checked): string {
   const colour = wantsColour(process.stdout);
+  const operations = policy ? table(policy) : '';
   const counts = [number(remarks, 'problem'), number(remarks, 'warning')].filter(Boolean).join(', ');
-  return `${[...remarks.map(remark => render(remark, colour)), `${file}: ${counts || 'no problems'}`].join('\n\n')}\n`;
+  const parts = [operations, ...remarks.map(remark => render(remark, colour)), `${file}: ${counts || 'no problems'}`];
+  return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
 
-function asJson(remarks: readonly Problem[]): string {
-  return `${JSON.stringify({ problems: remarks.map(flat) }, null, 2)}\n`;
+function asJson({ remarks, policy }: Checked): string {
+  return `${JSON.stringify({ problems: remarks.map(flat), operations: policy ? enforced(policy) : [] }, null, 2)}\n`;
 }
 
 function number(remarks: readonly Problem[], severity: Problem['severity']): string {

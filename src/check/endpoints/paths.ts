@@ -1,0 +1,227 @@
+// The paths of a description, to the operations of a host.
+
+import { child } from '../../config/pointer.js';
+import type { PolicyOperation, PolicyParameter } from '../../config/policy.js';
+import { readBody } from './bodies.js';
+import { type Description, type Found, isMapping, type Mapping } from './description.js';
+import { readParameters } from './parameters.js';
+import type { Reading } from './reading.js';
+import { readResponses } from './responses.js';
+import { basePaths } from './servers.js';
+import type { Stage } from './staging.js';
+import type { Version } from './version.js';
+
+/** Methods whose requests usually hold a body. */
+const WITH_BODY = ['put', 'post', 'patch'];
+/** A token (RFC 9110, 5.6.2). */
+const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
+
+const SECURITY =
+  'security requirement is described but not checked here|security requirements are described but not checked here';
+const NO_BODY =
+  'operation describes no body for a method that usually has one: any body is passed on|operations describe no body for methods that usually have one: any body is passed on';
+
+/** Operations of all documents of a host, by what no two of them may share. */
+export class Taken {
+  readonly ids = new Map<string, { description: Description; at: string }>();
+  readonly requests = new Map<string, { description: Description; at: string; line: string }>();
+}
+
+export interface Surroundings {
+  root: Mapping;
+  version: Version;
+  host: string;
+  taken: Taken;
+  /** What is said for an operation that goes by these names. */
+  stage(names: readonly string[]): Stage;
+  /** How the policy names a place of the description. */
+  named(pointer: string): string;
+}
+
+export class Paths {
+  readonly operations: PolicyOperation[] = [];
+  readonly #bases = new Map<string, string[]>();
+
+  constructor(
+    private readonly reading: Reading,
+    private readonly around: Surroundings,
+  ) {}
+
+  read(paths: unknown): void {
+    const { description } = this.reading;
+    if (!isMapping(paths)) {
+      description.problem('/paths', '`paths` is not a map of paths');
+      return;
+    }
+    for (const [template, item] of Object.entries(paths)) {
+      if (template.startsWith('x-')) continue;
+      const pointer = child('/paths', template);
+      if (template.startsWith('/')) this.#item(template, { value: item, pointer });
+      else description.problem(pointer, `the path \`${template}\` does not start with \`/\``);
+    }
+  }
+
+  #item(template: string, written: Found): void {
+    const { description } = this.reading;
+    const { methods, since32 } = this.around.version;
+    const item = description.follow(written);
+    if (item === null) return;
+    if (!isMapping(item.value)) {
+      description.problem(item.pointer, 'expected a map of methods');
+      return;
+    }
+    for (const [key, value] of Object.entries(item.value)) {
+      const pointer = child(item.pointer, key);
+      if (methods.includes(key)) this.#operation(template, key, { value, pointer }, item);
+      else if (since32 && key === 'additionalOperations') this.#additional(template, { value, pointer }, item);
+      else if (methods.includes(key.toLowerCase())) {
+        description.problem(pointer, `methods are written in lower case: \`${key.toLowerCase()}\``);
+      }
+    }
+  }
+
+  /** Methods that OpenAPI has no member for, written as they are sent. */
+  #additional(template: string, { value: operations, pointer: at }: Found, item: Found): void {
+    const { description } = this.reading;
+    if (!isMapping(operations)) {
+      description.problem(at, '`additionalOperations` is not a map of methods');
+      return;
+    }
+    for (const [method, value] of Object.entries(operations)) {
+      const pointer = child(at, method);
+      // What has a member of its own is described there.
+      if (!TOKEN.test(method) || this.around.version.methods.includes(method.toLowerCase())) {
+        description.problem(pointer, `\`${method}\` is not an additional method`);
+      } else this.#operation(template, method, { value, pointer }, item);
+    }
+  }
+
+  #operation(template: string, key: string, operation: Found, item: Found): void {
+    const { reading, around } = this;
+    const { description } = reading;
+    const { value, pointer: at } = operation;
+    if (!isMapping(value)) {
+      description.problem(at, 'this is not an operation');
+      return;
+    }
+    const member = (of: Found, name: string) => ({
+      value: (of.value as Mapping)[name],
+      pointer: child(of.pointer, name),
+    });
+    // Members of a path item are lower-case; additional methods stand as they are sent.
+    const method = around.version.methods.includes(key) ? key.toUpperCase() : key;
+    const id = this.#id(value, `${method} ${template}`, at);
+    const shared = member(item, 'parameters');
+    const { rows, wholeQuery } = readParameters(shared, member(operation, 'parameters'), at, template, reading);
+    const parameters = [...rows, ...this.#keys(value, at, rows)];
+    const body = Object.hasOwn(value, 'requestBody') ? readBody(member(operation, 'requestBody'), reading) : null;
+    if (!Object.hasOwn(value, 'requestBody') && WITH_BODY.includes(key)) reading.unchecked.add(NO_BODY, at);
+    for (const base of this.#basesOf(operation, item)) {
+      const path = base + template;
+      const line = `${method} ${path}`;
+      if (this.#isTaken(line, at)) continue;
+      const { action, unknownQuery, responses } = around.stage([id, `${method} ${template}`, line]);
+      this.operations.push({
+        id,
+        at: around.named(at),
+        method,
+        path,
+        action,
+        unknown_query: wholeQuery ? 'off' : unknownQuery,
+        parameters,
+        body,
+        responses: readResponses(member(operation, 'responses'), at, responses, reading),
+      });
+    }
+  }
+
+  #isTaken(line: string, at: string): boolean {
+    const { description } = this.reading;
+    const { requests } = this.around.taken;
+    const same = line.replace(/\{[^{}]*\}/g, '{}');
+    const first = requests.get(same);
+    if (first === undefined) {
+      requests.set(same, { description, at, line });
+      return false;
+    }
+    const elsewhere = first.description === description ? '' : ` of ${shown(first)}`;
+    description.problem(at, `\`${line}\` matches the same requests as \`${first.line}\`${elsewhere}`);
+    return true;
+  }
+
+  /** Keys that the query carries are described by `security`: they are no unknown parameters. */
+  #keys(operation: Mapping, at: string, rows: readonly PolicyParameter[]): PolicyParameter[] {
+    const { reading } = this;
+    const { root } = this.around;
+    const own = Object.hasOwn(operation, 'security');
+    const security = own ? operation.security : root.security;
+    const pointer = own ? child(at, 'security') : '/security';
+    if (security !== undefined && !(Array.isArray(security) && security.every(isMapping))) {
+      reading.description.problem(pointer, '`security` is not a list of requirements');
+    }
+    const needs = Array.isArray(security) ? security.filter(isMapping) : [];
+    const schemes = [...new Set(needs.flatMap(need => Object.keys(need)))];
+    if (schemes.length > 0) reading.unchecked.add(SECURITY, pointer);
+    const names = schemes.flatMap(scheme => {
+      const found = reading.description.look(`#/components/securitySchemes/${encode(scheme)}`, '')?.value;
+      const isKey = isMapping(found) && found.type === 'apiKey' && found.in === 'query';
+      return isKey && typeof found.name === 'string' ? [found.name] : [];
+    });
+    return [...new Set(names)]
+      .filter(name => !rows.some(row => row.location === 'query' && row.name === name))
+      .map(name => ({
+        name,
+        location: 'query',
+        required: false,
+        style: 'form',
+        explode: true,
+        allow_empty: true,
+        allow_reserved: true,
+        schema: reading.schema(null, 'request'),
+        content: null,
+      }));
+  }
+
+  #basesOf(operation: Found, item: Found): string[] {
+    const { root, host } = this.around;
+    const levels = [operation, item, { value: root, pointer: '' }];
+    const owner = levels.find(({ value }) => Object.hasOwn(value as Mapping, 'servers'));
+    if (owner === undefined) return [''];
+    const at = child(owner.pointer, 'servers');
+    const known = this.#bases.get(at);
+    if (known) return known;
+    const { description, unchecked } = this.reading;
+    const bases = basePaths((owner.value as Mapping).servers, at, host, description, unchecked);
+    this.#bases.set(at, bases);
+    return bases;
+  }
+
+  #id({ operationId: id }: Mapping, fallback: string, at: string): string {
+    if (id === undefined) return fallback;
+    const { description } = this.reading;
+    const place = child(at, 'operationId');
+    if (typeof id !== 'string' || id === '') {
+      description.problem(place, '`operationId` is not text');
+      return fallback;
+    }
+    const { ids } = this.around.taken;
+    const first = ids.get(id);
+    // A path item that two paths refer to is written once.
+    if (first !== undefined && !(first.description === description && first.at === at)) {
+      const elsewhere = first.description === description ? '' : `, in ${shown(first)}`;
+      description.problem(place, `another operation is called \`${id}\` already${elsewhere}`);
+    }
+    if (first === undefined) ids.set(id, { description, at });
+    return id;
+  }
+}
+
+function shown({ description, at }: { description: Description; at: string }): string {
+  const { file, line, column } = description.place(at);
+  return `${file}:${line}:${column}`;
+}
+
+/** One reference token of a JSON pointer, in a URI fragment. */
+function encode(token: string): string {
+  return encodeURIComponent(token.replaceAll('~', '~0').replaceAll('/', '~1'));
+}
