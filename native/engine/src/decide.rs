@@ -326,6 +326,7 @@ pub fn responded<'a>(
 pub fn evaluated(exchange: &mut Exchange, result: &Result<Passed, Violation>) -> ResponseOutcome {
     match result {
         Ok(Passed::AsItIs) => ResponseOutcome::Pass,
+        Ok(Passed::NotEvaluated) => ResponseOutcome::NotEvaluated,
         Ok(Passed::Instead(stripped)) => {
             exchange.logged.push(stripped.told.clone().into());
             ResponseOutcome::Pass

@@ -198,7 +198,7 @@ impl Head {
     }
 
     /// All fields in order, names lower-case.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.fields.iter().map(|field| (self.slice(field.name), self.slice(field.value)))
     }
 
@@ -209,7 +209,7 @@ impl Head {
     }
 
     /// Every value of that (lower-case) name, in order.
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + Clone + 'a {
         let (text, name) = (self.text.as_bytes(), name.as_bytes());
         let length = name.len() as u32;
         // Most names differ in length already; only a match pays for slicing its value.

@@ -75,6 +75,7 @@ catalogue! {
     SchemaSurrogate = "schema.surrogate", 400, 3, "A JSON string holds half of a surrogate pair.", "Readers differ in what they make of it (RFC 8259, 8.2).";
     SchemaDepth = "schema.depth", 400, 3, "The request's body is nested too deeply.", "More than 64 levels.";
     SchemaNumber = "schema.number", 400, 3, "A number in the request's body is out of range.", "A number that no double holds, or with more digits than any reader keeps.";
+    SchemaPrecision = "schema.precision", 400, 3, "A number in the request's body has more digits than readers agree on.", "An integer that 64 bits do not hold, or more than 17 significant digits beside a fraction or exponent: readers round it differently.";
     SchemaForm = "schema.form", 400, 3, "The request's body is not a valid form.", "Broken percent-encoding, or more fields than are read (`application/x-www-form-urlencoded`).";
     SchemaMultipart = "schema.multipart", 400, 3, "The request's body is not a valid multipart message.", "No boundary, a part without a name, a name twice where one value is described, or more parts than are read (RFC 7578).";
     SchemaSteps = "schema.steps", 400, 3, "The request's body takes too long to check.", "The bound on steps was reached: many alternatives over a large body.";

@@ -214,6 +214,9 @@ impl Edge {
     pub(super) fn evaluated(&mut self, index: u32, result: Result<Passed, Violation>) -> ResponseOutcome {
         let slot = &mut self.slots[index as usize];
         let outcome = decide::evaluated(&mut slot.exchange, &result);
+        if outcome == ResponseOutcome::NotEvaluated {
+            lock(&self.meters).scalars.responses_not_evaluated += 1;
+        }
         if let Ok(Passed::Instead(stripped)) = result {
             {
                 let mut meters = lock(&self.meters);

@@ -1,13 +1,18 @@
 //! Bodies: which description applies, by media type, and the way from bytes to a verdict.
 
+use std::cell::RefCell;
+
 use jsonschema::Validator;
 use serde_json::Value;
 
-use super::coding::Coding;
-use super::media::{self, Charset, Fit, MediaType};
+use super::builder::Builder;
+use super::coding::{self, Coding};
+use super::media::{Charset, Fit, MediaType};
 use super::node::Body;
+use super::parts::Parts;
+use super::shape::Shape;
 use super::violation::{Class, Location, Violation};
-use super::{Passed, json, node};
+use super::{Passed, json, lines, node, text};
 use crate::head::Head;
 use crate::policy::{Content, Format, OperationBody};
 use crate::reason::Reason;
@@ -47,8 +52,18 @@ impl Chosen {
 pub(super) struct Described {
     /// The property of the root schema.
     pub(super) property: Option<String>,
-    pub(super) format: Format,
     required: bool,
+    reader: Reader,
+}
+
+/// How its bytes become a value.
+#[derive(Debug)]
+enum Reader {
+    Json,
+    Lines,
+    Form,
+    Multipart(Box<Parts>),
+    Text(Box<Shape>),
 }
 
 /// The bodies that one operation, or one response, takes.
@@ -77,14 +92,15 @@ impl Accepted {
     }
 
     /// `schema` is the host's document: the types that a text may stand for are read from it.
-    pub(super) fn new(content: &[Content], required: bool, _schema: &Value, bodies: &mut Vec<Described>) -> Accepted {
+    pub(super) fn new(content: &[Content], required: bool, schema: &Value, bodies: &mut Vec<Described>) -> Accepted {
         let mut entries = Vec::with_capacity(content.len());
         for entry in content {
             let treatment = match entry.format {
                 Format::Unchecked => Treatment::Unchecked,
                 Format::Refused => Treatment::Refused,
                 format => {
-                    bodies.push(Described { property: entry.schema.clone(), format, required });
+                    let reader = Reader::compile(entry, schema);
+                    bodies.push(Described { property: entry.schema.clone(), required, reader });
                     let body = bodies.len() as u32 - 1;
                     let range = entry.media_type.contains('*');
                     if range && format == Format::Json { Treatment::JsonOf(body) } else { Treatment::Checked(body) }
@@ -159,25 +175,85 @@ impl Accepted {
     }
 }
 
+impl Reader {
+    fn compile(content: &Content, schema: &Value) -> Reader {
+        match content.format {
+            Format::Ndjson => Reader::Lines,
+            Format::Form => Reader::Form,
+            Format::Multipart => Reader::Multipart(Box::new(Parts::compile(content, schema))),
+            Format::Text => {
+                let property = content.schema.as_deref().unwrap_or_default();
+                Reader::Text(Box::new(Shape::of(schema, property)))
+            }
+            Format::Json | Format::Unchecked | Format::Refused => Reader::Json,
+        }
+    }
+}
+
 impl Described {
+    pub(super) fn is_json(&self) -> bool {
+        matches!(self.reader, Reader::Json)
+    }
+
     pub(super) fn check(
         &self,
         validator: Option<&Validator<Body>>,
         chosen: &Chosen,
         body: &[u8],
     ) -> Result<Passed, Violation> {
-        if body.is_empty() {
-            return if self.required { Err(Violation::missing()) } else { Ok(Passed::AsItIs) };
+        match chosen.coding {
+            // An encoding of nothing still has bytes.
+            _ if body.is_empty() => self.read(validator, chosen, body)?,
+            Coding::Identity => self.read(validator, chosen, body)?,
+            coding => coding::with_decoded(coding, body, |decoded| self.read(validator, chosen, decoded))?,
         }
-        if self.format != Format::Json || chosen.coding != Coding::Identity {
-            return Err(Violation::unavailable());
-        }
-        json::with_tape(body, |tape| match (tape, &self.property, validator) {
-            (Ok(tape), Some(property), Some(validator)) => node::verdict(validator, tape, property),
-            (Ok(_), None, _) => Ok(()),
-            (Ok(_), Some(_), None) => Err(Violation::unavailable()),
-            (Err(fault), ..) => Err(Violation::malformed(&fault)),
-        })?;
         Ok(Passed::AsItIs)
     }
+
+    fn read(&self, validator: Option<&Validator<Body>>, chosen: &Chosen, body: &[u8]) -> Result<(), Violation> {
+        if body.is_empty() {
+            return if self.required { Err(Violation::missing()) } else { Ok(()) };
+        }
+        if chosen.ascii && !matches!(self.reader, Reader::Multipart(_)) && !body.is_ascii() {
+            let message = "expected US-ASCII text, as the media type says";
+            return Err(Violation::body(Reason::SchemaMediaType, Class::MediaType, message));
+        }
+        let property = self.property.as_deref();
+        match &self.reader {
+            Reader::Json => json::with_tape(body, |tape| match (tape, property, validator) {
+                (Ok(tape), Some(property), Some(validator)) => node::verdict(validator, tape, property),
+                (Ok(_), None, _) => Ok(()),
+                (Ok(_), Some(_), None) => Err(Violation::unavailable()),
+                (Err(fault), ..) => Err(Violation::malformed(&fault)),
+            }),
+            Reader::Lines => lines::verdict(validator, property, body),
+            Reader::Form => Err(Violation::unavailable()),
+            Reader::Multipart(parts) => {
+                let boundary = chosen.boundary.as_deref();
+                with_builder(|builder| parts.verdict(validator, property, boundary, body, builder))
+            }
+            Reader::Text(shape) => match (property, validator) {
+                (None, _) => text::utf8(body).map(|_| ()),
+                (Some(_), None) => Err(Violation::unavailable()),
+                (Some(property), Some(validator)) => {
+                    with_builder(|builder| text::verdict(validator, property, shape, body, builder))
+                }
+            },
+        }
+    }
+}
+
+/// Lends this thread's builder.
+fn with_builder<T>(then: impl FnOnce(&mut Builder) -> T) -> T {
+    thread_local! {
+        static BUILDER: RefCell<Builder> = RefCell::default();
+    }
+    // Taken, not borrowed: a panic while it is in use then leaves an empty one behind, not a locked one.
+    BUILDER.with(|slot| {
+        let mut builder = slot.take();
+        let outcome = then(&mut builder);
+        builder.clear();
+        slot.replace(builder);
+        outcome
+    })
 }

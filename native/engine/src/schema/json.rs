@@ -13,6 +13,9 @@ pub const MAX_DEPTH: u32 = 64;
 /// Most digits of a number: the largest double written out has 309, its exponent form far fewer. Longer ones cost
 /// origins with exact decimals quadratic time.
 const MAX_NUMBER_BYTES: usize = 400;
+/// Most digits between the first and the last that is not zero, of a number with a fraction or an exponent: as many
+/// as tell any double from all others (IEEE 754, 5.12.2). With more, readers with decimals see another number.
+const MAX_SIGNIFICANT_DIGITS: usize = 17;
 /// Objects up to this size are searched member by member; larger ones get a sorted index.
 const MAX_SCANNED_MEMBERS: usize = 16;
 /// A thread keeps its tape for the next body unless it grew beyond this: 1 MiB of entries, 64 KiB of text.
@@ -151,6 +154,8 @@ pub enum Fault {
     Surrogate,
     #[error("a number out of range")]
     Number,
+    #[error("a number with more digits than readers agree on")]
+    Precision,
     #[error("too large to be checked")]
     Size,
 }
@@ -202,6 +207,38 @@ impl Tape {
         let offset = reader.at.min(body.len());
         outcome.map_err(|fault| Refusal { fault, offset })?;
         Ok(text)
+    }
+}
+
+impl Tape {
+    /// Appends `text` from `start` on if all of it is a number.
+    pub fn number(&mut self, text: &str, start: usize) -> bool {
+        let before = self.entries.len();
+        let mut reader = Reader { text, bytes: text.as_bytes(), at: start, tape: self };
+        let whole = start < text.len() && reader.number().is_ok() && reader.at == text.len();
+        if !whole {
+            self.entries.truncate(before);
+        }
+        whole
+    }
+
+    /// Indexes the object at `entry`, the last on the tape; false when a name stands in it twice.
+    pub fn index(&mut self, text: &str, entry: u32) -> bool {
+        let Entry::Object { length, end, .. } = self.entries[entry as usize] else { return false };
+        let parsed = Parsed { body: text, tape: self };
+        let mut at = entry + 1;
+        let mut names: Vec<u32> = Vec::with_capacity(length as usize);
+        for _ in 0..length {
+            names.push(at);
+            at = parsed.after(at + 1);
+        }
+        names.sort_unstable_by_key(|&name| parsed.string(name));
+        let unique = names.windows(2).all(|pair| parsed.string(pair[0]) != parsed.string(pair[1]));
+        if names.len() > MAX_SCANNED_MEMBERS {
+            self.entries[entry as usize] = Entry::Object { length, end, sorted: self.sorted.len() as u32 };
+            self.sorted.extend_from_slice(&names);
+        }
+        unique
     }
 }
 
@@ -401,6 +438,11 @@ impl Reader<'_, '_> {
             self.at = start;
             return Err(Fault::Number);
         }
+        // Shorter ones have at most 17 digits and a point, or fit 64 bits.
+        if length > MAX_SIGNIFICANT_DIGITS + 1 && !self.exact(start) {
+            self.at = start;
+            return Err(Fault::Precision);
+        }
         self.tape.entries.push(Entry::Number { start: start as u32, length: length as u32 });
         Ok(())
     }
@@ -417,6 +459,20 @@ impl Reader<'_, '_> {
 
     fn finite(&self, start: usize) -> bool {
         self.text[start..self.at].parse::<f64>().is_ok_and(f64::is_finite)
+    }
+
+    /// Whether 64-bit integers hold the integer, or doubles all digits of another number. A plain integer beyond 2^53
+    /// passes: identifiers of 64 bits are common, and who reads them with doubles loses digits with or without us.
+    fn exact(&self, start: usize) -> bool {
+        let text = &self.text[start..self.at];
+        let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+        if mantissa.len() == text.len() && !text.contains('.') {
+            return text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok();
+        }
+        let digits = || mantissa.bytes().filter(u8::is_ascii_digit);
+        let leading = digits().take_while(|&digit| digit == b'0').count();
+        let trailing = digits().rev().take_while(|&digit| digit == b'0').count();
+        digits().count().saturating_sub(leading + trailing) <= MAX_SIGNIFICANT_DIGITS
     }
 
     /// From the opening quote to behind the closing one.

@@ -94,7 +94,11 @@ pub fn is_json(essence: &str) -> bool {
 
 /// A token (RFC 9110, 5.6.2) other than the `*` of ranges, which no Content-Type may hold.
 pub fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte))
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte)
 }
 
 /// Charset and boundary; None when a parameter cannot be read, or one of the two is there twice.
@@ -102,6 +106,10 @@ fn read_parameters(parameters: &str) -> Option<(Charset, Option<&str>)> {
     let (mut charset, mut boundary) = (None, None);
     for parameter in Parameters(parameters) {
         let (name, value) = parameter?;
+        // RFC 8187 and RFC 2231 have names with an asterisk, which some readers take for the one without.
+        if name.contains('*') {
+            return None;
+        }
         if name.eq_ignore_ascii_case("charset") {
             if charset.replace(value).is_some() {
                 return None;
@@ -140,7 +148,7 @@ impl<'a> Iterator for Parameters<'a> {
 /// The first `name=value`, and what follows it: nothing, or a semicolon.
 fn pair(text: &str) -> Option<(&str, &str, &str)> {
     let (name, tail) = text.split_once('=')?;
-    if !is_token(name) {
+    if name.is_empty() || !name.bytes().all(|byte| is_token_byte(byte) || byte == b'*') {
         return None;
     }
     let (value, rest) = if let Some(quoted) = tail.strip_prefix('"') {

@@ -5,17 +5,28 @@
 //! Which schema checks a body is decided on the head too; the body itself is read once, strictly, by threads that share
 //! this snapshot.
 
+mod builder;
 mod coding;
 mod content;
 mod json;
+mod lines;
 mod media;
+mod multipart;
 mod node;
 mod outline;
+mod pairs;
+mod parameter;
 mod parameters;
+mod parts;
+mod percent;
 mod responses;
+mod scalar;
+mod shape;
 mod strip;
+mod style;
 #[cfg(test)]
 mod tests;
+mod text;
 mod validator;
 mod violation;
 
@@ -58,6 +69,8 @@ pub enum Passed {
     AsItIs,
     /// What goes on instead: members that are not described were taken out.
     Instead(Stripped),
+    /// Of responses: more than is decoded to be looked at.
+    NotEvaluated,
 }
 
 impl Schemas {

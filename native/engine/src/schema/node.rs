@@ -35,24 +35,48 @@ pub struct Body;
 /// # Errors
 /// What it violates.
 pub fn verdict(validator: &Validator<Body>, parsed: Parsed<'_>, property: &str) -> Result<(), Violation> {
-    let document = Document {
-        parsed,
-        property,
-        value: 0,
-        steps: Cell::new(MAX_STEPS),
-        errors: Cell::new(MAX_GATHERED_ERRORS),
-    };
+    verdict_within(validator, parsed, property, &mut Budget::default())
+}
+
+/// What is left for the values of one body.
+#[derive(Debug)]
+pub struct Budget {
+    verdict: u32,
+    explanation: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { verdict: MAX_STEPS, explanation: MAX_STEPS }
+    }
+}
+
+/// The same for a body of several values, which have to do with one bound.
+///
+/// # Errors
+/// What this value violates.
+pub fn verdict_within(
+    validator: &Validator<Body>,
+    parsed: Parsed<'_>,
+    property: &str,
+    budget: &mut Budget,
+) -> Result<(), Violation> {
+    let (steps, errors) = (Cell::new(budget.verdict), Cell::new(MAX_GATHERED_ERRORS));
+    let document = Document { parsed, property, value: 0, steps, errors };
     let root = BodyNode { document: &document, entry: ROOT };
     let valid = validator.is_valid(root);
-    if document.steps.get() == 0 {
+    budget.verdict = document.steps.get();
+    if budget.verdict == 0 {
         return Err(Violation::exhausted());
     }
     if valid {
         return Ok(());
     }
     // The verdict stands; what follows only explains it.
-    document.steps.set(MAX_STEPS);
-    Err(Violation::invalid(validator.iter_errors(root), property))
+    document.steps.set(budget.explanation);
+    let violation = Violation::invalid(validator.iter_errors(root), property);
+    budget.explanation = document.steps.get();
+    Err(violation)
 }
 
 /// Whether the value at an entry is as one property of the root schema says. `steps` is what may still be spent in all;

@@ -7,15 +7,15 @@ use foldhash::HashMap;
 use jsonschema::Validator;
 use serde_json::Value;
 
-use super::coding::Coding;
+use super::coding::{self, Coding};
 use super::content::{Accepted, Chosen, Described as DescribedBody};
 use super::media::MediaType;
 use super::node::{self, Body};
 use super::outline::{Outliner, Outlines};
-use super::parameters::Parameters;
+use super::parameters::{Headers, Parameters};
 use super::violation::{Class, Location, Violation};
 use super::{Passed, json, strip};
-use crate::policy::{Format, Problem, Response, ResponseAction, Responses};
+use crate::policy::{Problem, Response, ResponseAction, Responses};
 use crate::reason::Reason;
 
 /// What has to happen to a response's body.
@@ -52,6 +52,20 @@ const STREAMED: &[&str] = &[
     "application/json-seq",
 ];
 
+/// Headers that are between the origin and us, or that are written anew for the client: nothing is said of them here.
+const NOT_FOR_CLIENTS: &[&str] = &[
+    "connection",
+    "content-length",
+    "date",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-request-id",
+];
+
 /// The responses of one operation.
 #[derive(Debug)]
 pub(super) struct Described {
@@ -72,8 +86,7 @@ enum Pattern {
 
 #[derive(Debug)]
 struct Answer {
-    /// Names of headers that have to be there.
-    required: Vec<String>,
+    headers: Headers,
     content: Option<Accepted>,
 }
 
@@ -99,7 +112,7 @@ impl Described {
             let first = bodies.len();
             let answer = Answer::compile(response, schema, bodies);
             for (index, body) in bodies.iter().enumerate().skip(first) {
-                let strips = responses.action == ResponseAction::Strip && body.format == Format::Json;
+                let strips = responses.action == ResponseAction::Strip && body.is_json();
                 let property = body.property.as_ref().filter(|_| strips);
                 let outline = property.map(|property| stripping.outliner.read(property, problems));
                 stripping.outgoing.insert(index as u32, outline);
@@ -115,17 +128,20 @@ impl Described {
 
     pub(super) fn choose<'a>(
         &self,
-        _validator: Option<&Validator<Body>>,
+        validator: Option<&Validator<Body>>,
         status: u16,
         extent: Extent,
         fields: impl Iterator<Item = (&'a str, &'a str)> + Clone,
-        _kept: &mut Parameters,
+        kept: &mut Parameters,
     ) -> Result<ResponseCheck, Violation> {
         let (_, answer) = self.statuses.iter().find(|(pattern, _)| pattern.matches(status)).ok_or_else(|| {
             let (reason, location) = (Reason::SchemaResponseStatus, Location::Response);
             Violation::at(reason, location, Class::Status, "/status", &self.expected)
         })?;
-        answer.headers(fields.clone())?;
+        answer
+            .headers
+            .check(validator, fields.clone(), kept)
+            .map_err(|violation| violation.moved(Reason::SchemaResponseHeader, Location::Response, "/headers"))?;
         match &answer.content {
             Some(content) if extent != Extent::None && !matches!(status, 204 | 304) => {
                 choose_body(content, extent, fields)
@@ -155,10 +171,9 @@ impl Pattern {
 
 impl Answer {
     fn compile(response: &Response, schema: &Value, bodies: &mut Vec<DescribedBody>) -> Answer {
-        // What is said about Content-Type here is ignored: `content` says it (OpenAPI, Response Object).
-        let described = response.headers.iter().filter(|header| header.name != "content-type");
+        let described = response.headers.iter().filter(|header| !NOT_FOR_CLIENTS.contains(&header.name.as_str()));
         Answer {
-            required: described.filter(|header| header.required).map(|header| header.name.clone()).collect(),
+            headers: Headers::compile(described, schema),
             // A map without entries describes nothing, as if it was absent.
             content: response
                 .content
@@ -166,17 +181,6 @@ impl Answer {
                 .filter(|content| !content.is_empty())
                 .map(|content| Accepted::new(content, true, schema, bodies)),
         }
-    }
-
-    fn headers<'a>(&self, fields: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Result<(), Violation> {
-        for name in &self.required {
-            if !fields.clone().any(|(found, _)| found == name) {
-                let (reason, location) = (Reason::SchemaResponseHeader, Location::Response);
-                let pointer = format!("/headers/{name}");
-                return Err(Violation::at(reason, location, Class::Required, &pointer, "expected this header"));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -214,25 +218,43 @@ pub(super) fn check(
 ) -> Result<Passed, Violation> {
     let checked = match (outline, validator, &described.property) {
         (Some(outline), Some(validator), Some(property)) if !body.is_empty() => {
-            decoded(chosen, body).and_then(|decoded| {
-                let stripped = json::with_tape(decoded, |parsed| {
-                    let parsed = parsed.map_err(|refusal| Violation::malformed(&refusal))?;
-                    let stripped = strip::strip(outlines, validator, parsed, outline)?;
-                    if stripped.is_none() {
-                        node::verdict(validator, parsed, property)?;
-                    }
-                    Ok(stripped)
-                })?;
-                let Some(stripped) = stripped else { return Ok(Passed::AsItIs) };
-                described.check(Some(validator), &Chosen::plain(chosen.body), &stripped.body)?;
-                Ok(Passed::Instead(stripped))
-            })
+            let strip = |bytes: &[u8]| stripped(described, validator, property, (outlines, outline), chosen, bytes);
+            match chosen.coding {
+                Coding::Identity => strip(body),
+                coding => coding::with_decoded(coding, body, strip),
+            }
         }
         _ => described.check(validator, chosen, body),
     };
-    checked.map_err(|violation| violation.moved(Reason::SchemaResponseBody, Location::Response, "/body"))
+    match checked {
+        // As with a body that is too large without being encoded.
+        Err(violation) if is_too_large(&violation) => Ok(Passed::NotEvaluated),
+        Err(violation) => Err(violation.moved(Reason::SchemaResponseBody, Location::Response, "/body")),
+        Ok(passed) => Ok(passed),
+    }
 }
 
-fn decoded<'a>(chosen: &Chosen, body: &'a [u8]) -> Result<&'a [u8], Violation> {
-    if chosen.coding == Coding::Identity { Ok(body) } else { Err(Violation::unavailable()) }
+fn stripped(
+    described: &DescribedBody,
+    validator: &Validator<Body>,
+    property: &str,
+    (outlines, outline): (&Outlines, u32),
+    chosen: &Chosen,
+    body: &[u8],
+) -> Result<Passed, Violation> {
+    let stripped = json::with_tape(body, |parsed| {
+        let parsed = parsed.map_err(|refusal| Violation::malformed(&refusal))?;
+        let stripped = strip::strip(outlines, validator, parsed, outline)?;
+        if stripped.is_none() {
+            node::verdict(validator, parsed, property)?;
+        }
+        Ok(stripped)
+    })?;
+    let Some(stripped) = stripped else { return Ok(Passed::AsItIs) };
+    described.check(Some(validator), &Chosen::plain(chosen.body), &stripped.body)?;
+    Ok(Passed::Instead(stripped))
+}
+
+fn is_too_large(violation: &Violation) -> bool {
+    violation.reason == Reason::SchemaDecoding && violation.errors.iter().any(|error| error.class == Class::Size)
 }

@@ -1,5 +1,7 @@
 //! The corpus (test/corpus/schema), and what holds for every body.
 
+mod bodies;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -90,6 +90,6 @@ fn try_pattern(pattern: &str, at: &str, problems: &mut Vec<Problem>) {
 }
 
 /// One reference token of a JSON Pointer (RFC 6901, 3).
-fn escape(token: &str) -> String {
+pub(super) fn escape(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }

@@ -128,7 +128,7 @@ impl Violation {
         Violation { reason, errors: vec![error] }
     }
 
-    fn body(reason: Reason, class: Class, message: &str) -> Violation {
+    pub(super) fn body(reason: Reason, class: Class, message: &str) -> Violation {
         Violation::at(reason, Location::Body, class, "", message)
     }
 
@@ -151,6 +151,7 @@ impl Violation {
             Fault::Surrogate => Reason::SchemaSurrogate,
             Fault::Depth => Reason::SchemaDepth,
             Fault::Number => Reason::SchemaNumber,
+            Fault::Precision => Reason::SchemaPrecision,
             Fault::Syntax | Fault::Truncated | Fault::Trailing | Fault::Size => Reason::SchemaJson,
         };
         Violation::body(reason, Class::Malformed, &format!("{} at byte {}", refusal.fault, refusal.offset))
@@ -320,6 +321,11 @@ fn names(unexpected: &[String]) -> String {
         told.push(format!("and {} more", unexpected.len() - MAX_NAMES));
     }
     told.join(", ")
+}
+
+/// A name as the first token of a pointer (RFC 6901, 3).
+pub(super) fn token(name: &str) -> String {
+    shorten(&format!("/{}", name.replace('~', "~0").replace('/', "~1")), MAX_POINTER_BYTES)
 }
 
 pub(super) fn shorten(text: &str, limit: usize) -> String {
