@@ -51,14 +51,15 @@ test('a full queue refuses where it blocks, passes on unchecked where it passes,
     },
   );
   const costlyBody = `${'{"n":'.repeat(50)}{}${'}'.repeat(50)}${padding}`;
-  const clients = await Promise.all(
-    Array.from({ length: DEPTH + MORE }, () => connect(front.caller('strict.test'))),
-  );
+  const clients = await Promise.all(Array.from({ length: DEPTH + MORE }, () => connect(front.caller('strict.test'))));
   for (const client of clients) {
     client.send('POST /costly HTTP/1.1\r\nHost: strict.test\r\nContent-Type: application/json\r\n');
     client.send(`Content-Length: ${costlyBody.length}\r\n\r\n${costlyBody}`);
   }
-  await vi.waitFor(() => expect(clients.some(({ received }) => received.includes('schema.overload'))).toBe(true), 4_000);
+  await vi.waitFor(
+    () => expect(clients.some(({ received }) => received.includes('schema.overload'))).toBe(true),
+    4_000,
+  );
   // The thread takes one away now and then: what was refused comes again until these have been answered.
   const again = setInterval(() => {
     for (const client of clients.filter(({ received }) => received.endsWith('}'))) {

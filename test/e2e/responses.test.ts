@@ -129,7 +129,9 @@ async function counted(): Promise<Record<string, number>> {
 async function grown(before: Record<string, number>, expected: Record<string, number>): Promise<void> {
   await vi.waitFor(async () => {
     const after = await counted();
-    const grown = Object.fromEntries(Object.keys(expected).map(name => [name, (after[name] ?? 0) - (before[name] ?? 0)]));
+    const grown = Object.fromEntries(
+      Object.keys(expected).map(name => [name, (after[name] ?? 0) - (before[name] ?? 0)]),
+    );
     expect(grown).toEqual(expected);
   }, 5_000);
 }
@@ -192,10 +194,12 @@ describe.each([
     expect(answered.headers).not.toHaveProperty('etag');
     const event = await eventOf(answered);
     expect(event).toMatchObject({ SecurityAction: 'log', EdgeResponseBodyBytes: answered.body.length });
-    expect((event.SchemaViolations as { Class: string; Target: string }[]).map(one => [one.Class, one.Target])).toEqual([
-      ['unknown', '/body/secret'],
-      ['unknown', '/body/parts/0/cost'],
-    ]);
+    expect((event.SchemaViolations as { Class: string; Target: string }[]).map(one => [one.Class, one.Target])).toEqual(
+      [
+        ['unknown', '/body/secret'],
+        ['unknown', '/body/parts/0/cost'],
+      ],
+    );
     await grown(before, { stripped: 1, members: 2 });
   });
 
@@ -246,7 +250,9 @@ describe('the head of an answer', () => {
     expect((await counted('good')).headers['x-left']).toBe('1');
     const answered = await counted('bad');
     expect(reasonOf(answered)).toBe('502 schema.response_header');
-    expect((await eventOf(answered)).SchemaViolations).toMatchObject([{ Target: '/headers/x-left', Class: 'required' }]);
+    expect((await eventOf(answered)).SchemaViolations).toMatchObject([
+      { Target: '/headers/x-left', Class: 'required' },
+    ]);
   });
 
   test.each([

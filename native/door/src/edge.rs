@@ -478,12 +478,9 @@ impl Edge {
                 if slot.body.len() <= self.inline_bytes { self.inspect_here(index) } else { self.queue(index) }
             }
             // An answer went out before the whole body was here: the rest is read and dropped.
-            Stage::Free
-            | Stage::Deciding
-            | Stage::Passed
-            | Stage::Inspecting
-            | Stage::Settled
-            | Stage::Upgraded => Next::Sent,
+            Stage::Free | Stage::Deciding | Stage::Passed | Stage::Inspecting | Stage::Settled | Stage::Upgraded => {
+                Next::Sent
+            }
         }
     }
 

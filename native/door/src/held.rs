@@ -26,13 +26,7 @@ pub struct Held {
 impl Held {
     /// None when there is no room for it.
     pub fn new(block: &[u8], body: &[u8], length: Option<u64>) -> Option<Box<Held>> {
-        let mut held = Box::new(Held {
-            block: block.to_vec(),
-            body: Vec::new(),
-            length,
-            complete: false,
-            charged: 0,
-        });
+        let mut held = Box::new(Held { block: block.to_vec(), body: Vec::new(), length, complete: false, charged: 0 });
         held.charge(block.len()).then_some(())?;
         held.push(body).then_some(held)
     }

@@ -308,7 +308,8 @@ pub fn responded<'a>(
     fields: impl Iterator<Item = (&'a str, &'a str)> + Clone,
 ) -> ResponseOutcome {
     let snapshot = exchange.snapshot.clone();
-    let openapi = snapshot.as_ref().zip(exchange.host).and_then(|(snapshot, host)| snapshot.hosts[host].openapi.as_ref());
+    let openapi =
+        snapshot.as_ref().zip(exchange.host).and_then(|(snapshot, host)| snapshot.hosts[host].openapi.as_ref());
     let (Some(openapi), Some(index)) = (openapi, exchange.operation) else { return ResponseOutcome::Pass };
     let extent = if exchange.head.method() == "HEAD" { Extent::None } else { extent };
     match openapi.schemas.response(index, status, extent, fields, &mut exchange.parameters) {

@@ -210,6 +210,27 @@ impl Edge {
         self.refused_response(index)
     }
 
+    /// After a panic in the midst of a turn: rows that were not looked at deny their exchanges.
+    pub fn turn_failed(&mut self, count: usize) {
+        self.panicked();
+        for row in 0..count {
+            // SAFETY: as in `turn`.
+            let entry = unsafe { *self.entries.add(row) };
+            let slot = self.slots.get(entry.slot as usize).filter(|slot| slot.generation == entry.generation);
+            let checks = slot.is_some_and(|slot| {
+                slot.checks && matches!(slot.stage, Stage::Forwarded | Stage::Holding | Stage::Settled)
+            });
+            let settled = [0, Kind::Responded as u32, Kind::Drained as u32].contains(&entry.kind);
+            if checks
+                && !settled
+                && let Row::Becomes(kind) = self.failed_within(entry.slot)
+            {
+                // SAFETY: as in `turn`.
+                unsafe { (*self.entries.add(row)).kind = kind };
+            }
+        }
+    }
+
     /// Lets the engine say what an inspection means; what was stripped takes the place of what is held.
     pub(super) fn evaluated(&mut self, index: u32, result: Result<Passed, Violation>) -> ResponseOutcome {
         let slot = &mut self.slots[index as usize];
@@ -308,9 +329,8 @@ impl Edge {
     fn bytes<'a>(&self, entry: &Entry) -> (&'a [u8], &'a [u8]) {
         // SAFETY: the client filled the arena for this turn and leaves it until its reset, which comes after the turn;
         // an entry's ranges lie inside.
-        let at = |start: u32, len: u32| unsafe {
-            std::slice::from_raw_parts(self.arena.add(start as usize), len as usize)
-        };
+        let at =
+            |start: u32, len: u32| unsafe { std::slice::from_raw_parts(self.arena.add(start as usize), len as usize) };
         (at(entry.block_start, entry.block_len), at(entry.body_start, entry.body_len))
     }
 }

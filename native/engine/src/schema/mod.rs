@@ -84,7 +84,8 @@ impl Schemas {
                 parameters: parameters::Described::compile(operation, &openapi.schema, problems),
                 body: operation.body.as_ref().map(|body| Accepted::request(body, &openapi.schema, &mut schemas.bodies)),
                 responses: operation.responses.as_ref().map(|described| {
-                    let mut stripping = responses::Stripping { outgoing: &mut schemas.outgoing, outliner: &mut outliner };
+                    let mut stripping =
+                        responses::Stripping { outgoing: &mut schemas.outgoing, outliner: &mut outliner };
                     responses::Described::compile(
                         described,
                         &openapi.schema,

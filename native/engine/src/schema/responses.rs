@@ -189,9 +189,7 @@ fn choose_body<'a>(
     extent: Extent,
     fields: impl Iterator<Item = (&'a str, &'a str)> + Clone,
 ) -> Result<ResponseCheck, Violation> {
-    let values = |wanted: &'static str| {
-        fields.clone().filter(move |(name, _)| *name == wanted).map(|(_, value)| value)
-    };
+    let values = |wanted: &'static str| fields.clone().filter(move |(name, _)| *name == wanted).map(|(_, value)| value);
     let chosen = match content.choose_fields(values("content-type"), values("content-encoding")) {
         Ok(chosen) => chosen,
         Err(violation) if violation.reason == Reason::SchemaXml => return Ok(ResponseCheck::NotEvaluated),

@@ -51,8 +51,12 @@ fn every_response_of_the_corpus_gets_its_verdict() {
         let (schemas, problems) = compile(&corpus["responses"], root);
         assert_eq!(problems, [], "{name}");
         for case in corpus["cases"].as_array().expect("cases") {
-            let fields: Vec<(&str, &str)> =
-                case["fields"].as_array().expect("fields").iter().filter_map(|field| field.as_str()?.split_once(": ")).collect();
+            let fields: Vec<(&str, &str)> = case["fields"]
+                .as_array()
+                .expect("fields")
+                .iter()
+                .filter_map(|field| field.as_str()?.split_once(": "))
+                .collect();
             let extent = match case["extent"].as_str() {
                 Some("none") => Extent::None,
                 Some("open") => Extent::Open,
