@@ -150,8 +150,12 @@ impl<'a> Walk<'a> {
                 self.skip();
                 self.space();
                 self.tell(name);
-                // Up to the brace or comma ahead, which goes too when something was kept before it.
-                self.copy(if kept { start - 1 } else { start });
+                if kept {
+                    // The comma ahead goes too.
+                    self.copy(start - 1);
+                } else if index == 0 {
+                    self.copy(start);
+                }
                 self.copied = self.at;
             }
             self.at += 1;
