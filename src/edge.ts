@@ -39,7 +39,8 @@ export type FromEdge =
 /** A turn's responses; at 64 KiB for the largest whole one, more than a turn ever brings at once. */
 const ARENA_BYTES = 1024 * 1024;
 const ARENA_ROWS = 1024;
-const ANSWER_BYTES = 64 * 1024;
+/** The largest head of a response, and as much of a body. */
+const ANSWER_BYTES = 128 * 1024;
 const TICK_MS = 250;
 /** Numbers of reasons, by native/engine/src/reason.rs: told by the door so that they cannot differ. */
 const { malformed, originConnect, overload } = native.reasonNumbers();
@@ -61,9 +62,10 @@ let connections = 0;
 const arena = new Uint8Array(ARENA_BYTES);
 const entries = new Uint32Array(ARENA_ROWS * Word.perRow);
 const answer = new Uint8Array(ANSWER_BYTES);
-const answerMeta = new Uint32Array(3);
-const responses = new Responses(arena, entries, exchanges, {
+const answerMeta = new Uint32Array(5);
+const responses = new Responses(arena, entries, answer, exchanges, {
   release,
+  responded: exchange => act(exchange, native.responded(exchange.slot)),
   failed: (exchange, reason) => act(exchange, native.refuse(exchange.slot, reason)),
 });
 
@@ -180,6 +182,9 @@ function act(exchange: Exchange, next: number): void {
     case Next.Answer:
       refuse(exchange, res);
       return;
+    case Next.Held:
+      responses.held(exchange, answerMeta);
+      return;
     case Next.Inspect:
       queue(exchange);
       return;
@@ -249,7 +254,7 @@ function write(
 function queue(exchange: Exchange): void {
   const ticket = native.ticket(exchange.slot);
   if (!pool.submit(ticket)) {
-    act(exchange, native.refuse(exchange.slot, overload));
+    act(exchange, native.crowded(exchange.slot));
     return;
   }
   exchange.ticket = ticket;

@@ -14,6 +14,8 @@ export class Exchange {
   length = -1;
   /** Bytes of a streamed response that the client's socket did not take yet. */
   pending: Uint8Array[] = [];
+  /** Bytes taken of a response that native code holds whole; -1 when there is none. */
+  taken = -1;
   /** The origin's side of the response is complete. */
   complete = false;
   /** The origin is told to wait for the client. */
@@ -30,6 +32,7 @@ export class Exchange {
     this.last = false;
     this.length = -1;
     if (this.pending.length > 0) this.pending = [];
+    this.taken = -1;
     this.complete = false;
     this.paused = false;
     this.ticket = -1;

@@ -29,10 +29,11 @@ export const Next = {
   Upgrade: 6,
   Inspect: 7,
   LastBody: 8,
+  Held: 9,
 } as const;
 
 /** `Kind` of native/forward/src/arena.rs. */
-export const Kind = { Whole: 1, Head: 2, Chunk: 3, End: 4, Failed: 5, Drained: 6 } as const;
+export const Kind = { Whole: 1, Head: 2, Chunk: 3, End: 4, Failed: 5, Drained: 6, Responded: 7 } as const;
 
 /** Words of a row of the turn's table; `Entry` of native/forward/src/arena.rs. */
 export const Word = {
@@ -51,7 +52,8 @@ export const Word = {
 } as const;
 
 export const EntryFlag = { NoBody: 1, Length: 2, HeadSent: 4 } as const;
-export const AnswerFlag = { Close: 1, NoBody: 2 } as const;
+/** The first two of answers of our own, the others of responses that were held back. */
+export const AnswerFlag = { Close: 1, NoBody: 2, Whole: 4, More: 8, Length: 16 } as const;
 
 /** No slot, no certificate. */
 export const NONE = 0xffff_ffff;
@@ -65,6 +67,7 @@ export const {
   claimStdout,
   closed,
   compile,
+  crowded,
   decide,
   detach,
   drain,
@@ -77,14 +80,17 @@ export const {
   opened,
   pause,
   peer,
+  piece,
   reasonNumbers,
   reasons,
   refuse,
   refused,
+  responded,
   resume,
   sample,
   tick,
   ticket,
   upgrade,
   upgraded,
+  written,
 } = door;

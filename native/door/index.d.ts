@@ -33,6 +33,9 @@ export declare function closed(response: unknown): number
  */
 export declare function compile(policy: string, activate: boolean): string
 
+/** The pool's queue has no room for a body. Answers what to do next. */
+export declare function crowded(slot: number): number
+
 /** Decides a request, and sends it to its origin when it passed and has no body to wait for. `head` is `METHOD /path?query
 ` and `name:value
 ` for every field. Answers what to do next. */
@@ -53,9 +56,12 @@ export interface EdgeMemory {
   arena: unknown
   /** Uint32Array, sixteen words a row: the turn's entries. */
   entries: unknown
-  /** Uint8Array, 64 KiB: the last answer of the gateway's own. */
+  /** Uint8Array, 128 KiB: the last answer of the gateway's own, or a piece of a response that was held back. */
   answer: unknown
-  /** Uint32Array of three words: head bytes, body bytes, flags (1 close, 2 no body). */
+  /**
+   * Uint32Array of five words: head bytes, body bytes, flags (1 close, 2 no body, 4 whole, 8 more follows, 16 length
+   * known), length (low and high word).
+   */
   answerMeta: unknown
   /** Bodies up to this many bytes are inspected on the edge thread. */
   inlineBytes: number
@@ -90,6 +96,9 @@ export declare function pause(slot: number): void
 /** Tells who is at the other end, when `decide` asked. Answers what to do next. */
 export declare function peer(slot: number, address: string, certificate: number): number
 
+/** Copies what a held response's body holds from `offset` on into the answer's memory; answers how many bytes. */
+export declare function piece(slot: number, offset: number): number
+
 export declare function reasonNumbers(): ReasonNumbers
 
 /** The reasons that JavaScript gives, as the numbers that `refuse` takes. */
@@ -107,6 +116,9 @@ export declare function refuse(slot: number, reason: number): number
 
 /** Counts a denial of a request that never got a slot. */
 export declare function refused(reason: number): void
+
+/** A row of the turn said Responded: answers what to do next. */
+export declare function responded(slot: number): number
 
 export declare function resume(slot: number): void
 
@@ -132,3 +144,6 @@ export interface Upgrade {
 
 /** A WebSocket is over: 101 when it had been opened, else the status the client was given. */
 export declare function upgraded(slot: number, status: number): void
+
+/** All pieces of a held response were taken. */
+export declare function written(slot: number): void

@@ -1,5 +1,5 @@
 import type { Exchange } from '../exchange.js';
-import { EntryFlag, Kind, pause, resume, Word } from '../native.js';
+import { AnswerFlag, EntryFlag, Kind, pause, piece, resume, Word, written } from '../native.js';
 
 /** What the edge thread does when a response needs more than writing. */
 export interface ResponseHandlers {
@@ -7,6 +7,8 @@ export interface ResponseHandlers {
   release(exchange: Exchange): void;
   /** The origin failed before anything was sent: `reason` is the number of the reason. */
   failed(exchange: Exchange, reason: number): void;
+  /** Native code took the response out of the turn to check it: it has to be asked what to do. */
+  responded(exchange: Exchange): void;
 }
 
 /** Hands what a turn of the loop brought from the origins to the clients. */
@@ -19,6 +21,8 @@ export class Responses {
   constructor(
     private readonly arena: Uint8Array,
     private readonly entries: Uint32Array,
+    /** Where native code puts what it held back. */
+    private readonly memory: Uint8Array,
     private readonly exchanges: Exchange[],
     private readonly handlers: ResponseHandlers,
   ) {}
@@ -38,6 +42,7 @@ export class Responses {
       else if (kind === Kind.Chunk) exchange.res.cork(this.chunk);
       else if (kind === Kind.End) exchange.res.cork(this.end);
       else if (kind === Kind.Drained) exchange.res.resume();
+      else if (kind === Kind.Responded) this.handlers.responded(exchange);
       else this.fault(exchange);
     }
     this.exchange = null;
@@ -131,6 +136,10 @@ export class Responses {
   private writable(exchange: Exchange, _offset: number): boolean {
     let taken = true;
     exchange.res?.cork(() => {
+      if (exchange.taken >= 0) {
+        taken = this.take(exchange);
+        return;
+      }
       const waiting = exchange.pending;
       exchange.pending = [];
       for (const bytes of waiting) this.write(exchange, bytes);
@@ -144,6 +153,66 @@ export class Responses {
       }
     });
     return taken;
+  }
+
+  /** Writes a response that native code held back, or what came of it until it was let go. */
+  held(exchange: Exchange, [head, length, flags, low, high]: Uint32Array): void {
+    exchange.res?.cork(() => {
+      const { res } = exchange;
+      if (res === null) return;
+      const is = (flag: number) => ((flags as number) & flag) !== 0;
+      const close = this.draining || exchange.last;
+      res.writeStatus(this.memory.subarray(0, head));
+      if (is(AnswerFlag.Whole)) {
+        exchange.res = null;
+        res.end(this.memory.subarray(head, (head as number) + (length as number)), close);
+        this.handlers.release(exchange);
+        return;
+      }
+      if (close) res.writeHeader('Connection', 'close');
+      res.onAborted(() => {
+        if (exchange.res === res) this.over(exchange);
+      });
+      res.onWritable(offset => this.writable(exchange, offset));
+      if (!is(AnswerFlag.More)) {
+        exchange.length = length as number;
+        exchange.taken = 0;
+        this.take(exchange);
+        return;
+      }
+      exchange.length = is(AnswerFlag.Length) ? (low as number) + (high as number) * 2 ** 32 : -1;
+      for (let taken = 0; taken < (length as number); ) {
+        const bytes = this.memory.subarray(0, piece(exchange.slot, taken));
+        if (bytes.length === 0) break;
+        taken += bytes.length;
+        this.write(exchange, bytes);
+      }
+      written(exchange.slot);
+    });
+  }
+
+  /** Writes as much of a held response as the client's socket takes; false when that is not all. */
+  private take(exchange: Exchange): boolean {
+    const { res, slot } = exchange;
+    while (res !== null) {
+      const before = res.getWriteOffset();
+      const bytes = this.memory.subarray(0, piece(slot, exchange.taken));
+      if (bytes.length === 0) {
+        // Native code has lost it: closing is the only way to say so.
+        this.over(exchange);
+        res.close();
+        return true;
+      }
+      const [ok, done] = res.tryEnd(bytes, exchange.length);
+      if (done) {
+        written(slot);
+        this.over(exchange);
+        return true;
+      }
+      exchange.taken += ok ? bytes.length : res.getWriteOffset() - before;
+      if (!ok) return false;
+    }
+    return true;
   }
 
   private readonly end = (): void => {

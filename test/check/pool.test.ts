@@ -90,6 +90,16 @@ test('a thread that dies fails its task and is replaced', async () => {
   await vi.waitFor(() => expect(done).toEqual([[1]]), 10_000);
 });
 
+test('what a dead thread took along is tried once more, each by itself', async () => {
+  const { pool, done, failed } = start();
+  for (const ticket of [1, DIES, 2]) pool.submit(ticket);
+  await vi.waitFor(() => expect([done, failed].flat().length).toBe(3), 10_000);
+  expect(done.flat().sort()).toEqual([1, 2]);
+  expect(failed).toEqual([[DIES]]);
+  expect(pool.depth).toBe(0);
+  expect(pool.waits).toMatchObject({ failed: 1, retried: 3 });
+});
+
 test('without `failed`, failures come back through `done`', async () => {
   const done: number[][] = [];
   const pool = new InspectPool({ threads: 1, worker, done: tickets => done.push([...tickets]) });

@@ -1,7 +1,7 @@
 // Bodies too large to be looked at as text: sent in pieces, received as bytes.
 
 import { once } from 'node:events';
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Writable } from 'node:stream';
 import type { Caller } from './https.js';
@@ -15,16 +15,23 @@ export interface Transferred {
   body: Buffer;
 }
 
+export interface Sent {
+  method?: string;
+  body?: Buffer;
+  chunked?: boolean;
+  headers?: OutgoingHttpHeaders;
+}
+
 /** One request on a connection of its own; a body is sent with a Content-Length, or `chunked`. */
 export function transfer(
   caller: Caller,
   path: string,
-  { method = 'GET', body, chunked = false }: { method?: string; body?: Buffer; chunked?: boolean } = {},
+  { method = 'GET', body, chunked = false, headers: further = {} }: Sent = {},
 ): Promise<Transferred> {
   const { port, host, ca, cert, key, tls } = caller;
   const framing = body === undefined || chunked ? {} : { 'content-length': body.length };
   return new Promise((resolve, reject) => {
-    const headers = { host, ...framing };
+    const headers = { host, ...framing, ...further };
     const options = { ...tls, host: '127.0.0.1', port, servername: host, ca, cert, key, path, method, headers };
     const request = httpsRequest({ ...options, agent: false, timeout: TIMEOUT_MS } as object, response => {
       const pieces: Buffer[] = [];

@@ -1,5 +1,8 @@
 //! One edge thread's exchanges: joins the engine's decision, the upstream client and the record.
 
+mod inspecting;
+mod responding;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,16 +18,16 @@ use portcullis_engine::mtls::Certificate;
 use portcullis_engine::peer::Peer;
 use portcullis_engine::policy::CertificateHeader;
 use portcullis_engine::reason::Reason;
-use portcullis_engine::schema::{Passed, Violation};
 use portcullis_engine::snapshot::{Host, Snapshot};
 use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, write_head};
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Body, Entry, Flow, Kind, OriginId, OriginSpec, Request, Token};
 
 use crate::clock::{self, Ids};
+use crate::held::{Fields, Held};
 use crate::journal::Journal;
 use crate::policy;
-use crate::tickets::{self, Ticket};
+use responding::Row;
 
 /// What JavaScript does next with an exchange. Part of the door's contract with src/native.ts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub enum Next {
     Upgrade = 6,
     /// `ticket(slot)` waits for the inspection pool.
     Inspect = 7,
+    /// The answer's memory holds a response that was held back, or how it begins: write it.
+    Held = 9,
 }
 
 /// No exchange on this connection.
@@ -74,6 +79,10 @@ enum Stage {
     Collecting,
     Inspecting,
     Forwarded,
+    /// A response is gathered to be checked: the client has seen nothing of it.
+    Holding,
+    /// JavaScript is told to ask what became of the response.
+    Settled,
     /// A response head went to the client; the end is still to come.
     Answering,
     Upgraded,
@@ -94,16 +103,20 @@ struct Slot {
     /// When the upload began to be waited for.
     waiting_us: u64,
     ticket: u32,
+    /// What the origin answers is looked at.
+    checks: bool,
+    held: Option<Box<Held>>,
     sent_bytes: u64,
     status: u16,
 }
 
 pub struct Edge {
     pub client: InLoop,
-    /// `[head bytes, body bytes, flags]` of the last answer; JavaScript reads it at once.
+    /// `[head bytes, body bytes, flags, length (low, high)]` of the last answer; JavaScript reads it at once.
     answer_meta: *mut u32,
     answer_bytes: *mut u8,
     answer_len: usize,
+    arena: *const u8,
     entries: *mut Entry,
     snapshot: arc_swap::Cache<&'static arc_swap::ArcSwap<Snapshot>, Arc<Snapshot>>,
     /// Of the snapshot with this generation.
@@ -122,6 +135,7 @@ pub struct Edge {
     dates: Dates,
     answer: Answer,
     head: Vec<u8>,
+    fields: Fields,
     inline_bytes: usize,
 }
 
@@ -137,6 +151,7 @@ pub struct Shared {
     pub answer_meta: *mut u32,
     pub answer_bytes: *mut u8,
     pub answer_len: usize,
+    pub arena: *const u8,
     pub entries: *mut Entry,
 }
 
@@ -147,6 +162,7 @@ impl Edge {
             answer_meta: shared.answer_meta,
             answer_bytes: shared.answer_bytes,
             answer_len: shared.answer_len,
+            arena: shared.arena,
             entries: shared.entries,
             snapshot: arc_swap::Cache::new(policy::current()),
             origins: (0, Vec::new()),
@@ -162,6 +178,7 @@ impl Edge {
             dates: Dates::default(),
             answer: Answer::default(),
             head: Vec::with_capacity(2048),
+            fields: Fields::default(),
             inline_bytes: inline_bytes.min(MAX_INSPECTED_BYTES as usize),
         }
     }
@@ -193,15 +210,14 @@ impl Edge {
         let slot = &mut self.slots[index as usize];
         match slot.stage {
             Stage::Free => return,
-            Stage::Forwarded | Stage::Answering => {
+            Stage::Forwarded | Stage::Holding | Stage::Settled | Stage::Answering => {
                 self.client.client().cancel(Token { slot: index, generation: slot.generation });
             }
-            Stage::Inspecting => {
-                tickets::take(slot.ticket);
-            }
+            Stage::Inspecting => self.forget_ticket(index),
             Stage::Deciding | Stage::Passed | Stage::Collecting | Stage::Upgraded => {}
         }
         lock(&self.meters).scalars.clients_gone += 1;
+        let slot = &self.slots[index as usize];
         let status = if slot.stage == Stage::Answering { slot.status } else { 499 };
         let nobody = nobody();
         self.finish(index, peer.unwrap_or(&nobody), status, clock::mono_us());
@@ -256,6 +272,7 @@ impl Edge {
         slot.received = 0;
         slot.sent_bytes = 0;
         slot.status = 0;
+        slot.checks = false;
         slot.body.clear();
         let Some(known) = self.connections.get_mut(&connection) else { return Next::Peer };
         if known.last {
@@ -401,6 +418,7 @@ impl Edge {
             other => other,
         };
         slot.stage = Stage::Forwarded;
+        slot.checks = decide::looks_at_responses(&slot.exchange);
         self.client.client().send(
             Token { slot: index, generation: slot.generation },
             origin,
@@ -423,7 +441,7 @@ impl Edge {
         // A Content-Length was held against the bound on the head; a chunked body says only now how long it is.
         let too_large = slot.exchange.host().is_some_and(|host| slot.received > host.max_body_bytes);
         match slot.stage {
-            Stage::Forwarded | Stage::Answering if too_large => {
+            Stage::Forwarded | Stage::Holding | Stage::Answering if too_large => {
                 let answering = slot.stage == Stage::Answering;
                 self.client.client().cancel(Token { slot: index, generation: slot.generation });
                 if !answering {
@@ -435,7 +453,7 @@ impl Edge {
                 self.end(index, status);
                 Next::Close
             }
-            Stage::Forwarded | Stage::Answering => {
+            Stage::Forwarded | Stage::Holding | Stage::Answering => {
                 if last {
                     slot.exchange.upload_us += clock::mono_us().saturating_sub(slot.waiting_us);
                 }
@@ -446,8 +464,11 @@ impl Edge {
                 }
             }
             Stage::Collecting => {
-                if too_large || slot.received > MAX_INSPECTED_BYTES {
+                if too_large {
                     return self.refuse(index, Reason::HttpBodyTooLarge);
+                }
+                if slot.received > MAX_INSPECTED_BYTES {
+                    return self.outgrown(index, piece, last);
                 }
                 slot.body.extend_from_slice(piece);
                 if !last {
@@ -457,74 +478,9 @@ impl Edge {
                 if slot.body.len() <= self.inline_bytes { self.inspect_here(index) } else { self.queue(index) }
             }
             // An answer went out before the whole body was here: the rest is read and dropped.
-            Stage::Free | Stage::Deciding | Stage::Passed | Stage::Inspecting | Stage::Upgraded => Next::Sent,
-        }
-    }
-
-    fn inspect_here(&mut self, index: u32) -> Next {
-        lock(&self.meters).scalars.inspected_in_place += 1;
-        let slot = &mut self.slots[index as usize];
-        let (Some(schemas), Some(chosen)) = (schemas(&slot.exchange), &slot.exchange.chosen) else {
-            return self.refuse(index, Reason::InternalPanic);
-        };
-        let result = schemas.check(chosen, &slot.body);
-        let body = std::mem::take(&mut slot.body);
-        let next = self.verdict(index, result, &body);
-        self.slots[index as usize].body = body;
-        next
-    }
-
-    fn queue(&mut self, index: u32) -> Next {
-        let slot = &mut self.slots[index as usize];
-        let (Some(schemas), Some(chosen)) = (schemas(&slot.exchange), slot.exchange.chosen.take()) else {
-            return self.refuse(index, Reason::InternalPanic);
-        };
-        let ticket = Ticket {
-            schemas,
-            chosen,
-            body: std::mem::take(&mut slot.body),
-            result: std::sync::OnceLock::new(),
-            queued_us: clock::mono_us(),
-        };
-        let Some(number) = tickets::issue(ticket) else { return self.refuse(index, Reason::InternalOverload) };
-        slot.ticket = number;
-        slot.stage = Stage::Inspecting;
-        let mut meters = lock(&self.meters);
-        meters.scalars.inspected_in_pool += 1;
-        meters.scalars.inspect_queue += 1;
-        Next::Inspect
-    }
-
-    pub fn ticket(&self, index: u32) -> u32 {
-        self.slots[index as usize].ticket
-    }
-
-    /// The pool is done with an exchange's ticket, or gave it up.
-    pub fn inspected(&mut self, index: u32, ticket: u32) -> Next {
-        let slot = &mut self.slots[index as usize];
-        if slot.stage != Stage::Inspecting || slot.ticket != ticket {
-            return Next::Sent;
-        }
-        let Some(taken) = tickets::take(ticket) else { return self.refuse(index, Reason::InternalPanic) };
-        {
-            let mut meters = lock(&self.meters);
-            meters.scalars.inspect_queue = meters.scalars.inspect_queue.saturating_sub(1);
-            meters.scalars.inspect_wait_us += clock::mono_us().saturating_sub(taken.queued_us);
-        }
-        match taken.result.get() {
-            Some(result) => self.verdict(index, result.clone(), &taken.body),
-            None => self.refuse(index, Reason::InternalTimeout),
-        }
-    }
-
-    fn verdict(&mut self, index: u32, result: Result<Passed, Violation>, body: &[u8]) -> Next {
-        let slot = &mut self.slots[index as usize];
-        let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref()) else {
-            return Next::Close;
-        };
-        match decide::inspected(&mut slot.exchange, peer, result.err()) {
-            Outcome::Deny => self.answer(index),
-            Outcome::Pass | Outcome::Inspect => self.send(index, Framing::Length(body.len() as u64), Body::Whole(body)),
+            Stage::Free | Stage::Deciding | Stage::Passed | Stage::Inspecting | Stage::Settled | Stage::Upgraded => {
+                Next::Sent
+            }
         }
     }
 
@@ -553,6 +509,23 @@ impl Edge {
                 unsafe { (*self.entries.add(row)).kind = 0 };
                 continue;
             };
+            let entry = match slot.checks {
+                false => entry,
+                // Its operation describes responses: it goes on only if that has nothing against it.
+                true => match self.check_row(entry) {
+                    Row::Goes(entry) => {
+                        // SAFETY: as above.
+                        unsafe { *self.entries.add(row) = entry };
+                        entry
+                    }
+                    Row::Becomes(kind) => {
+                        // SAFETY: as above.
+                        unsafe { (*self.entries.add(row)).kind = kind };
+                        continue;
+                    }
+                },
+            };
+            let slot = &mut self.slots[entry.slot as usize];
             if entry.kind == Kind::Whole as u32 || entry.kind == Kind::Head as u32 {
                 slot.exchange.origin_us = u64::from(entry.origin_us);
                 slot.exchange.origin_status = entry.status as u16;
@@ -640,6 +613,7 @@ impl Edge {
         slot.stage = Stage::Free;
         slot.generation = slot.generation.wrapping_add(1);
         slot.exchange.snapshot = None;
+        slot.held = None;
     }
 
     /// Copies the upstream client's counters where a scrape finds them.
@@ -730,10 +704,6 @@ fn spec(origin: &portcullis_engine::policy::Origin) -> OriginSpec {
         idle_timeout_ms: origin.idle_timeout_ms,
         queue: OriginSpec::QUEUE,
     }
-}
-
-fn schemas(exchange: &Exchange) -> Option<Arc<portcullis_engine::schema::Schemas>> {
-    Some(exchange.host()?.openapi.as_ref()?.schemas.clone())
 }
 
 fn is_websocket(method: &str, upgrade: Option<&str>) -> bool {

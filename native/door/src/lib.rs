@@ -7,6 +7,7 @@ mod clock;
 mod edge;
 mod explain;
 mod glibc;
+mod held;
 mod identity;
 mod journal;
 mod listening;
@@ -57,9 +58,10 @@ pub struct EdgeMemory<'env> {
     pub arena: Unknown<'env>,
     /// Uint32Array, sixteen words a row: the turn's entries.
     pub entries: Unknown<'env>,
-    /// Uint8Array, 64 KiB: the last answer of the gateway's own.
+    /// Uint8Array, 128 KiB: the last answer of the gateway's own, or a piece of a response that was held back.
     pub answer: Unknown<'env>,
-    /// Uint32Array of three words: head bytes, body bytes, flags (1 close, 2 no body).
+    /// Uint32Array of five words: head bytes, body bytes, flags (1 close, 2 no body, 4 whole, 8 more follows, 16 length
+    /// known), length (low and high word).
     pub answer_meta: Unknown<'env>,
     /// Bodies up to this many bytes are inspected on the edge thread.
     pub inline_bytes: u32,
@@ -82,7 +84,7 @@ pub fn attach(env: Env, memory: EdgeMemory, on_turn: FunctionRef<u32, ()>) -> Re
     // SAFETY: the loop of this thread; the buffers are referenced above for the life of the environment.
     let client = unsafe { InLoop::start(uv_loop.cast(), arena, Box::new(move |count| turn.call(count))) }
         .map_err(|error| Error::from_reason(format!("the event loop refused the upstream client: {error}")))?;
-    let shared = Shared { answer_meta: answer_meta.cast(), answer_bytes, answer_len, entries };
+    let shared = Shared { answer_meta: answer_meta.cast(), answer_bytes, answer_len, arena: arena.bytes, entries };
     EDGE.with(|edge| *edge.borrow_mut() = Some(Edge::new(client, &shared, memory.inline_bytes as usize)));
     Ok(())
 }
@@ -204,6 +206,30 @@ pub fn inspect(ticket: u32) {
 #[napi]
 pub fn inspected(slot: u32, ticket: u32) -> u32 {
     on_slot(slot, |edge| edge.inspected(slot, ticket))
+}
+
+/// The pool's queue has no room for a body. Answers what to do next.
+#[napi]
+pub fn crowded(slot: u32) -> u32 {
+    on_slot(slot, |edge| edge.crowded(slot))
+}
+
+/// A row of the turn said Responded: answers what to do next.
+#[napi]
+pub fn responded(slot: u32) -> u32 {
+    on_slot(slot, |edge| edge.responded(slot))
+}
+
+/// Copies what a held response's body holds from `offset` on into the answer's memory; answers how many bytes.
+#[napi]
+pub fn piece(slot: u32, offset: u32) -> u32 {
+    with_edge(|edge| edge.piece(slot, offset as usize)).unwrap_or(0)
+}
+
+/// All pieces of a held response were taken.
+#[napi]
+pub fn written(slot: u32) {
+    with_edge(|edge| edge.written(slot));
 }
 
 /// Denies an exchange for a reason found by JavaScript or told by a failed entry: the reason's number.
@@ -361,7 +387,9 @@ impl Turn {
 
     fn call(&self, count: usize) {
         if count > 0 {
-            with_edge(|edge| edge.turn(count));
+            if with_edge(|edge| edge.turn(count)).is_none() {
+                with_edge(|edge| edge.turn_failed(count));
+            }
         }
         // SAFETY: called from the loop of the environment's own thread, outside any JavaScript. An exception that
         // JavaScript let out is cleared: src/edge.ts contains its own.

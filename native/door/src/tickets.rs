@@ -17,6 +17,15 @@ pub struct Ticket {
     pub queued_us: u64,
 }
 
+/// What is left of a ticket: its body, and the verdict if there is one.
+pub fn torn(ticket: Arc<Ticket>) -> (Vec<u8>, Option<Result<Passed, Violation>>) {
+    match Arc::try_unwrap(ticket) {
+        Ok(ticket) => (ticket.body, ticket.result.into_inner()),
+        // A pool thread that was given up still holds it.
+        Err(ticket) => (ticket.body.clone(), ticket.result.get().cloned()),
+    }
+}
+
 struct Place {
     generation: u32,
     ticket: Option<Arc<Ticket>>,
@@ -33,8 +42,8 @@ fn number(place: usize, generation: u32) -> u32 {
     (generation & 0xF_FFFF) << 10 | place as u32
 }
 
-/// None when the table is full.
-pub fn issue(ticket: Ticket) -> Option<u32> {
+/// Gives the ticket back when the table is full.
+pub fn issue(ticket: Ticket) -> Result<u32, Ticket> {
     let mut guard = table();
     let (places, free) = &mut *guard;
     let place = match free.pop() {
@@ -43,11 +52,11 @@ pub fn issue(ticket: Ticket) -> Option<u32> {
             places.push(Place { generation: 0, ticket: None });
             places.len() - 1
         }
-        None => return None,
+        None => return Err(ticket),
     };
     places[place].generation = places[place].generation.wrapping_add(1);
     places[place].ticket = Some(Arc::new(ticket));
-    Some(number(place, places[place].generation))
+    Ok(number(place, places[place].generation))
 }
 
 pub fn find(ticket: u32) -> Option<Arc<Ticket>> {

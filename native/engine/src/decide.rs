@@ -9,7 +9,7 @@
 //! | `parameters` | all that the description says about the head, and which of its schemas has to check the body |
 //! | `rules` | on the whole head, with identity, operation and violations known; when a rule reads the verdict on the body, all rules wait for it, so that their order holds |
 //! | `body` | in [`inspected`], when it has been read |
-//! | `response` | in [`responded`] and [`inspected`], when the origin has answered |
+//! | `response` | in [`responded`] and [`evaluated`], when the origin has answered |
 //!
 //! A stage only answers pass or a denial. Whether a denial bites is decided in [`staged`], nowhere else.
 
@@ -21,11 +21,11 @@ use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
 use crate::mtls::{Certificate, Verdict};
 use crate::peer::{Identity, Peer};
-use crate::policy::{Action, MtlsMode};
+use crate::policy::{Action, MtlsMode, ResponseAction};
 use crate::reason::Reason;
 use crate::rules;
-use crate::schema::{BodyCheck, Violation};
-use crate::snapshot::{Openapi, Snapshot, Trust};
+use crate::schema::{BodyCheck, Extent, Passed, ResponseCheck, Violation};
+use crate::snapshot::{Openapi, Operation, Snapshot, Trust};
 
 /// Most bytes of a body that is inspected: it is held in memory whole.
 pub const MAX_INSPECTED_BYTES: u64 = 1024 * 1024;
@@ -49,6 +49,19 @@ pub enum Outcome {
     /// Collect the body and check it with [`Exchange::chosen`], then [`inspected`].
     Inspect,
     /// Answer with the exchange's denial.
+    Deny,
+}
+
+/// What the door does with what an origin answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseOutcome {
+    /// It goes on to the client.
+    Pass,
+    /// The same; its body is described, and nobody looks at it.
+    NotEvaluated,
+    /// Collect the body and check it with [`Exchange::chosen`], then [`evaluated`].
+    Collect,
+    /// Answer with the exchange's denial: nothing of the response goes on.
     Deny,
 }
 
@@ -247,16 +260,95 @@ pub fn inspected(exchange: &mut Exchange, peer: &Peer, violation: Option<Violati
 
 fn walk_on(exchange: &mut Exchange, peer: &Peer, violation: Option<Violation>) -> Result<(), Denial> {
     if let Some(violation) = violation {
-        let operation = exchange.operation.and_then(|index| exchange.host()?.openapi.as_ref()?.operation(index));
-        let action = operation.map_or(Action::Block, |operation| operation.action);
+        let action = operation(exchange).map_or(Action::Block, |operation| operation.action);
         violated(action, violation, exchange)?;
     }
+    rules_at_last(exchange, peer)
+}
+
+/// A body turned out to be larger than what is inspected: unless that denies the request, the rest streams.
+pub fn oversized(exchange: &mut Exchange, peer: &Peer) -> Outcome {
+    let action = operation(exchange).map_or(Action::Block, |operation| operation.action);
+    let staged = staged(action, Reason::HttpBodyTooLarge.into(), &mut exchange.logged);
+    match staged.and_then(|()| rules_at_last(exchange, peer)) {
+        Ok(()) => Outcome::Pass,
+        Err(denial) => {
+            exchange.denial = Some(denial);
+            Outcome::Deny
+        }
+    }
+}
+
+/// The rules, when they waited for the body.
+fn rules_at_last(exchange: &mut Exchange, peer: &Peer) -> Result<(), Denial> {
     if std::mem::take(&mut exchange.rules_wait)
         && let Some(snapshot) = exchange.snapshot.clone()
     {
         rules(exchange, &snapshot, peer)?;
     }
     Ok(())
+}
+
+fn operation(exchange: &Exchange) -> Option<&Operation> {
+    exchange.host()?.openapi.as_ref()?.operation(exchange.operation?)
+}
+
+/// Whether what the origin answers is looked at.
+#[must_use]
+pub fn looks_at_responses(exchange: &Exchange) -> bool {
+    operation(exchange).is_some_and(|operation| operation.responses.is_some())
+}
+
+/// Decides on the head of a response; `fields` are its names, lower-case, and values. `extent` tells of the body, if
+/// the request's method lets there be one.
+pub fn responded<'a>(
+    exchange: &mut Exchange,
+    status: u16,
+    extent: Extent,
+    fields: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+) -> ResponseOutcome {
+    let snapshot = exchange.snapshot.clone();
+    let openapi =
+        snapshot.as_ref().zip(exchange.host).and_then(|(snapshot, host)| snapshot.hosts[host].openapi.as_ref());
+    let (Some(openapi), Some(index)) = (openapi, exchange.operation) else { return ResponseOutcome::Pass };
+    let extent = if exchange.head.method() == "HEAD" { Extent::None } else { extent };
+    match openapi.schemas.response(index, status, extent, fields, &mut exchange.parameters) {
+        Ok(ResponseCheck::Pass) => ResponseOutcome::Pass,
+        Ok(ResponseCheck::NotEvaluated) => ResponseOutcome::NotEvaluated,
+        Ok(ResponseCheck::Check(chosen)) => {
+            exchange.chosen = Some(chosen);
+            ResponseOutcome::Collect
+        }
+        Err(violation) => answered(exchange, violation),
+    }
+}
+
+/// What a response's body's inspection means for its exchange.
+pub fn evaluated(exchange: &mut Exchange, result: &Result<Passed, Violation>) -> ResponseOutcome {
+    match result {
+        Ok(Passed::AsItIs) => ResponseOutcome::Pass,
+        Ok(Passed::NotEvaluated) => ResponseOutcome::NotEvaluated,
+        Ok(Passed::Instead(stripped)) => {
+            exchange.logged.push(stripped.told.clone().into());
+            ResponseOutcome::Pass
+        }
+        Err(violation) => answered(exchange, violation.clone()),
+    }
+}
+
+/// A response that is not as it is described. The rules were done with the exchange before it was sent.
+fn answered(exchange: &mut Exchange, violation: Violation) -> ResponseOutcome {
+    let action = match operation(exchange).and_then(|operation| operation.responses) {
+        Some(ResponseAction::Log) => Action::Log,
+        Some(ResponseAction::Block | ResponseAction::Strip) | None => Action::Block,
+    };
+    match staged(action, violation.into(), &mut exchange.logged) {
+        Ok(()) => ResponseOutcome::Pass,
+        Err(denial) => {
+            exchange.denial = Some(denial);
+            ResponseOutcome::Deny
+        }
+    }
 }
 
 /// A request that is not as it is described: rules can read that, whatever becomes of it here.

@@ -158,6 +158,10 @@ scalars! {
     inspected_in_pool: "counter", "portcullis_schema_inspected_in_pool_total", "Bodies inspected by the pool.";
     inspect_queue: "gauge", "portcullis_schema_queue_depth", "Bodies waiting for the pool now.";
     inspect_wait_us: "counter", "portcullis_schema_queue_wait_seconds_total", "Time that bodies waited for the pool, inspection included.", 1e-6;
+    passed_unchecked: "counter", "portcullis_schema_passed_unchecked_total", "Bodies passed on unchecked because there was no room to inspect them (`overload: pass`).";
+    responses_not_evaluated: "counter", "portcullis_schema_responses_not_evaluated_total", "Described responses whose bodies were passed on without a look: streams, XML, or above 1 MiB.";
+    responses_stripped: "counter", "portcullis_schema_responses_stripped_total", "Responses that members were taken out of.";
+    members_stripped: "counter", "portcullis_schema_members_stripped_total", "Members taken out of responses because they are not described.";
     origin_opened: "counter", "portcullis_origin_connections_total", "Connections opened to origins.";
     origin_reused: "counter", "portcullis_origin_connections_reused_total", "Requests sent on a kept-alive origin connection.";
     origin_retried: "counter", "portcullis_origin_retries_total", "Requests sent again because a kept-alive connection had died.";

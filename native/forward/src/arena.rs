@@ -30,6 +30,8 @@ pub enum Kind {
     Failed = 5,
     /// [`crate::Client::body`] said Pause; it may be called again.
     Drained = 6,
+    /// Never made here: the edge puts it in the place of a response that it checks, to be asked about.
+    Responded = 7,
 }
 
 /// One row of the table: sixteen 32-bit words, so that JavaScript finds row n at word 16 n.

@@ -2,6 +2,9 @@
 //
 // Tickets of one turn of the loop travel as one task, because a task costs more than a small body's check. Every
 // ticket that was taken comes back exactly once, through `done` or `failed`: an exchange never waits for good.
+//
+// A thread that dies takes its task along. Its tickets are tried once more, each by itself, so that one body that kills
+// threads takes no other with it; such a body then fails for good.
 
 import { EventEmitter } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -32,6 +35,8 @@ const WATCH_MS = 250;
 interface Task {
   tickets: Uint32Array;
   submittedMs: number;
+  /** A first attempt failed already. */
+  again: boolean;
   /** piscina ends the thread of a running task when this says `abort`, and starts another. */
   signal: EventEmitter;
 }
@@ -43,16 +48,17 @@ export interface Waits {
   /** Of tasks: from the first ticket's `submit` to the moment a thread began. */
   seconds: number;
   failed: number;
+  /** Tickets that were tried a second time. */
+  retried: number;
 }
 
 export class InspectPool {
-  readonly waits: Waits = { tasks: 0, tickets: 0, seconds: 0, failed: 0 };
+  readonly waits: Waits = { tasks: 0, tickets: 0, seconds: 0, failed: 0, retried: 0 };
   readonly #piscina: Piscina<Uint32Array, number>;
   readonly #options: InspectOptions;
   readonly #limit: number;
   readonly #timeoutMs: number;
   readonly #watch: NodeJS.Timeout;
-  /** In the order of submission. */
   readonly #running = new Set<Task>();
   #gathered: number[] = [];
   #gatheredMs = 0;
@@ -102,17 +108,29 @@ export class InspectPool {
 
   #send(): void {
     if (this.#gathered.length === 0) return;
-    const task: Task = {
-      tickets: Uint32Array.from(this.#gathered),
-      submittedMs: this.#gatheredMs,
-      signal: new EventEmitter(),
-    };
+    const tickets = Uint32Array.from(this.#gathered);
     this.#gathered = [];
+    this.#run({ tickets, submittedMs: this.#gatheredMs, again: false, signal: new EventEmitter() });
+  }
+
+  #run(task: Task): void {
     this.#running.add(task);
     this.#piscina.run(task.tickets, { signal: task.signal }).then(
       begunMs => this.#finish(task, begunMs),
-      () => this.#finish(task, null),
+      () => this.#died(task),
     );
+  }
+
+  /** A task that was given up for its time is finished already, and one that ends with the pool has no thread left. */
+  #died(task: Task): void {
+    if (task.again || this.#closing !== null) {
+      this.#finish(task, null);
+    } else if (this.#running.delete(task)) {
+      this.waits.retried += task.tickets.length;
+      for (const ticket of task.tickets) {
+        this.#run({ ...task, tickets: Uint32Array.of(ticket), again: true, signal: new EventEmitter() });
+      }
+    }
   }
 
   /** `begunMs` is null when the task failed. A task that was given up is finished already. */
@@ -133,7 +151,8 @@ export class InspectPool {
   #overdue(): void {
     const limit = now() - this.#timeoutMs;
     for (const task of this.#running) {
-      if (task.submittedMs > limit) break;
+      // Those that are tried again stand behind younger ones.
+      if (task.submittedMs > limit) continue;
       this.#finish(task, null);
       task.signal.emit('abort');
     }

@@ -191,6 +191,10 @@ impl Reader {
 }
 
 impl Described {
+    pub(super) fn is_json(&self) -> bool {
+        matches!(self.reader, Reader::Json)
+    }
+
     pub(super) fn check(
         &self,
         validator: Option<&Validator<Body>>,

@@ -94,16 +94,13 @@ impl Described {
         let mut each: Vec<Property> = Vec::new();
         let mut owners = Owners::default();
         let mut names: Vec<&str> = shape.properties().map(|(name, _)| name).collect();
-        for encoding in &content.encoding {
-            if !names.contains(&encoding.name.as_str()) {
-                names.push(&encoding.name);
-            }
-        }
-        for name in &names {
-            let encoding = content.encoding.iter().find(|encoding| encoding.name == *name);
+        names.extend(content.encoding.iter().map(|encoding| encoding.name.as_str()));
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let encoding = content.encoding.iter().find(|encoding| encoding.name == name);
             each.push(Property::new(name, shape.member(name), encoding));
         }
-        drop(names);
         for (owner, property) in (0..).zip(&each) {
             owners.name(&property.styled.name, owner);
             if property.styled.style == Style::DeepObject {

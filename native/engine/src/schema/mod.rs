@@ -16,6 +16,7 @@ mod lines;
 mod media;
 mod multipart;
 mod node;
+mod outline;
 mod pairs;
 mod parameter;
 mod parameters;
@@ -24,6 +25,7 @@ mod percent;
 mod responses;
 mod scalar;
 mod shape;
+mod strip;
 mod style;
 #[cfg(test)]
 mod tests;
@@ -38,8 +40,10 @@ use crate::policy::{HostOpenapi, Problem};
 use content::{Accepted, Described};
 pub use content::{BodyCheck, Chosen};
 use node::Body;
+use outline::{Outliner, Outlines};
 pub use parameters::Parameters;
-pub use responses::ResponseCheck;
+pub use responses::{Extent, ResponseCheck};
+pub use strip::Stripped;
 pub use violation::{Class, Location, MAX_ERRORS, Violation, ViolationError};
 
 /// What a host's operations say about their values.
@@ -50,6 +54,8 @@ pub struct Schemas {
     operations: Vec<Checks>,
     /// Every described body: [`Chosen`] holds an index.
     bodies: Vec<Described>,
+    outgoing: responses::Outgoing,
+    outlines: Outlines,
 }
 
 /// What is described for one operation.
@@ -64,8 +70,10 @@ struct Checks {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passed {
     AsItIs,
-    /// What goes on instead: undocumented members were taken out.
-    Instead(Vec<u8>),
+    /// What goes on instead: members that are not described were taken out.
+    Instead(Stripped),
+    /// Of responses: more than is decoded to be looked at.
+    NotEvaluated,
 }
 
 impl Schemas {
@@ -73,20 +81,30 @@ impl Schemas {
     #[must_use]
     pub fn compile(openapi: &HostOpenapi, at: &str, problems: &mut Vec<Problem>) -> Schemas {
         let mut schemas = Schemas::default();
+        let mut outliner = Outliner::new(&openapi.schema, at);
         for operation in &openapi.operations {
             let checks = Checks {
                 parameters: parameters::Described::compile(operation, &openapi.schema, problems),
                 body: operation.body.as_ref().map(|body| Accepted::request(body, &openapi.schema, &mut schemas.bodies)),
-                responses: operation
-                    .responses
-                    .as_ref()
-                    .map(|responses| responses::Described::compile(responses, &openapi.schema, &mut schemas.bodies)),
+                responses: operation.responses.as_ref().map(|described| {
+                    let mut stripping =
+                        responses::Stripping { outgoing: &mut schemas.outgoing, outliner: &mut outliner };
+                    responses::Described::compile(
+                        described,
+                        &openapi.schema,
+                        &mut schemas.bodies,
+                        &mut stripping,
+                        problems,
+                    )
+                }),
             };
             schemas.operations.push(checks);
         }
         let described = openapi.schema.get("properties").and_then(|all| all.as_object());
         if described.is_some_and(|all| !all.is_empty()) {
-            schemas.validator = validator::build(&openapi.schema, at, problems);
+            let (outlines, document) = outliner.finish();
+            schemas.outlines = outlines;
+            schemas.validator = validator::build(&document, at, problems);
         }
         schemas
     }
@@ -122,11 +140,12 @@ impl Schemas {
         &self,
         operation: u32,
         status: u16,
+        extent: Extent,
         fields: impl Iterator<Item = (&'a str, &'a str)> + Clone,
         kept: &mut Parameters,
     ) -> Result<ResponseCheck, Violation> {
         match self.operations.get(operation as usize).and_then(|checks| checks.responses.as_ref()) {
-            Some(described) => described.choose(self.validator.as_ref(), status, fields, kept),
+            Some(described) => described.choose(self.validator.as_ref(), status, extent, fields, kept),
             None => Ok(ResponseCheck::Pass),
         }
     }
@@ -139,7 +158,10 @@ impl Schemas {
         let (Some(described), validator) = (self.bodies.get(chosen.body as usize), self.validator.as_ref()) else {
             return Err(Violation::unavailable());
         };
-        described.check(validator, chosen, body)
+        match self.outgoing.get(&chosen.body) {
+            None => described.check(validator, chosen, body),
+            Some(&outline) => responses::check(described, validator, (&self.outlines, outline), chosen, body),
+        }
     }
 }
 

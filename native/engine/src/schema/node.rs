@@ -20,7 +20,7 @@ use super::violation::Violation;
 
 /// Most containers and members looked at for one verdict: a body of 1 MiB holds at most 500,000 values, so every
 /// value can be looked at for 30 alternatives; about 0.3 s in all.
-const MAX_STEPS: u32 = 1 << 24;
+pub const MAX_STEPS: u32 = 1 << 24;
 /// Most errors gathered to find the ones that are told: `anyOf` and `oneOf` gather their branches' errors first.
 const MAX_GATHERED_ERRORS: u32 = 1_000;
 /// The entry number of the root.
@@ -62,7 +62,7 @@ pub fn verdict_within(
     budget: &mut Budget,
 ) -> Result<(), Violation> {
     let (steps, errors) = (Cell::new(budget.verdict), Cell::new(MAX_GATHERED_ERRORS));
-    let document = Document { parsed, property, steps, errors };
+    let document = Document { parsed, property, value: 0, steps, errors };
     let root = BodyNode { document: &document, entry: ROOT };
     let valid = validator.is_valid(root);
     budget.verdict = document.steps.get();
@@ -79,11 +79,23 @@ pub fn verdict_within(
     Err(violation)
 }
 
+/// Whether the value at an entry is as one property of the root schema says. `steps` is what may still be spent in all;
+/// a verdict reached when none are left counts for nothing.
+pub fn matches(validator: &Validator<Body>, parsed: Parsed<'_>, property: &str, value: u32, steps: &mut u32) -> bool {
+    let document =
+        Document { parsed, property, value, steps: Cell::new(*steps), errors: Cell::new(MAX_GATHERED_ERRORS) };
+    let valid = validator.is_valid(BodyNode { document: &document, entry: ROOT });
+    *steps = document.steps.get();
+    valid
+}
+
 /// A body under check.
 #[derive(Debug)]
 pub struct Document<'a> {
     parsed: Parsed<'a>,
     property: &'a str,
+    /// The entry that the property stands for: 0 is the whole body.
+    value: u32,
     steps: Cell<u32>,
     errors: Cell<u32>,
 }
@@ -143,7 +155,7 @@ impl<'a> BodyNode<'a> {
 
     fn member(&self, name: &str) -> Option<BodyNode<'a>> {
         if self.entry == ROOT {
-            return (name == self.document.property).then(|| self.at(0));
+            return (name == self.document.property).then(|| self.at(self.document.value));
         }
         if !self.document.step() {
             return None;
@@ -206,6 +218,7 @@ impl Json for Body {
         let document = Document {
             parsed: Parsed { body: string, tape: buffer },
             property: "",
+            value: 0,
             steps: Cell::new(1),
             errors: Cell::new(1),
         };
@@ -363,7 +376,7 @@ impl<'a> Iterator for Members<'a> {
         }
         self.left -= 1;
         if self.object.entry == ROOT {
-            return Some((document.property, self.object.at(0)));
+            return Some((document.property, self.object.at(document.value)));
         }
         let name = document.parsed.string(self.next)?;
         let value = self.next + 1;

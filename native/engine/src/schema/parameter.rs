@@ -80,15 +80,20 @@ impl One {
             ParameterLocation::Header => (Location::Header, Encoding::Verbatim),
             ParameterLocation::Cookie => (Location::Cookie, Encoding::Percent),
         };
+        // Fields are the same in any case (RFC 9110, 5.1); the head's are in lower case.
+        let name = match location {
+            Location::Header => parameter.name.to_ascii_lowercase(),
+            _ => parameter.name.clone(),
+        };
         One {
+            pointer: token(&name),
             styled: Styled {
-                name: parameter.name.clone(),
+                name,
                 style: parameter.style,
                 explode: parameter.explode,
                 encoding,
             },
             location,
-            pointer: token(&parameter.name),
             property: parameter.schema.clone(),
             required: parameter.required,
             allow_empty: parameter.allow_empty,

@@ -135,7 +135,7 @@ impl Shape {
     }
 
     /// Members that have an entry of their own.
-    pub(super) fn properties(&self) -> impl Iterator<Item = (&str, &Shape)> + Clone {
+    pub(super) fn properties(&self) -> impl Iterator<Item = (&str, &Shape)> {
         self.properties.iter().map(|(name, shape)| (name.as_str(), shape))
     }
 

@@ -173,7 +173,8 @@ mod tests {
 
     fn accepts(validator: &Validator<Body>, body: &str) -> bool {
         super::super::json::with_tape(body.as_bytes(), |parsed| {
-            super::super::node::verdict(validator, parsed.expect("JSON"), "a").is_ok()
+            // What 64 bits do not hold is refused while it is read.
+            parsed.is_ok_and(|parsed| super::super::node::verdict(validator, parsed, "a").is_ok())
         })
     }
 

@@ -17,7 +17,7 @@ const MAX_POINTER_BYTES: usize = 256;
 /// Most bytes of a message; it can hold a pattern or an enumeration of the description.
 const MAX_MESSAGE_BYTES: usize = 256;
 /// Most bytes of a name that the client chose, and how many are told.
-const MAX_NAME_BYTES: usize = 32;
+pub(super) const MAX_NAME_BYTES: usize = 32;
 const MAX_NAMES: usize = 3;
 
 /// Why a value is refused.
@@ -328,7 +328,7 @@ pub(super) fn token(name: &str) -> String {
     shorten(&format!("/{}", name.replace('~', "~0").replace('/', "~1")), MAX_POINTER_BYTES)
 }
 
-fn shorten(text: &str, limit: usize) -> String {
+pub(super) fn shorten(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
