@@ -10,7 +10,7 @@ use crate::endpoints::Match;
 use crate::head::{Framing, Head};
 use crate::policy::{Action, ResponseAction};
 use crate::reason::Reason;
-use crate::schema::{BodyCheck, Parameters, Passed, ResponseCheck, Violation};
+use crate::schema::{BodyCheck, Extent, Parameters, Passed, ResponseCheck, Violation};
 use crate::snapshot::{Openapi, Snapshot};
 
 /// A response as the origin gave it.
@@ -131,20 +131,26 @@ impl Explanation {
             ResponseAction::Block => "block",
             ResponseAction::Strip => "strip",
         };
+        let extent =
+            if method == "HEAD" || matches!(response.status, 204 | 304) { Extent::None } else { Extent::Known };
         let fields = response.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        match openapi.schemas.response(index, response.status, fields, &mut Parameters::default()) {
-            Err(violation) => self.violated(violation, action),
-            Ok(ResponseCheck::Pass) => {}
-            Ok(ResponseCheck::NotEvaluated) => self.unchecked.push("the response's body"),
-            Ok(ResponseCheck::Check(_)) if method == "HEAD" => {}
-            Ok(ResponseCheck::Check(_)) if response.body.len() as u64 > MAX_INSPECTED_BYTES => {
-                self.unchecked.push("the response's body: too large");
+        let checked = match openapi.schemas.response(index, response.status, extent, fields, &mut Parameters::default())
+        {
+            Err(violation) => return self.violated(violation, action),
+            Ok(ResponseCheck::Pass) => return,
+            Ok(ResponseCheck::Check(chosen)) if response.body.len() as u64 <= MAX_INSPECTED_BYTES => {
+                openapi.schemas.check(&chosen, response.body)
             }
-            Ok(ResponseCheck::Check(chosen)) => match openapi.schemas.check(&chosen, response.body) {
-                Ok(Passed::AsItIs) => {}
-                Ok(Passed::Instead(bytes)) => self.stripped = Some(String::from_utf8_lossy(&bytes).into_owned()),
-                Err(violation) => self.violated(violation, action),
-            },
+            Ok(ResponseCheck::NotEvaluated | ResponseCheck::Check(_)) => Ok(Passed::NotEvaluated),
+        };
+        match checked {
+            Ok(Passed::AsItIs) => {}
+            Ok(Passed::NotEvaluated) => self.unchecked.push("the response's body"),
+            Ok(Passed::Instead(stripped)) => {
+                self.stripped = Some(String::from_utf8_lossy(&stripped.body).into_owned());
+                self.violated(stripped.told, "log");
+            }
+            Err(violation) => self.violated(violation, action),
         }
     }
 

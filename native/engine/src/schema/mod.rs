@@ -8,8 +8,8 @@
 mod builder;
 mod coding;
 mod content;
-mod formats;
 mod form;
+mod formats;
 mod inflate;
 mod json;
 mod lines;

@@ -87,12 +87,7 @@ impl One {
         };
         One {
             pointer: token(&name),
-            styled: Styled {
-                name,
-                style: parameter.style,
-                explode: parameter.explode,
-                encoding,
-            },
+            styled: Styled { name, style: parameter.style, explode: parameter.explode, encoding },
             location,
             property: parameter.schema.clone(),
             required: parameter.required,

@@ -163,7 +163,8 @@ pub(super) struct Headers {
 
 impl Headers {
     pub(super) fn compile<'p>(parameters: impl Iterator<Item = &'p Parameter>, schema: &Value) -> Headers {
-        let described = parameters.filter(|parameter| !NOT_PARAMETERS.contains(&parameter.name.to_ascii_lowercase().as_str()));
+        let described =
+            parameters.filter(|parameter| !NOT_PARAMETERS.contains(&parameter.name.to_ascii_lowercase().as_str()));
         Headers { each: described.map(|parameter| One::compile(parameter, schema)).collect() }
     }
 
