@@ -118,17 +118,19 @@ async function onWire(model: Model, one: Case, index: number): Promise<string> {
   const head = Buffer.from(`${method} ${target} HTTP/1.1\r\n${lines.join('')}\r\n`);
   const answer = await client.ask(Buffer.concat([head, body]).toString('latin1'));
   client.close();
-  if (answer.headers['content-type'] === 'application/problem+json' && answer.body.includes('"urn:portcullis:')) {
-    const problem = JSON.parse(answer.body);
-    expect(answer.status).toBe(problem.status);
-    expect(answer.headers.allow).toBe(one.allow);
+  const { status, headers } = answer;
+  if (headers['content-type'] === 'application/problem+json' && headers['cache-control'] === 'no-store') {
+    expect(headers.allow).toBe(one.allow);
     // What the origin answered is not shown.
     if (one.response?.body) expect(answer.body).not.toContain(one.response.body);
+    // A denial of HEAD is known by its status alone.
+    const problem = method === 'HEAD' ? { status, reason: one.verdict } : JSON.parse(answer.body);
+    expect(status).toBe(problem.status);
     return problem.reason;
   }
   const reached = origin.arrived.slice(before);
   expect(reached.map(arrived => arrived.body.equals(body))).toEqual([true]);
-  expect(answer.status).toBe(one.response?.status ?? 200);
+  expect(status).toBe(one.response?.status ?? 200);
   const sent = one.stripped === undefined ? bodyOf(one.response ?? {}) : Buffer.from(one.stripped);
   if (method !== 'HEAD') expect(Buffer.from(answer.body, 'latin1').toString()).toBe(sent.toString());
   if (one.logged) {
@@ -147,15 +149,17 @@ function byAjv({ description }: Model, one: Case): string {
     | undefined;
   const schema = operation?.requestBody?.content?.['application/json']?.schema;
   const types = fieldsOf(one).filter(([name]) => name.startsWith('content-'));
-  if (schema === undefined || String(types) !== 'content-type,application/json' || one.response) return NOT_COMPARED;
+  const others = one.response ?? one.logged;
+  if (schema === undefined || String(types) !== 'content-type,application/json' || others) return NOT_COMPARED;
   if (!description.openapi?.startsWith('3.1')) return NOT_COMPARED;
   const ajv = new Ajv2020({ strict: false, allErrors: true });
   addFormats.default(ajv);
   try {
     const value = JSON.parse(bodyOf(one).toString());
-    return ajv.compile({ ...schema, components: description.components ?? {} })(value) ? 'pass' : 'schema.body';
+    return ajv.compile({ allOf: [schema], components: description.components ?? {} })(value) ? 'pass' : 'schema.body';
   } catch (error) {
-    if (error instanceof SyntaxError) return NOT_COMPARED;
+    // No JSON, or a reference into another file.
+    if (error instanceof SyntaxError || error instanceof Ajv2020.MissingRefError) return NOT_COMPARED;
     return `an error: ${error}`;
   }
 }

@@ -67,8 +67,20 @@ export const models: Model[] = readdirSync(FOLDER)
   .filter(file => file.endsWith('.yaml'))
   .map(file => {
     const { openapi = {}, description, files = {}, cases } = parse(readFileSync(join(FOLDER, file), 'utf8'));
+    for (const one of cases) checkKeys(`${file}: ${one.name}`, one);
     return { host: file.replace('.yaml', '.test'), openapi, description: whole(description), files, cases };
   });
+
+const KEYS = new Set(
+  'name request fields json body base64 times coded response verdict errors logged operation allow stripped ajv'.split(
+    ' ',
+  ),
+);
+
+/** A comma in a name that has no quotes around it makes a key of what follows. */
+function checkKeys(where: string, one: object): void {
+  for (const key of Object.keys(one)) if (!KEYS.has(key)) throw new Error(`${where}: a case has no \`${key}\``);
+}
 
 function whole(description: Description): Description {
   const said = { info: { title: 'A model', version: '1' }, ...description };
