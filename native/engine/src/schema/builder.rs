@@ -231,7 +231,9 @@ mod tests {
         }
         match builder.verdict(&validator, "p") {
             Ok(()) => Vec::new(),
-            Err(violation) => violation.errors.into_iter().map(|error| format!("{} {}", error.pointer, error.message)).collect(),
+            Err(violation) => {
+                violation.errors.into_iter().map(|error| format!("{} {}", error.pointer, error.message)).collect()
+            }
         }
     }
 
@@ -244,7 +246,10 @@ mod tests {
         assert_eq!(pointers(&json!({ "items": { "type": "boolean" } }), &["true", "false"]), [""; 0]);
         assert_eq!(pointers(&json!({ "items": { "type": "boolean" } }), &["True"]).len(), 1);
         assert_eq!(pointers(&json!({ "items": { "type": ["integer", "null"] } }), &["", "null", "7"]), [""; 0]);
-        assert_eq!(pointers(&json!({ "items": { "type": "string", "minLength": 1 } }), &["5", "true", "null"]), [""; 0]);
+        assert_eq!(
+            pointers(&json!({ "items": { "type": "string", "minLength": 1 } }), &["5", "true", "null"]),
+            [""; 0]
+        );
         assert_eq!(pointers(&json!({ "items": { "type": "string", "minLength": 1 } }), &[""]).len(), 1);
     }
 
@@ -255,8 +260,14 @@ mod tests {
         ] } });
         assert_eq!(pointers(&either, &["5", "9", "99"]), [""; 0]);
         assert_eq!(pointers(&either, &["5", "6"]).len(), 1);
-        assert_eq!(pointers(&json!({ "items": { "type": ["string", "null"], "enum": ["", "null"] } }), &["", "null"]), [""; 0]);
-        assert_eq!(pointers(&json!({ "items": { "enum": ["1", 2, true, null, "x"] } }), &["1", "2", "true", "", "x"]), [""; 0]);
+        assert_eq!(
+            pointers(&json!({ "items": { "type": ["string", "null"], "enum": ["", "null"] } }), &["", "null"]),
+            [""; 0]
+        );
+        assert_eq!(
+            pointers(&json!({ "items": { "enum": ["1", 2, true, null, "x"] } }), &["1", "2", "true", "", "x"]),
+            [""; 0]
+        );
     }
 
     #[test]

@@ -18,10 +18,13 @@ use super::node::Body;
 use super::pairs::{self, MAX_PAIRS, Owners, Pairs, Syntax};
 use super::percent;
 use super::shape::{Shape, Types};
-use super::style::{BROKEN, Encoding, Fault, Kind, Styled};
+use super::style::{BROKEN, Encoding, Fault, Kind, REPEATED, Styled};
 use super::violation::{Class, Location, Violation, token};
 use crate::policy::{Content, PropertyEncoding, Style};
 use crate::reason::Reason;
+
+/// Most bytes of decoded text that a thread keeps room for.
+const MAX_KEPT_TEXT: usize = 1 << 16;
 
 /// A form body's description.
 #[derive(Debug)]
@@ -76,7 +79,9 @@ pub(super) fn verdict(
             (None, _) => described.decode(text, &mut kept),
         };
         kept.builder.clear();
-        slot.replace(kept);
+        if kept.decoded.capacity() <= MAX_KEPT_TEXT {
+            slot.replace(kept);
+        }
         outcome
     })
 }
@@ -88,8 +93,13 @@ impl Described {
         let shape = Shape::of(root, property.as_deref().unwrap_or_default());
         let mut each: Vec<Property> = Vec::new();
         let mut owners = Owners::default();
-        for (name, shape) in shape.properties() {
-            each.push(Property::new(name, shape, content.encoding.iter().find(|encoding| encoding.name == name)));
+        let mut names: Vec<&str> = shape.properties().map(|(name, _)| name).collect();
+        names.extend(content.encoding.iter().map(|encoding| encoding.name.as_str()));
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let encoding = content.encoding.iter().find(|encoding| encoding.name == name);
+            each.push(Property::new(name, shape.member(name), encoding));
         }
         for (owner, property) in (0..).zip(&each) {
             owners.name(&property.styled.name, owner);
@@ -145,7 +155,7 @@ impl Described {
         }
         length += self.others(pairs, text, decoded, builder)?;
         if !builder.close_object(object, length) {
-            return Err(Unread::Style(super::style::REPEATED).violation(""));
+            return Err(Unread::Style(REPEATED).violation(""));
         }
         Ok(())
     }
@@ -189,12 +199,13 @@ impl Unread {
         match self {
             Unread::Style(fault) => {
                 // A value too many is a matter of the description, a broken escape is none.
-                let reason =
-                    if fault.class == Class::Malformed { Reason::SchemaForm } else { Reason::SchemaBody };
+                let reason = if fault.class == Class::Malformed { Reason::SchemaForm } else { Reason::SchemaBody };
                 let pointer = if name.is_empty() { String::new() } else { token(name) };
                 Violation::at(reason, Location::Body, fault.class, &pointer, fault.message)
             }
-            Unread::Json(refusal) => Violation::malformed(&refusal).moved(Reason::SchemaForm, Location::Body, &token(name)),
+            Unread::Json(refusal) => {
+                Violation::malformed(&refusal).moved(Reason::SchemaForm, Location::Body, &token(name))
+            }
         }
     }
 }
@@ -211,7 +222,11 @@ impl Property {
         let named = encoding.map_or(&[][..], |encoding| encoding.content_types.as_slice());
         let is_json = |name: &String| MediaType::parse(name).is_some_and(|named| named.is_json());
         let json = match named {
-            [] => !inner(shape).meets(Types::SCALAR) && style == Style::Form,
+            [] => {
+                let inner = inner(shape);
+                let plain = style == Style::Form && explode;
+                plain && inner.meets(Types::ARRAY.or(Types::OBJECT)) && !inner.meets(Types::SCALAR)
+            }
             named => named.iter().all(is_json),
         };
         let object = shape.types().meets(Types::OBJECT) && !shape.is_any();
@@ -232,6 +247,9 @@ impl Property {
         let array = types.meets(Types::ARRAY) && !shape.is_any();
         let own = |name: &str| percent::decode(name, true, &mut Vec::new()) == Ok(self.styled.name.as_str());
         let spread = self.spread && texts.clone().any(|(name, _)| !own(name));
+        if spread && texts.clone().any(|(name, _)| own(name)) {
+            return Err(REPEATED.into());
+        }
         if self.json && !spread {
             if !array || !self.styled.in_pairs() {
                 let text = self.styled.scalar(texts)?;
@@ -247,7 +265,8 @@ impl Property {
             return Ok(());
         }
         let delimited = !self.styled.in_pairs() && types.meets(Types::ARRAY.or(Types::OBJECT));
-        let kind = if spread || (types.meets(Types::OBJECT) && !shape.is_any() && !types.meets(Types::SCALAR) && !array) {
+        let kind = if spread || (types.meets(Types::OBJECT) && !shape.is_any() && !types.meets(Types::SCALAR) && !array)
+        {
             Kind::Object
         } else if array && (several || delimited || !types.meets(Types::SCALAR)) {
             Kind::Array

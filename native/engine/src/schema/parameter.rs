@@ -4,13 +4,13 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use super::builder::Builder;
+use super::json;
 use super::media::MediaType;
 use super::node::{self, Body};
 use super::scalar::{List, Scalar};
 use super::shape::{Shape, Types};
 use super::style::{Encoding, Fault, Kind, Styled};
 use super::violation::{Class, Location, MAX_ERRORS, Violation, ViolationError, token};
-use super::json;
 use crate::policy::{Parameter, ParameterLocation, Style};
 use crate::reason::Reason;
 
@@ -80,15 +80,20 @@ impl One {
             ParameterLocation::Header => (Location::Header, Encoding::Verbatim),
             ParameterLocation::Cookie => (Location::Cookie, Encoding::Percent),
         };
+        // Fields are the same in any case (RFC 9110, 5.1); the head's are in lower case.
+        let name = match location {
+            Location::Header => parameter.name.to_ascii_lowercase(),
+            _ => parameter.name.clone(),
+        };
         One {
+            pointer: token(&name),
             styled: Styled {
-                name: parameter.name.clone(),
+                name,
                 style: parameter.style,
                 explode: parameter.explode,
                 encoding,
             },
             location,
-            pointer: token(&parameter.name),
             property: parameter.schema.clone(),
             required: parameter.required,
             allow_empty: parameter.allow_empty,
@@ -187,6 +192,10 @@ impl One {
         };
         let mut outcome = None;
         for kind in kinds {
+            // What is given as members is no value of its own, whatever else the schema would take.
+            if *kind != Kind::Object && self.is_spread() && texts.clone().any(|(name, _)| !self.is_own(name)) {
+                continue;
+            }
             builder.clear();
             let found = self
                 .styled
@@ -200,6 +209,10 @@ impl One {
             }
         }
         outcome.unwrap_or(Ok(Err(Violation::unavailable())))
+    }
+
+    fn is_own(&self, name: &str) -> bool {
+        self.styled.decode(name, &mut Vec::new()) == Ok(self.styled.name.as_str())
     }
 
     fn tell(&self, class: Class, message: &str, errors: &mut Vec<ViolationError>) {

@@ -48,13 +48,8 @@ impl Described {
     /// `schema` is the host's document: the types that a text may stand for are read from it.
     pub(super) fn compile(operation: &Operation, schema: &Value, _problems: &mut Vec<Problem>) -> Described {
         let at = |location| operation.parameters.iter().filter(move |parameter| parameter.location == location);
-        let captured: Vec<&str> = operation
-            .path
-            .split('{')
-            .skip(1)
-            .filter_map(|part| part.split_once('}'))
-            .map(|(name, _)| name)
-            .collect();
+        let captured: Vec<&str> =
+            operation.path.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name).collect();
         let path = at(ParameterLocation::Path).filter_map(|parameter| {
             let capture = captured.iter().position(|name| *name == parameter.name)?;
             Some((capture, One::compile(parameter, schema)))
@@ -168,7 +163,7 @@ pub(super) struct Headers {
 
 impl Headers {
     pub(super) fn compile<'p>(parameters: impl Iterator<Item = &'p Parameter>, schema: &Value) -> Headers {
-        let described = parameters.filter(|parameter| !NOT_PARAMETERS.contains(&parameter.name.as_str()));
+        let described = parameters.filter(|parameter| !NOT_PARAMETERS.contains(&parameter.name.to_ascii_lowercase().as_str()));
         Headers { each: described.map(|parameter| One::compile(parameter, schema)).collect() }
     }
 

@@ -14,17 +14,36 @@ const MAX_DOUBLE_BYTES: usize = 15;
 const MAX_INTEGER_BYTES: usize = 18;
 /// Keywords without a say in the verdict.
 const ANNOTATIONS: [&str; 11] = [
-    "title", "description", "default", "example", "examples", "deprecated", "readOnly", "writeOnly", "$comment", "xml",
+    "title",
+    "description",
+    "default",
+    "example",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "$comment",
+    "xml",
     "externalDocs",
 ];
 
 /// What a text is checked for.
 #[derive(Debug, PartialEq)]
 pub(super) enum Scalar {
-    Integer { least: i64, most: i64 },
-    Number { least: f64, most: f64 },
+    Integer {
+        least: i64,
+        most: i64,
+    },
+    Number {
+        least: f64,
+        most: f64,
+    },
     Boolean,
-    Text { least: usize, most: usize, format: Option<Format> },
+    Text {
+        least: usize,
+        most: usize,
+        format: Option<Format>,
+    },
     /// Sorted.
     Word(Vec<String>),
 }
@@ -114,7 +133,11 @@ impl Scalar {
             Some(_) => return None,
         };
         only(schema, &["minLength", "maxLength", "format"]).then_some(())?;
-        Some(Scalar::Text { least: size(schema, "minLength", 0)?, most: size(schema, "maxLength", usize::MAX)?, format })
+        Some(Scalar::Text {
+            least: size(schema, "minLength", 0)?,
+            most: size(schema, "maxLength", usize::MAX)?,
+            format,
+        })
     }
 
     /// Whether the text certainly is what the schema wants. No is no verdict.

@@ -21,9 +21,7 @@ fn check(schema: &Value, encoding: &Value, body: &[u8]) -> Result<(), Violation>
 
 fn bytes(case: &Value) -> Vec<u8> {
     match &case["hex"] {
-        Value::String(hex) => {
-            hex.split(' ').map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect()
-        }
+        Value::String(hex) => hex.split(' ').map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect(),
         _ => case["body"].as_str().expect("a body").as_bytes().to_vec(),
     }
 }

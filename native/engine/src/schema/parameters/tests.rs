@@ -47,8 +47,11 @@ fn host(path: &str, parameters: &[Value], unknown_query: &str) -> Host {
 impl Host {
     fn check(&self, request: &str, fields: &[&str], kept: &mut Parameters) -> Parameterised {
         let mut head = Head::default();
-        head.parse_text(&format!("{request}\nhost:a{}", fields.iter().map(|field| format!("\n{field}")).collect::<String>()))
-            .expect("a head");
+        head.parse_text(&format!(
+            "{request}\nhost:a{}",
+            fields.iter().map(|field| format!("\n{field}")).collect::<String>()
+        ))
+        .expect("a head");
         let mut captures = Vec::new();
         assert_eq!(self.endpoints.find("GET", head.path(), &mut captures), Match::Operation(0), "{request}");
         let captures: Vec<&str> =
@@ -71,14 +74,12 @@ fn every_request_of_the_corpus_gets_its_verdict() {
     let mut wrong = Vec::new();
     for name in ["styles", "query", "places"] {
         let path = format!("{}/../../test/corpus/schema/parameters/{name}.json", env!("CARGO_MANIFEST_DIR"));
-        let corpus: Value =
-            serde_json::from_str(&std::fs::read_to_string(path).expect("the corpus")).expect("JSON");
+        let corpus: Value = serde_json::from_str(&std::fs::read_to_string(path).expect("the corpus")).expect("JSON");
         for case in corpus["cases"].as_array().expect("cases") {
             let parameters = case["parameters"].as_array().expect("parameters");
             let unknown_query = case["unknown_query"].as_str().unwrap_or("off");
             let host = host(case["path"].as_str().expect("a path"), parameters, unknown_query);
-            let fields: Vec<&str> =
-                case["fields"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let fields: Vec<&str> = case["fields"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             let found = host.check(case["request"].as_str().expect("a request"), &fields, &mut kept);
             let (verdict, errors) = match &found.violation {
                 Some(violation) => (violation.reason.id(), told(&violation.errors)),
@@ -86,7 +87,10 @@ fn every_request_of_the_corpus_gets_its_verdict() {
             };
             let unknown = found.unknown.map_or(json!([]), |violation| told(&violation.errors));
             let expected = if case["unknown"].is_null() { json!([]) } else { case["unknown"].clone() };
-            if verdict != case["verdict"] || (!case["errors"].is_null() && errors != case["errors"]) || unknown != expected {
+            if verdict != case["verdict"]
+                || (!case["errors"].is_null() && errors != case["errors"])
+                || unknown != expected
+            {
                 wrong.push(format!("{name}: {}: {verdict} {errors} {unknown}", case["name"]));
             }
         }
@@ -116,20 +120,20 @@ proptest! {
         let in_path: Vec<String> = texts.iter().map(|text| encoded(&text.replace(['.', '/'], "x"))).collect();
         let joined = |items: &[String], prefix: &str, between: &str| format!("{prefix}{}", items.join(between));
         let (location, name, explode, text, swapped) = match style {
-            0 => ("query", "form", false, joined(&items, "?p=", ","), "é"),
-            1 => ("query", "form", true, joined(&items, "?p=", "&p="), "é"),
+            0 => ("query", "form", false, joined(&items, "?p=", ","), ""),
+            1 => ("query", "form", true, joined(&items, "?p=", "&p="), ""),
             2 => ("query", "spaceDelimited", false, joined(&spaced, "?p=", "%20"), " |/"),
             3 => ("query", "pipeDelimited", false, joined(&spaced, "?p=", "|"), " |/"),
             4 => ("path", "simple", false, joined(&in_path, "/", ","), "./"),
             5 => ("path", "label", true, joined(&in_path, "/.", "."), "./"),
             6 => ("path", "matrix", false, joined(&in_path, "/;p=", ","), "./"),
             7 => ("path", "matrix", true, joined(&in_path, "/;p=", ";p="), "./"),
-            8 => ("query", "deepObject", true, joined(&items, "?p[]=", "&p[]="), "é"),
-            _ => ("cookie", "form", false, joined(&items, "", ","), "é"),
+            8 => ("query", "deepObject", true, joined(&items, "?p[]=", "&p[]="), ""),
+            _ => ("cookie", "form", false, joined(&items, "", ","), ""),
         };
         let expected: Vec<String> = texts
             .iter()
-            .map(|text| if swapped == "é" { text.clone() } else { text.replace(|found| swapped.contains(found), "x") })
+            .map(|text| text.replace(|found: char| swapped.contains(found), "x"))
             .collect();
         let schema = json!({ "type": "array", "items": { "type": "string" }, "const": expected });
         let parameter = json!({ "name": "p", "location": location, "style": name, "explode": explode, "schema": schema });
