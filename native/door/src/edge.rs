@@ -475,7 +475,11 @@ impl Edge {
                     return Next::Sent;
                 }
                 slot.exchange.upload_us += clock::mono_us().saturating_sub(slot.waiting_us);
-                if slot.body.len() <= self.inline_bytes { self.inspect_here(index) } else { self.queue(index) }
+                if most_bytes(&slot.exchange, slot.body.len()) <= self.inline_bytes {
+                    self.inspect_here(index)
+                } else {
+                    self.queue(index)
+                }
             }
             // An answer went out before the whole body was here: the rest is read and dropped.
             Stage::Free | Stage::Deciding | Stage::Passed | Stage::Inspecting | Stage::Settled | Stage::Upgraded => {
@@ -704,6 +708,11 @@ fn spec(origin: &portcullis_engine::policy::Origin) -> OriginSpec {
         idle_timeout_ms: origin.idle_timeout_ms,
         queue: OriginSpec::QUEUE,
     }
+}
+
+/// Most bytes there may be to check of a body: one that comes encoded gets larger.
+fn most_bytes(exchange: &Exchange, length: usize) -> usize {
+    exchange.chosen.as_ref().map_or(length, |chosen| chosen.most_bytes(length))
 }
 
 fn is_websocket(method: &str, upgrade: Option<&str>) -> bool {

@@ -11,7 +11,7 @@ use portcullis_engine::schema::{Extent, Passed, Violation};
 use portcullis_forward::{Entry, Kind, Token};
 
 use super::inspecting::schemas;
-use super::{Edge, Next, Stage, lock};
+use super::{Edge, Next, Stage, lock, most_bytes};
 use crate::held::Held;
 
 /// What becomes of a row of the turn.
@@ -69,7 +69,11 @@ impl Edge {
             ResponseOutcome::Collect if !whole && length.is_some_and(|length| length > MAX_INSPECTED_BYTES) => {
                 self.not_evaluated(entry)
             }
-            ResponseOutcome::Collect if whole && body.len() <= self.inline_bytes => self.check_in_row(entry),
+            ResponseOutcome::Collect
+                if whole && most_bytes(&self.slots[index as usize].exchange, body.len()) <= self.inline_bytes =>
+            {
+                self.check_in_row(entry)
+            }
             ResponseOutcome::Collect => match Held::new(block, body, length) {
                 Some(held) => {
                     let slot = &mut self.slots[index as usize];
@@ -137,7 +141,7 @@ impl Edge {
         if slot.stage == Stage::Settled {
             return TAKEN;
         }
-        if held.body.len() <= self.inline_bytes {
+        if most_bytes(&slot.exchange, held.body.len()) <= self.inline_bytes {
             let body = std::mem::take(&mut held.body);
             let Some(result) = self.check_here(index, &body) else { return self.failed_within(index) };
             if let Some(held) = &mut self.slots[index as usize].held {

@@ -94,9 +94,8 @@ pub fn with_decoded<T>(
         static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     BUFFER.with(|slot| {
-        let limit = body.len().saturating_mul(MAX_RATIO).max(MIN_RATIO_BYTES).min(MAX_INSPECTED_BYTES as usize);
         // Taken, not borrowed: a panic while it is in use then leaves an empty buffer behind, not a locked one.
-        let mut output = Output { bytes: slot.take(), length: 0, limit };
+        let mut output = Output { bytes: slot.take(), length: 0, limit: limit(body.len()) };
         let outcome = match decode(coding, body, &mut output) {
             Ok(()) => then(output.written()),
             Err(fault) => {
@@ -109,6 +108,11 @@ pub fn with_decoded<T>(
         }
         outcome
     })
+}
+
+/// Most bytes that `length` encoded ones may become.
+pub fn limit(length: usize) -> usize {
+    length.saturating_mul(MAX_RATIO).max(MIN_RATIO_BYTES).min(MAX_INSPECTED_BYTES as usize)
 }
 
 /// Decoded bytes. The buffer grows up to one byte beyond the limit, which tells a body that ends there from a larger.

@@ -45,6 +45,12 @@ impl Chosen {
     pub fn plain(body: u32) -> Chosen {
         Chosen { body, coding: Coding::Identity, ascii: false, boundary: None }
     }
+
+    /// Most bytes there may be to check, of a body of `length` bytes: an encoded one gets larger.
+    #[must_use]
+    pub fn most_bytes(&self, length: usize) -> usize {
+        if self.coding == Coding::Identity { length } else { coding::limit(length) }
+    }
 }
 
 /// One body that is checked.

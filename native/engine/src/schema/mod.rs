@@ -25,6 +25,7 @@ mod percent;
 mod responses;
 mod scalar;
 mod shape;
+mod shown;
 mod strip;
 mod style;
 #[cfg(test)]
@@ -50,6 +51,8 @@ pub use violation::{Class, Location, MAX_ERRORS, Violation, ViolationError};
 #[derive(Debug, Default)]
 pub struct Schemas {
     validator: Option<Validator<Body>>,
+    /// Violations may show what was found.
+    allow_values: bool,
     /// In the order of [`HostOpenapi::operations`].
     operations: Vec<Checks>,
     /// Every described body: [`Chosen`] holds an index.
@@ -80,7 +83,7 @@ impl Schemas {
     /// Compiles everything described. A schema that cannot be compiled is a problem at `{at}/schema/<its place>`.
     #[must_use]
     pub fn compile(openapi: &HostOpenapi, at: &str, problems: &mut Vec<Problem>) -> Schemas {
-        let mut schemas = Schemas::default();
+        let mut schemas = Schemas { allow_values: openapi.allow_values, ..Schemas::default() };
         let mut outliner = Outliner::new(&openapi.schema, at);
         for operation in &openapi.operations {
             let checks = Checks {
@@ -112,10 +115,14 @@ impl Schemas {
     /// Checks the parameters of a request for `operation`. `captures` are what stood in the place of the path
     /// template's parameters, in their order.
     pub fn parameters(&self, operation: u32, head: &Head, captures: &[&str], kept: &mut Parameters) -> Parameterised {
-        match (self.operations.get(operation as usize), &self.validator) {
-            (Some(checks), validator) => checks.parameters.check(validator.as_ref(), head, captures, kept),
-            (None, _) => Parameterised::default(),
+        let Some(checks) = self.operations.get(operation as usize) else { return Parameterised::default() };
+        let mut found = checks.parameters.check(self.validator.as_ref(), head, captures, kept);
+        if self.allow_values
+            && let Some(violation) = &mut found.violation
+        {
+            shown::in_head(&mut violation.errors, head);
         }
+        found
     }
 
     /// Decides on the head what has to happen to the body of a request for `operation`.
@@ -158,10 +165,26 @@ impl Schemas {
         let (Some(described), validator) = (self.bodies.get(chosen.body as usize), self.validator.as_ref()) else {
             return Err(Violation::unavailable());
         };
-        match self.outgoing.get(&chosen.body) {
-            None => described.check(validator, chosen, body),
-            Some(&outline) => responses::check(described, validator, (&self.outlines, outline), chosen, body),
+        let (mut checked, prefix) = match self.outgoing.get(&chosen.body) {
+            None => (described.check(validator, chosen, body), ""),
+            Some(&outline) => {
+                (responses::check(described, validator, (&self.outlines, outline), chosen, body), "/body")
+            }
+        };
+        if self.allow_values
+            && described.is_json()
+            && let Err(violation) = &mut checked
+        {
+            let _ = coding::with_decoded(chosen.coding, body, |body| {
+                json::with_tape(body, |tape| {
+                    if let Ok(parsed) = tape {
+                        shown::in_body(&mut violation.errors, prefix, parsed);
+                    }
+                    Ok(())
+                })
+            });
         }
+        checked
     }
 }
 

@@ -385,3 +385,28 @@ proptest! {
         let _ = MediaType::parse(&text);
     }
 }
+
+#[test]
+fn values_are_shown_only_where_that_is_allowed() {
+    let schema = json!({ "properties": { "a/b": { "items": { "type": "integer" } }, "c": { "maxLength": 2 } } });
+    let body = br#"{"a/b":[1,"hunter2"],"c":"\u0041bc"}"#;
+    let told = |allow_values| -> Vec<String> {
+        let (_, problems) = one(&schema, &Value::Null, true);
+        assert_eq!(problems, []);
+        let body_of: OperationBody = serde_json::from_value(json!({
+            "required": true, "content": [{ "media_type": "application/json", "format": "json", "schema": "op0" }]
+        }))
+        .expect("a body");
+        let host = HostOpenapi {
+            allow_values,
+            ..openapi(vec![operation("op", Some(body_of))], json!({ "properties": { "op0": schema.clone() } }))
+        };
+        let schemas = Schemas::compile(&host, "", &mut Vec::new());
+        let violation = schemas.check(&Chosen::plain(0), body).expect_err("two faults");
+        let mut messages: Vec<String> = violation.errors.into_iter().map(|error| error.message).collect();
+        messages.sort();
+        messages
+    };
+    assert_eq!(told(false), ["expected at most 2 characters", "expected integer"]);
+    assert_eq!(told(true), ["expected at most 2 characters, found \"Abc\"", "expected integer, found \"hunter2\""]);
+}

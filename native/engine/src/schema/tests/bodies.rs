@@ -145,6 +145,21 @@ fn a_body_that_expands_beyond_its_bounds_is_refused() {
 }
 
 #[test]
+fn an_encoded_body_counts_as_what_it_may_become() {
+    let schemas = any_json();
+    let most = |coding: &str, length| {
+        let mut head = Head::default();
+        head.parse_text(&format!("POST /\nhost:a\ntransfer-encoding:chunked{}", fields(coding))).expect("a head");
+        let Ok(BodyCheck::Check(chosen)) = schemas.choose(0, &head) else { panic!("a body that nobody checks") };
+        chosen.most_bytes(length)
+    };
+    assert_eq!(most("identity", 10), 10);
+    assert_eq!(most("gzip", 10), 64 * 1024);
+    assert_eq!(most("gzip", 1_000), 100_000);
+    assert_eq!(most("gzip", 100_000), 1024 * 1024);
+}
+
+#[test]
 fn bytes_that_decode_in_two_ways_are_refused() {
     // zlib's two bytes, then a stored block of 65,534 bytes. Bare: a stored block of one byte, one with `{}`, the end.
     let mut inner = vec![2, 0, 0xfd, 0xff, b'{', b'}', 1, 0, 0, 0xff, 0xff];
