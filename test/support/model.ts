@@ -8,6 +8,12 @@ import { parse } from 'yaml';
 
 const FOLDER = join(import.meta.dirname, '../corpus/schema/model');
 
+const KEYS = new Set(
+  'name request fields json body base64 times coded response verdict errors logged operation allow stripped ajv'.split(
+    ' ',
+  ),
+);
+
 export interface Model {
   /** The file's name: the host that has this description. */
   host: string;
@@ -70,12 +76,6 @@ export const models: Model[] = readdirSync(FOLDER)
     for (const one of cases) checkKeys(`${file}: ${one.name}`, one);
     return { host: file.replace('.yaml', '.test'), openapi, description: whole(description), files, cases };
   });
-
-const KEYS = new Set(
-  'name request fields json body base64 times coded response verdict errors logged operation allow stripped ajv'.split(
-    ' ',
-  ),
-);
 
 /** A comma in a name that has no quotes around it makes a key of what follows. */
 function checkKeys(where: string, one: object): void {

@@ -47,9 +47,8 @@ export function formatOf(type: string): PolicyContent['format'] {
   return type.startsWith('text/') && type !== 'text/event-stream' ? 'text' : 'unchecked';
 }
 
-/** XML that a range would let through beside what is meant. */
+// XML that a range would let through beside what is meant; a suffix of any type (`*/*+xml`) is the engine's word alone.
 export function xmlWithin(range: string): string[] {
-  return ['application/xml', 'text/xml', 'application/*+xml'].filter(
-    type => range === '*/*' || type.startsWith(range.slice(0, -1)),
-  );
+  const exact = ['application/xml', 'text/xml'].filter(type => range === '*/*' || type.startsWith(range.slice(0, -1)));
+  return [...exact, `${range}+xml`];
 }

@@ -74,14 +74,14 @@ impl<'a> MediaType<'a> {
         if self.essence == accepted {
             return Some(Fit::Exact);
         }
-        if accepted == "*/*" {
-            return Some(Fit::Any);
-        }
         let (kind, subtype) = accepted.split_once('/')?;
-        let rest = self.essence.strip_prefix(kind)?.strip_prefix('/')?;
+        let (own, rest) = self.essence.split_once('/')?;
+        if kind != "*" && kind != own {
+            return None;
+        }
         let suffix = subtype.strip_prefix('*')?;
         if suffix.is_empty() {
-            return Some(Fit::Type);
+            return Some(if kind == "*" { Fit::Any } else { Fit::Type });
         }
         (suffix.starts_with('+') && rest.len() > suffix.len() && rest.ends_with(suffix)).then_some(Fit::Suffix)
     }

@@ -198,12 +198,16 @@ fn tell(error: &ValidationError<'_>, prefix: usize, told: &mut Vec<ViolationErro
         return;
     }
     let pointer = error.instance_path().as_str();
-    told.push(ViolationError {
+    let one = ViolationError {
         location: Location::Body,
         class: class(error),
         pointer: shorten(pointer.get(prefix..).unwrap_or_default(), MAX_POINTER_BYTES),
         message: shorten(&expected(error), MAX_MESSAGE_BYTES),
-    });
+    };
+    // Two ways to one schema find the same fault.
+    if !told.contains(&one) {
+        told.push(one);
+    }
 }
 
 /// The branch whose failures lie deepest in the body, of those the one with the fewest: it is the alternative that
