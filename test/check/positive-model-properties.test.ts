@@ -26,7 +26,9 @@ describe('serialise then parse', () => {
     }) as fc.Arbitrary<Value>,
   });
   const whole = fc.integer();
-  const number = fc.oneof(whole, fc.double({ noNaN: true, noDefaultInfinity: true }));
+  // Digits that 64 bits do not hold are refused by a reason of their own (`schema.precision` in bodies).
+  const precise = (number: number) => !/^-?\d{19,}$/.test(String(number));
+  const number = fc.oneof(whole, fc.double({ noNaN: true, noDefaultInfinity: true }).filter(precise));
   /** `without` cannot be told from what stands between values, or has another meaning in that place. */
   const text = (without: RegExp, minLength = 1) =>
     fc.string({ minLength, maxLength: 6, unit: 'binary' }).filter(text => !without.test(text) && !LONE.test(text));
