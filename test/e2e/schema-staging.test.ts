@@ -37,7 +37,14 @@ beforeAll(async () => {
       files: { 'notes.json': JSON.stringify(description) },
       config: {
         inspect: { inlineBytes: `${INLINE_BYTES / 1024}KiB`, threads: 1 },
-        rules: [{ name: 'as-described', expression: `http.host eq "ruled.test" and ${violated}`, action: 'block' }],
+        rules: [
+          { name: 'as-described', expression: `http.host eq "ruled.test" and ${violated}`, action: 'block' },
+          {
+            name: 'nothing-unknown',
+            expression: 'http.host eq "ruled.test" and cf.api_gateway.fallthrough_detected',
+            action: 'block',
+          },
+        ],
       },
     },
   );
@@ -92,4 +99,11 @@ test('such a body in chunks is refused where violations are blocked', async () =
   client.send(`Transfer-Encoding: chunked\r\n\r\n200000\r\n${' '.repeat(0x200000)}\r\n`);
   expect(await client.response()).toMatchObject({ status: 413 });
   expect(origin.arrived).toEqual([]);
+});
+
+test('a rule reads that no operation matches, where that alone is only logged', async () => {
+  const get = (host: string) => ask(front.caller(host), '/unknown');
+  expect((await get('watch.test')).status).toBe(200);
+  const ruled = await get('ruled.test');
+  expect([ruled.status, JSON.parse(ruled.body).reason]).toEqual([403, 'rules.nothing-unknown']);
 });

@@ -386,10 +386,8 @@ impl Turn {
     }
 
     fn call(&self, count: usize) {
-        if count > 0 {
-            if with_edge(|edge| edge.turn(count)).is_none() {
-                with_edge(|edge| edge.turn_failed(count));
-            }
+        if count > 0 && with_edge(|edge| edge.turn(count)).is_none() {
+            with_edge(|edge| edge.turn_failed(count));
         }
         // SAFETY: called from the loop of the environment's own thread, outside any JavaScript. An exception that
         // JavaScript let out is cleared: src/edge.ts contains its own.

@@ -43,7 +43,7 @@ fn number(place: usize, generation: u32) -> u32 {
 }
 
 /// Gives the ticket back when the table is full.
-pub fn issue(ticket: Ticket) -> Result<u32, Ticket> {
+pub fn issue(ticket: Box<Ticket>) -> Result<u32, Box<Ticket>> {
     let mut guard = table();
     let (places, free) = &mut *guard;
     let place = match free.pop() {
@@ -55,7 +55,7 @@ pub fn issue(ticket: Ticket) -> Result<u32, Ticket> {
         None => return Err(ticket),
     };
     places[place].generation = places[place].generation.wrapping_add(1);
-    places[place].ticket = Some(Arc::new(ticket));
+    places[place].ticket = Some(Arc::from(ticket));
     Ok(number(place, places[place].generation))
 }
 

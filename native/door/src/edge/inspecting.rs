@@ -38,7 +38,7 @@ impl Edge {
             Some(held) => std::mem::take(&mut held.body),
             None => std::mem::take(&mut slot.body),
         };
-        let ticket = Ticket { schemas, chosen, body, result: OnceLock::new(), queued_us: clock::mono_us() };
+        let ticket = Box::new(Ticket { schemas, chosen, body, result: OnceLock::new(), queued_us: clock::mono_us() });
         match tickets::issue(ticket) {
             Ok(number) => slot.ticket = number,
             Err(ticket) => return self.unchecked(index, ticket.body),
