@@ -90,6 +90,7 @@ function compileDocument(
     { ...around, root, version },
   );
   if (Object.hasOwn(root, 'paths') || !version.modern) paths.read(root.paths);
+  dialect.refuseCycles();
   unchecked.report();
   return { operations: paths.operations, dialect };
 }

@@ -5,6 +5,7 @@
 // written a second time only where the direction changes what it means.
 
 import { path } from '../../config/pointer.js';
+import { cycles } from './cycles.js';
 import type { Description, Found, Mapping } from './description.js';
 import { type Direction, Directions } from './directions.js';
 import { type Draft, draftOf } from './keywords.js';
@@ -45,7 +46,7 @@ export class Dialect {
   readonly #draft: Draft;
 
   constructor(
-    description: Description,
+    private readonly description: Description,
     private readonly unchecked: Unchecked,
     modern: boolean,
     loose: Loose = {},
@@ -99,6 +100,17 @@ export class Dialect {
 
   root(): unknown {
     return { $defs: this.#defs, properties: this.#properties };
+  }
+
+  /** To be called when every schema is converted. */
+  refuseCycles(): void {
+    for (const name of cycles(this.#defs)) {
+      this.description.problem(
+        this.origin(`/$defs/${name}`),
+        'this schema leads back to itself, and says nothing on the way: it would allow anything',
+        'take the reference to itself out, or put it below `properties` or `items`',
+      );
+    }
   }
 
   #convert(found: Found, direction: Direction): unknown {
