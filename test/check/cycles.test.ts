@@ -8,7 +8,7 @@ const to = (name: string) => ({ $ref: `#/$defs/${name}` });
 test.each([
   ['an alternative that is itself', { B: { anyOf: [{ type: 'string' }, to('B')] } }, ['B']],
   ['the opposite of itself', { B: { type: 'string', not: to('B') } }, ['B']],
-  ['a condition that is itself', { B: { if: to('B'), then: { type: 'string' } } }, ['B']],
+  ['a condition that is itself', { B: { if: to('B'), else: { type: 'string' } } }, ['B']],
   ['a part that is itself', { B: { allOf: [to('B')] } }, ['B']],
   ['a loop of several', { A: { oneOf: [to('B'), { type: 'null' }] }, B: { allOf: [to('C')] }, C: to('A') }, ['A']],
   [
