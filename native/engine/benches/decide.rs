@@ -47,7 +47,10 @@ fn policy(ca: &str, rules: usize) -> Policy {
         .collect();
     let operations: Vec<_> = (0..50)
         .map(|n| match n {
-            0 => json!({ "id": "getOrder", "at": "", "method": "GET", "path": "/orders/{id}" }),
+            0 => json!({ "id": "getOrder", "at": "", "method": "GET", "path": "/orders/{id}", "parameters": [
+                { "name": "id", "location": "path", "required": true, "style": "simple", "schema": "id" },
+                { "name": "expand", "location": "query", "style": "form", "explode": true, "schema": "expand" },
+            ] }),
             _ => json!({ "id": format!("op{n}"), "at": "", "method": "GET", "path": format!("/resource{n}/{{id}}/items/{{item}}") }),
         })
         .collect();
@@ -58,7 +61,10 @@ fn policy(ca: &str, rules: usize) -> Policy {
         "hosts": [{
             "name": "localhost", "at": "", "origin": 0, "max_body_bytes": 1_048_576,
             "mtls": { "mode": "require", "trust": ["devices"] },
-            "openapi": { "action": "block", "fallthrough": "block", "operations": operations, "schema": {} },
+            "openapi": {
+                "action": "block", "fallthrough": "block", "operations": operations,
+                "schema": { "properties": { "id": { "type": "integer", "minimum": 1 }, "expand": { "enum": ["lines"] } } },
+            },
         }],
     }))
     .unwrap()
