@@ -62,7 +62,7 @@ export const configSchema = z.strictObject({
   inspect: z
     .strictObject({
       inlineBytes: size('0B', '1MiB')
-        .prefault('16KiB')
+        .prefault('64KiB')
         .describe('Bodies up to this size are checked on the edge thread itself.'),
       threads: z
         .int()
