@@ -10,7 +10,7 @@ import type { Loading } from '../../config/loading.js';
 import { child, path as tokens, at as valueAt } from '../../config/pointer.js';
 import type { Place, Problem } from '../../config/problem.js';
 import { Files, type Part } from './files.js';
-import { absolute, baseOf, type Named, namesIn, referencesIn } from './names.js';
+import { absolute, baseOf, decoded, type Named, namesIn, referencesIn } from './names.js';
 import { moved, originOf } from './origins.js';
 import { type Fetch, fetchRemote } from './remote.js';
 import { adaptSchemas, fromSwagger, isSwagger } from './swagger.js';
@@ -129,7 +129,7 @@ export class Description {
   #resolve(reference: string, at: string): Found | Nothing {
     const hash = reference.indexOf('#');
     const uri = hash < 0 ? reference : reference.slice(0, hash);
-    const fragment = hash < 0 ? '' : decode(reference.slice(hash + 1));
+    const fragment = hash < 0 ? '' : decoded(reference.slice(hash + 1));
     if (fragment === null) return { message: ' is not percent-encoded as it has to be' };
     const [part, inside] = this.#split(at);
     const base = this.#namesOf(part) === null ? part.location : baseOf(part, inside);
@@ -257,13 +257,4 @@ function isLocal(url: string): boolean {
 
 function pointerIn(part: Part, pointer: string): string {
   return part.key === '' ? pointer : `${part.key}#${pointer}`;
-}
-
-/** Fragments are percent-encoded (RFC 3986, 3.5). */
-function decode(fragment: string): string | null {
-  try {
-    return decodeURIComponent(fragment);
-  } catch {
-    return null;
-  }
 }

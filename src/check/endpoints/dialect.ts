@@ -9,6 +9,7 @@ import { cycles } from './cycles.js';
 import type { Description, Found, Mapping } from './description.js';
 import { type Direction, Directions } from './directions.js';
 import { type Draft, draftOf } from './keywords.js';
+import { fragmentOf } from './names.js';
 import { References } from './references.js';
 import type { Unchecked } from './remarks.js';
 import { Schemas, type Scope } from './schemas.js';
@@ -134,7 +135,7 @@ export class Dialect {
     if (resource) {
       const at = resource.found.pointer;
       const uri = `${BASE}${this.#define(resource.found, direction, at === found.pointer ? hidden : new Set(), at)}`;
-      return at === found.pointer ? uri : `${uri}#${fragment(found.pointer.slice(at.length))}`;
+      return at === found.pointer ? uri : `${uri}#${fragmentOf(found.pointer.slice(at.length))}`;
     }
     const name = this.#define(found, direction, hidden, null);
     // Inside of a resource a fragment counts from there.
@@ -174,9 +175,4 @@ export class Dialect {
 
 function whole(name: string, definition: unknown): unknown {
   return typeof definition === 'object' ? { $id: BASE + name, ...definition } : definition;
-}
-
-/** A JSON pointer as a URI fragment (RFC 6901, 6). */
-function fragment(pointer: string): string {
-  return pointer.split('/').map(encodeURIComponent).join('/');
 }

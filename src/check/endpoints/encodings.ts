@@ -9,6 +9,7 @@ import { type Found, isMapping, type Mapping } from './description.js';
 import { isText, mediaType } from './media-types.js';
 import { readHeaders } from './parameters.js';
 import type { Direction, Reading } from './reading.js';
+import { fileOf as partOf } from './references.js';
 
 /** Compositions within compositions, and references between: real ones stay below 5. */
 const MAX_DEPTH = 16;
@@ -227,16 +228,11 @@ function widened(schema: Found, loose: ReadonlyMap<string, { list: boolean }>, r
       const at = child(child(found.pointer, keyword), index);
       const inner = widened({ value: part, pointer: at }, loose, reading, depth + 1);
       // A reference of another file would count from here.
-      return fileOfPointer(inner.pointer) === fileOfPointer(found.pointer) ? inner.value : part;
+      return partOf(inner.pointer) === partOf(found.pointer) ? inner.value : part;
     });
   }
   const names = [...loose].map(([name, { list }]) => `${name} ${list}`);
   return { value, pointer: child(`${found.pointer}/`, names.join(' ')) };
-}
-
-/** '' for the main file. */
-function fileOfPointer(pointer: string): string {
-  return pointer.startsWith('/') ? '' : pointer.slice(0, pointer.indexOf('#'));
 }
 
 function anything(property: unknown, list: boolean): unknown {

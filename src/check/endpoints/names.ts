@@ -9,9 +9,16 @@ export type Named = { part: Part; pointer: string } | null;
 /** Values looked at in one file: those that aliases repeat are looked at again. */
 const MAX_LOOKED_AT = 5_000_000;
 /** Members whose own members are called as somebody likes: what they are called says nothing there. */
-const NAMED = new Set(['properties', 'patternProperties', 'dependentSchemas', '$defs', 'definitions', 'schemas']);
+export const NAMED = new Set([
+  'properties',
+  'patternProperties',
+  'dependentSchemas',
+  '$defs',
+  'definitions',
+  'schemas',
+]);
 /** Members that hold values rather than schemas. */
-const VALUES = new Set(['example', 'examples', 'default', 'enum', 'const']);
+export const VALUES = new Set(['example', 'examples', 'default', 'enum', 'const']);
 
 /** Names in one file: `<absolute URI>` or `<absolute URI>#<anchor>`. */
 export function namesIn(part: Part): Map<string, Named> {
@@ -111,4 +118,18 @@ export function absolute(reference: string, base: string): string | null {
   } catch {
     return null;
   }
+}
+
+/** A fragment as it is meant (RFC 3986, 3.5); null when it is not percent-encoded as it has to be. */
+export function decoded(fragment: string): string | null {
+  try {
+    return decodeURIComponent(fragment);
+  } catch {
+    return null;
+  }
+}
+
+/** A JSON pointer as the fragment of a URI (RFC 6901, 6). */
+export function fragmentOf(pointer: string): string {
+  return pointer.split('/').map(encodeURIComponent).join('/');
 }

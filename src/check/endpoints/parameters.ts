@@ -94,8 +94,8 @@ export function readHeaders(headers: unknown, at: string, reading: Reading, dire
   return [...rows.values()];
 }
 
-/** A token (RFC 9110, 5.6.2), lower-case. */
-const TOKEN = /^[a-z0-9!#$%&'*+.^_`|~-]+$/;
+/** A token (RFC 9110, 5.6.2): a method, the name of a field. */
+export const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
 
 /** The parameters of a list, by what tells one from another. */
 function listed({ value, pointer: at }: Found, { description, since32 }: Reading): Map<string, Found> {

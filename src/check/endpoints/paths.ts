@@ -4,7 +4,8 @@ import { child } from '../../config/pointer.js';
 import type { PolicyOperation, PolicyParameter } from '../../config/policy.js';
 import { readBody } from './bodies.js';
 import { type Description, type Found, isMapping, type Mapping } from './description.js';
-import { readParameters, variablesOf } from './parameters.js';
+import { fragmentOf } from './names.js';
+import { readParameters, TOKEN, variablesOf } from './parameters.js';
 import type { Reading } from './reading.js';
 import { readResponses } from './responses.js';
 import { basePaths } from './servers.js';
@@ -13,8 +14,6 @@ import type { Version } from './version.js';
 
 /** Methods whose requests usually hold a body. */
 const WITH_BODY = ['put', 'post', 'patch'];
-/** A token (RFC 9110, 5.6.2). */
-const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
 
 const SECURITY =
   'security requirement is described but not checked here|security requirements are described but not checked here';
@@ -166,7 +165,7 @@ export class Paths {
     const schemes = [...new Set(needs.flatMap(need => Object.keys(need)))];
     if (schemes.length > 0) reading.unchecked.add(SECURITY, pointer);
     const names = schemes.flatMap(scheme => {
-      const found = reading.description.look(`#/components/securitySchemes/${encode(scheme)}`, '')?.value;
+      const found = reading.description.look(`#${fragmentOf(child('/components/securitySchemes', scheme))}`)?.value;
       const isKey = isMapping(found) && found.type === 'apiKey' && found.in === 'query';
       return isKey && typeof found.name === 'string' ? [found.name] : [];
     });
@@ -222,9 +221,4 @@ export class Paths {
 function shown({ description, at }: { description: Description; at: string }): string {
   const { file, line, column } = description.place(at);
   return `${file}:${line}:${column}`;
-}
-
-/** One reference token of a JSON pointer, in a URI fragment. */
-function encode(token: string): string {
-  return encodeURIComponent(token.replaceAll('~', '~0').replaceAll('/', '~1'));
 }

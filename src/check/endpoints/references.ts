@@ -9,6 +9,7 @@
 import { child, path, at as valueAt } from '../../config/pointer.js';
 import { type Description, type Found, isMapping, type Mapping } from './description.js';
 import { before, type Draft, draftOf } from './keywords.js';
+import { decoded, NAMED, absolute as uriOf, VALUES } from './names.js';
 
 /** Deepest nesting of a file that is walked: deeper ones are refused where they are converted. */
 const MAX_WALK = 256;
@@ -16,11 +17,6 @@ const MAX_WALK = 256;
 export const RECURSIVE = 'recursive';
 /** The base of files that have no URL. */
 const BASE = 'description:///';
-
-/** Values that hold no schemas. */
-const DATA = new Set(['enum', 'const', 'example', 'examples', 'default']);
-/** Maps whose keys are names, not keywords. */
-const MAPS = new Set(['properties', 'patternProperties', '$defs', 'definitions', 'dependentSchemas', 'schemas']);
 
 export interface Resource {
   found: Found;
@@ -109,7 +105,7 @@ export class References {
   #named(reference: string, at: string): Found | null {
     const hash = reference.indexOf('#');
     const uri = hash < 0 ? reference : reference.slice(0, hash);
-    const fragment = decode(hash < 0 ? '' : reference.slice(hash + 1));
+    const fragment = decoded(hash < 0 ? '' : reference.slice(hash + 1));
     if (fragment === null) return null;
     const enclosing = this.#enclosing(at);
     if (uri === '') {
@@ -118,7 +114,7 @@ export class References {
       const counts = enclosing.explicit || isAnchor(fragment);
       return (counts ? inside(enclosing, fragment) : null) ?? this.#anchored(this.#file(at), fragment);
     }
-    const absolute = resolveUri(uri, enclosing.base);
+    const absolute = uriOf(uri, enclosing.base);
     const resource = absolute === null ? undefined : this.#ids.get(absolute);
     if (resource) return inside(resource, fragment);
     // Another file counts from the `$id` when there is one, if it was read; else from where this file is.
@@ -190,8 +186,8 @@ export class References {
   ): void {
     const current = names ? enclosing : this.#enter(file, { value, pointer }, enclosing);
     for (const [key, below] of Object.entries(value)) {
-      if (typeof below !== 'object' || below === null || (!names && DATA.has(key))) continue;
-      this.#walk(file, { value: below, pointer: child(pointer, key) }, current, around, !names && MAPS.has(key));
+      if (typeof below !== 'object' || below === null || (!names && VALUES.has(key))) continue;
+      this.#walk(file, { value: below, pointer: child(pointer, key) }, current, around, !names && NAMED.has(key));
     }
   }
 
@@ -212,7 +208,7 @@ export class References {
       !id.startsWith('#') &&
       !(before(draft, '2019-09') && typeof schema.$ref === 'string')
     ) {
-      const uri = resolveUri(id, enclosing.base);
+      const uri = uriOf(id, enclosing.base);
       if (uri !== null) {
         current = resource(found, uri, draft, true);
         file.resources.set(found.pointer, current);
@@ -265,7 +261,7 @@ export function fileOf(pointer: string): string {
 }
 
 function base(pointer: string): string {
-  return resolveUri(fileOf(pointer).replace(/#$/, ''), BASE) ?? BASE;
+  return uriOf(fileOf(pointer).replace(/#$/, ''), BASE) ?? BASE;
 }
 
 /** A pointer, then everything that encloses it, up to the file. */
@@ -276,23 +272,4 @@ function* prefixes(pointer: string): Generator<string> {
     if (end === least) return;
   }
   yield pointer.slice(0, least);
-}
-
-function resolveUri(uri: string, base: string): string | null {
-  try {
-    const url = new URL(uri, base);
-    url.hash = '';
-    return url.href;
-  } catch {
-    return null;
-  }
-}
-
-/** Fragments are percent-encoded (RFC 3986, 3.5). */
-function decode(fragment: string): string | null {
-  try {
-    return decodeURIComponent(fragment);
-  } catch {
-    return null;
-  }
 }

@@ -4,9 +4,9 @@
 // References to schemas stay as they are written; those to parameters and responses are resolved here, because what
 // they turn into depends on the operation.
 
-import { child } from '../../config/pointer.js';
+import { child, path as tokens } from '../../config/pointer.js';
 import { type Description, type Found, isMapping, type Mapping } from './description.js';
-import { schemasIn } from './names.js';
+import { fragmentOf, schemasIn } from './names.js';
 import { Unchecked } from './remarks.js';
 import { Fields } from './swagger-fields.js';
 
@@ -179,12 +179,11 @@ class Conversion {
 
   #plain({ value, pointer }: Found, from: string, at: string): unknown {
     // Shared in the main file, used in the main file: converted once.
-    const [, name] = /^\/parameters\/([^/]+)$/.exec(pointer) ?? [];
-    if (name !== undefined && from.startsWith('/')) {
-      const there = `/components/parameters/${name}`;
-      const key = name.replaceAll('~1', '/').replaceAll('~0', '~');
+    const [section, key, deeper] = tokens(pointer);
+    if (section === 'parameters' && key && deeper === undefined && from.startsWith('/')) {
+      const there = child('/components/parameters', key);
       if (!Object.hasOwn(this.#shared, key)) this.#shared[key] = this.#parameter(value, pointer, there);
-      return { $ref: `#${encodeURI(there).replaceAll('#', '%23')}` };
+      return { $ref: `#${fragmentOf(there)}` };
     }
     return this.#parameter(value, pointer, at);
   }
