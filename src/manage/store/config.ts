@@ -1,0 +1,24 @@
+import { z } from 'zod';
+import { file } from '../../config/units.js';
+
+export const store = z
+  .strictObject({
+    folder: z
+      .string()
+      .min(1)
+      .default('portcullis-state')
+      .describe('Where SQLite keeps its files, beside the configuration. Not used with `url`.'),
+    url: z
+      .string()
+      .regex(/^postgres(ql)?:\/\//, { error: 'starts with `postgres://`' })
+      .optional()
+      .describe('PostgreSQL, for several gateways that share one store; best kept out of the file and interpolated.'),
+    key: file()
+      .optional()
+      .describe(
+        "File with the key that seals private keys: 32 bytes in base64 or hex. Otherwise `PORTCULLIS_STORE_KEY`, systemd's credential `portcullis-store-key`, or for SQLite `store.key` in its folder, made at the first start.",
+      ),
+  })
+  .describe('Where issued certificates, keys of hosted authorities, tokens and the audit log are kept.');
+
+export type StoreConfig = z.output<typeof store>;
