@@ -160,7 +160,7 @@ pub(super) fn lower_hex(bytes: &[u8]) -> String {
     hex(bytes, b"0123456789abcdef")
 }
 
-fn upper_hex(bytes: &[u8]) -> String {
+pub(super) fn upper_hex(bytes: &[u8]) -> String {
     hex(bytes, b"0123456789ABCDEF")
 }
 
