@@ -4,10 +4,12 @@ use napi::bindgen_prelude::{AsyncTask, Buffer};
 use napi::{Env, Error, Result, Task};
 use napi_derive::napi;
 use portcullis_engine::guard::guarded;
-use portcullis_engine::mtls::{Answered, Change, Standings};
+use portcullis_engine::mtls::{Answered, Certificate, Change, Standings, Step, TrustSet};
+use portcullis_engine::policy::MtlsMode;
+use serde::Deserialize;
 use serde_json::json;
 
-use crate::policy;
+use crate::{clock, policy};
 
 /// Changes what is refused, on all edge threads, for every request from now on. JSON `{ "reset"?: true, "revoked":
 /// [{"key_id","serial"}], "restored": [..], "revoked_fingerprints": ["hex"], "restored_fingerprints": [..] }`; `reset`
@@ -79,4 +81,54 @@ fn problem(message: &str, hint: &str) -> String {
 pub fn load_revocation_list(authority: String, list: Buffer) -> AsyncTask<LoadList> {
     // Copied: the caller's memory is JavaScript's, and this runs on another thread.
     AsyncTask::new(LoadList { authority, list: list.to_vec() })
+}
+
+/// Whom a certificate is judged for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, untagged)]
+enum For {
+    Host { host: String, path: Option<String> },
+    Authorities { authorities: Vec<String> },
+}
+
+/// Would this gateway accept a certificate, and if not why: what a request gets under the policy in force, step by step.
+/// `host_or_authorities`: JSON `{ "host", "path"? }` or `{ "authorities": [..] }`. Answers JSON `{ "steps": [{ "step",
+/// "ok", "detail" }], "reason": null | "mtls.expired" }`.
+///
+/// # Errors
+/// A host or an authority that the policy in force lacks.
+#[napi]
+pub fn judge(certificate_pem: String, host_or_authorities: String) -> Result<String> {
+    guarded(|| judge_for(&certificate_pem, &host_or_authorities))
+        .unwrap_or_else(|| Err("a bug: judging this certificate panicked".to_owned()))
+        .map_err(Error::from_reason)
+}
+
+fn judge_for(pem: &str, asked: &str) -> std::result::Result<String, String> {
+    let asked: For = serde_json::from_str(asked).map_err(|error| error.to_string())?;
+    let snapshot = policy::current().load_full();
+    let mut unasked = None;
+    let judged =
+        |set: &TrustSet| set.judge(&Certificate::from_pem(pem), Standings::of_process(), clock::now().unix_ms / 1000);
+    let mut judgement = match asked {
+        For::Host { host: name, path } => {
+            let index = snapshot.host(&name.to_ascii_lowercase());
+            let host = &snapshot.hosts[index.ok_or_else(|| format!("host \"{name}\" is not served here"))?];
+            let path = path.as_deref().unwrap_or("/");
+            if host.mtls_mode(path) == MtlsMode::Off {
+                unasked = Some(format!("{name} asks for no client certificate at {path}: it is not looked at there."));
+            }
+            judged(&host.trust.set)
+        }
+        For::Authorities { authorities } => {
+            let known = authorities.iter().map(|name| {
+                snapshot.authority(name).cloned().ok_or_else(|| format!("no authority is called \"{name}\""))
+            });
+            judged(&TrustSet::of(known.collect::<std::result::Result<_, _>>()?))
+        }
+    };
+    if let Some(detail) = unasked {
+        judgement.steps.insert(0, Step { step: "host", ok: true, detail });
+    }
+    serde_json::to_string(&judgement).map_err(|error| error.to_string())
 }

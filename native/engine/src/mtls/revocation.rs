@@ -66,7 +66,6 @@ pub(super) enum Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Here,
-    Fingerprint,
     List { this_update: i64 },
     Ocsp { this_update: u64 },
 }
@@ -87,53 +86,41 @@ pub(super) fn look_up(
     if table.is_full() {
         return Err(Reason::MtlsRevocationUnknown);
     }
-    let mut good = Good { until: u64::MAX, leniently: None };
+    let mut all = Good { until: u64::MAX, leniently: None };
     for (depth, link) in links.iter().enumerate() {
         let issuer = &issuers[link.issuer as usize];
         for &index in &issuer.authorities {
             let authority = &authorities[index as usize];
-            match standing(&table, standings, authority, issuer, link.serial, depth == 0, now) {
-                Standing::Unchecked => {}
-                Standing::Good(until, _) => good.until = good.until.min(until),
-                Standing::Revoked(_) => return Err(Reason::MtlsRevoked),
-                Standing::Outdated(since, source) => {
-                    let reason = match source {
-                        Source::List { .. } => Reason::MtlsCrlExpired,
-                        _ => Reason::MtlsRevocationUnknown,
-                    };
-                    lenient(authority, index, since, now, reason, &mut good)?;
-                }
-                Standing::Unknown(since) => {
-                    lenient(authority, index, since, now, Reason::MtlsRevocationUnknown, &mut good)?;
-                }
-            }
+            let standing = standing(&table, standings, authority, issuer, link.serial, depth == 0, now);
+            let good = weigh(authority, standing, now)?;
+            all.until = all.until.min(good.until);
+            all.leniently = all.leniently.or(good.leniently.then_some(index));
         }
     }
-    Ok(good)
+    Ok(all)
 }
 
-/// Whether the authority lets a standing pass that was last known, or first asked for, at `since`.
-fn lenient(
-    authority: &Authority,
-    index: u32,
-    since: u64,
-    now: u64,
-    reason: Reason,
-    good: &mut Good,
-) -> Result<(), Reason> {
+/// What one standing comes to.
+pub(super) struct Weighed {
+    pub(super) until: u64,
+    pub(super) leniently: bool,
+}
+
+/// Whether a standing passes under what its authority says about unknown and outdated ones.
+pub(super) fn weigh(authority: &Authority, standing: Standing, now: u64) -> Result<Weighed, Reason> {
+    let (since, reason) = match standing {
+        Standing::Unchecked => return Ok(Weighed { until: u64::MAX, leniently: false }),
+        Standing::Good(until, _) => return Ok(Weighed { until, leniently: false }),
+        Standing::Revoked(_) => return Err(Reason::MtlsRevoked),
+        Standing::Outdated(since, Source::List { .. }) => (since, Reason::MtlsCrlExpired),
+        Standing::Outdated(since, _) | Standing::Unknown(since) => (since, Reason::MtlsRevocationUnknown),
+    };
+    let end = since.saturating_add(authority.revocation.grace_s);
     match authority.revocation.stale {
-        Stale::Hard => return Err(reason),
-        Stale::Soft => {}
-        Stale::Grace => {
-            let end = since.saturating_add(authority.revocation.grace_s);
-            if now >= end {
-                return Err(reason);
-            }
-            good.until = good.until.min(end);
-        }
+        Stale::Soft => Ok(Weighed { until: u64::MAX, leniently: true }),
+        Stale::Grace if now < end => Ok(Weighed { until: end, leniently: true }),
+        Stale::Hard | Stale::Grace => Err(reason),
     }
-    good.leniently = Some(index);
-    Ok(())
 }
 
 /// What `authority` knows about one certificate of `issuer`.
