@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { RevocationMetrics } from '../../src/journal/metrics/revocation.js';
-import { RevocationFlow } from '../../src/manage/pki/flow.js';
+import { Enforcing } from '../../src/manage/pki/enforcing.js';
 import { MAX_HITS, Revocations, type Revoking } from '../../src/manage/pki/revocation.js';
 import type { Store } from '../../src/manage/store/open.js';
 import { describeStores } from '../support/stores.js';
@@ -236,7 +236,7 @@ async function follow(store: Store) {
   };
   const registry = new Registry();
   const metrics = new RevocationMetrics(registry);
-  const flow = new RevocationFlow({ store, native: { revoke }, log: pino({ level: 'silent' }), metrics });
+  const flow = new Enforcing({ store, native: { revoke }, log: pino({ level: 'silent' }), metrics });
   await flow.start();
   return { flow, refused, changes, registry };
 }
