@@ -5,7 +5,7 @@ import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
-import { audit, type AuditEntry } from '../store/audit.js';
+import { type AuditEntry, audit } from '../store/audit.js';
 import type { Writing } from '../store/open.js';
 import type { Role, Topic } from '../store/tables.js';
 import { readBody, refuseBody } from './body.js';

@@ -42,7 +42,8 @@ function mediaType(exchange: Context): string {
 }
 
 async function bounded(exchange: Context, most: number): Promise<Buffer> {
-  const tooLarge = () => new Refusal(413, 'The body is too large.', `At most ${most} bytes.`, [], { Connection: 'close' });
+  const tooLarge = () =>
+    new Refusal(413, 'The body is too large.', `At most ${most} bytes.`, [], { Connection: 'close' });
   if (Number(exchange.req.header('content-length') ?? 0) > most) throw tooLarge();
   const pieces: Uint8Array[] = [];
   let length = 0;

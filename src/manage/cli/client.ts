@@ -58,15 +58,24 @@ export class Client {
 
   /** Page after page, `most` items at most; `next` of the answer is null when that were all. */
   async list<T>(path: string, query: Query, most: number): Promise<Page<T>> {
-    const items: T[] = [];
+    const found: Page<T> = { items: [], next: null };
+    for await (const { items, next } of this.pages<T>(path, query, most)) {
+      found.items.push(...items);
+      found.next = next;
+    }
+    return found;
+  }
+
+  async *pages<T>(path: string, query: Query = {}, most = Number.POSITIVE_INFINITY): AsyncGenerator<Page<T>> {
+    let left = most;
     let cursor: string | null = null;
     do {
-      const limit = Math.min(PAGE, most - items.length);
+      const limit = Math.min(PAGE, left);
       const page: Page<T> = await this.get(path, { ...query, limit, ...(cursor !== null && { cursor }) });
-      items.push(...page.items);
+      yield page;
+      left -= page.items.length;
       cursor = page.next;
-    } while (cursor !== null && items.length < most);
-    return { items, next: cursor };
+    } while (cursor !== null && left > 0);
   }
 
   async #ask(method: string, path: string, { query = {}, body, contentType, etag }: Given): Promise<Answered> {

@@ -110,7 +110,9 @@ function inside(path: string): string {
 
 function bashTakers({ path, options }: Described): string[] {
   const flags = options.filter(({ takes }) => takes !== 'nothing').flatMap(({ flags }) => flags);
-  return flags.length === 0 ? [] : [`    ${flags.map(flag => quoted(`${inside(path)} ${flag}`)).join('|')}) return 0 ;;`];
+  return flags.length === 0
+    ? []
+    : [`    ${flags.map(flag => quoted(`${inside(path)} ${flag}`)).join('|')}) return 0 ;;`];
 }
 
 function bashValues({ path, options }: Described): string[] {
@@ -202,7 +204,9 @@ function fish(commands: readonly Described[]): string {
     return [
       ...below.map(({ name, summary }) => `${here} -f -a ${quoted(name)} -d ${quoted(summary)}`),
       ...options.map(option => `${here} ${fishOption(option)}`),
-      ...(below.length > 0 || takes === 'files' ? [] : [`${here} -f${Array.isArray(takes) ? ` -a ${quoted(takes.join(' '))}` : ''}`]),
+      ...(below.length > 0 || takes === 'files'
+        ? []
+        : [`${here} -f${Array.isArray(takes) ? ` -a ${quoted(takes.join(' '))}` : ''}`]),
     ];
   });
   const takers = commands.flatMap(({ path, options }) =>
@@ -240,7 +244,13 @@ ${lines.join('\n')}
 function fishOption({ flags, summary, takes }: Described['options'][number]): string {
   const names = flags.map(flag => (flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`));
   const value =
-    takes === 'nothing' ? '-f' : takes === 'files' ? '-r -F' : takes === 'anything' ? '-x' : `-x -a ${quoted(takes.join(' '))}`;
+    takes === 'nothing'
+      ? '-f'
+      : takes === 'files'
+        ? '-r -F'
+        : takes === 'anything'
+          ? '-x'
+          : `-x -a ${quoted(takes.join(' '))}`;
   return `${names.join(' ')} ${value} -d ${quoted(summary)}`;
 }
 

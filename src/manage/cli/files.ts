@@ -54,7 +54,10 @@ export function mustBeFree(files: readonly string[], force: boolean | undefined)
 export function write(file: string, content: string | Uint8Array, kind: 'secret' | 'public', force?: boolean): void {
   const mode = kind === 'secret' ? SECRET_MODE : PUBLIC_MODE;
   try {
-    if (!force) return writeFileSync(file, content, { mode, flag: 'wx' });
+    if (!force) {
+      writeFileSync(file, content, { mode, flag: 'wx' });
+      return;
+    }
     const fresh = `${file}.${randomBytes(6).toString('hex')}`;
     try {
       writeFileSync(fresh, content, { mode, flag: 'wx' });

@@ -39,7 +39,6 @@ interface Place extends ReachOptions {
 
 /** Of a table in a sentence's company; the API has the rest. */
 const SHOWN = 10;
-const ALL = 1_000;
 
 export function addMtls(program: Command, terminal: Terminal): void {
   const mtls = program.command('mtls').description('demand client certificates, by host and path');
@@ -88,7 +87,7 @@ export function addMtls(program: Command, terminal: Terminal): void {
   reaching(mtls.command('list'))
     .description('list the rules that were made here')
     .action(async (options: ReachOptions) => {
-      const rules = await connect(options, terminal).list<Rule>('/mtls/rules', {}, ALL);
+      const rules = await connect(options, terminal).get<Page<Rule>>('/mtls/rules');
       print(terminal, options.output, rules, () =>
         rules.items.length === 0 ? 'no rules: what the configuration says counts\n' : listed(terminal, rules.items),
       );
@@ -113,7 +112,8 @@ async function enable(
     ? await change(client, there, wanted)
     : await client.send<Rule>('POST', '/mtls/rules', { body: { host, path, ...wanted } });
   print(terminal, output, rule, () => `${described(rule)}\n`);
-  if (mode === 'log') say(terminal, `deny it with: portcullis mtls promote ${host}${path === '/' ? '' : ` --path ${path}`}`);
+  if (mode === 'log')
+    say(terminal, `deny it with: portcullis mtls promote ${host}${path === '/' ? '' : ` --path ${path}`}`);
 }
 
 async function promote(terminal: Terminal, client: Client, host: string, { path, output, yes }: Place): Promise<void> {
@@ -138,13 +138,16 @@ function previewOf(client: Client, host: string, path: string, trust: string): P
 }
 
 function namesOf(trust: string): string[] {
-  const names = trust.split(',').map(name => name.trim()).filter(Boolean);
+  const names = trust
+    .split(',')
+    .map(name => name.trim())
+    .filter(Boolean);
   if (names.length === 0) throw usage('`--trust` names no authority');
   return [...new Set(names)];
 }
 
 async function findRule(client: Client, host: string, path: string): Promise<Rule | undefined> {
-  const { items }: Page<Rule> = await client.list('/mtls/rules', {}, ALL);
+  const { items } = await client.get<Page<Rule>>('/mtls/rules');
   return items.find(rule => rule.host === host && trimmed(rule.path) === trimmed(path));
 }
 
@@ -200,13 +203,13 @@ function words(terminal: Terminal, preview: Preview, mode: Action): string {
       : `${share(denied, requests)} would be denied${mode === 'log' ? '; with `--mode log` they pass and are recorded' : ''}.`,
   ];
   if (undescribed > 0) {
-    lines.push(`${count(undescribed, 'request')} of no described operation counted, wherever below the host they went.`);
+    lines.push(
+      `${count(undescribed, 'request')} of no described operation counted, wherever below the host they went.`,
+    );
   }
   const parts = [`${lines.join('\n')}\n`];
   if (operations.length > 0) {
-    const rows = operations
-      .slice(0, SHOWN)
-      .map(({ id, requests, denied }) => [id, String(denied), String(requests)]);
+    const rows = operations.slice(0, SHOWN).map(({ id, requests, denied }) => [id, String(denied), String(requests)]);
     parts.push(`${shownTable(terminal, ['operation', 'denied', 'of'], rows)}${rest(operations.length, 'operation')}`);
   }
   if (losing.count > 0) {

@@ -22,8 +22,8 @@ export interface ReachOptions {
   config?: string;
   tokenFile?: string;
   ca?: string;
-  cert?: string;
-  key?: string;
+  clientCert?: string;
+  clientKey?: string;
   timeout: string;
   output: 'table' | 'json';
 }
@@ -35,8 +35,8 @@ export function reaching(command: Command): Command {
     .option(CONFIG_OPTION[0], 'configuration file, whose `listen.admin` is asked')
     .option('--token-file <file>', 'holds the token; PORTCULLIS_TOKEN, or what `portcullis login` keeps')
     .option('--ca <file>', 'who issued the certificate of the admin API, PEM')
-    .option('--cert <file>', 'client certificate for the admin API, PEM')
-    .option('--key <file>', 'its key, PEM')
+    .option('--client-cert <file>', 'client certificate for the admin API, PEM')
+    .option('--client-key <file>', 'its key, PEM')
     .option('--timeout <duration>', 'how long an answer may take', DEFAULT_TIMEOUT)
     .addOption(new Option('-o, --output <format>', 'how to tell').choices(['table', 'json']).default('table'));
 }
@@ -102,12 +102,14 @@ function reachable(address: string | null): string {
   return address.includes(':') ? `[${address}]` : address;
 }
 
-function tlsOf({ ca, cert, key }: ReachOptions): Tls {
-  if ((cert === undefined) !== (key === undefined)) throw usage('`--cert` and `--key` come together');
+function tlsOf({ ca, clientCert, clientKey }: ReachOptions): Tls {
+  if ((clientCert === undefined) !== (clientKey === undefined)) {
+    throw usage('`--client-cert` and `--client-key` come together');
+  }
   return {
     ...(ca !== undefined && { ca: readInput(ca) }),
-    ...(cert !== undefined && { cert: readInput(cert) }),
-    ...(key !== undefined && { key: readInput(key) }),
+    ...(clientCert !== undefined && { cert: readInput(clientCert) }),
+    ...(clientKey !== undefined && { key: readInput(clientKey) }),
   };
 }
 
@@ -148,7 +150,10 @@ export function kept(terminal: Terminal): Map<string, string> {
   const file = keptFile(terminal);
   if (!existsSync(file)) return new Map();
   mustBePrivate(file);
-  const lines = readInput(file, 64 * 1024).toString('utf8').split(/\r?\n/).filter(Boolean);
+  const lines = readInput(file, 64 * 1024)
+    .toString('utf8')
+    .split(/\r?\n/)
+    .filter(Boolean);
   return new Map(
     lines.map(line => {
       const [origin = '', token = ''] = line.split(' ');
