@@ -31,6 +31,7 @@ export class Metrics {
   readonly #timestamp: Gauge;
   readonly #reloads: Counter<'result'>;
   readonly #replacements: Counter<'why'>;
+  readonly #storeUp: Gauge;
 
   constructor(native: () => string, build: Labels) {
     this.#native = native;
@@ -55,6 +56,11 @@ export class Metrics {
       name: 'portcullis_edge_replacements_total',
       help: 'Edge threads that were replaced by fresh ones, by cause.',
       labelNames: ['why'],
+      registers,
+    });
+    this.#storeUp = new Gauge({
+      name: 'portcullis_store_up',
+      help: 'Whether the store answered when it was last asked: 1, or 0. Requests are served either way.',
       registers,
     });
     new Gauge({
@@ -82,6 +88,10 @@ export class Metrics {
 
   edgeReplaced(why: string): void {
     this.#replacements.inc({ why });
+  }
+
+  storeUp(up: boolean): void {
+    this.#storeUp.set(up ? 1 : 0);
   }
 
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
