@@ -5,8 +5,10 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { RevocationMetrics } from '../../src/journal/metrics/revocation.js';
-import { RevocationFlow } from '../../src/manage/pki/flow.js';
+import type { Audit } from '../../src/manage/admin/api.js';
+import { Enforcing } from '../../src/manage/pki/enforcing.js';
 import { MAX_HITS, Revocations, type Revoking } from '../../src/manage/pki/revocation.js';
+import { audit } from '../../src/manage/store/audit.js';
 import type { Store } from '../../src/manage/store/open.js';
 import { describeStores } from '../support/stores.js';
 import { until } from '../support/waiting.js';
@@ -127,7 +129,7 @@ describeStores('revocations', newPlace => {
     expect(got[0]).toBe(all[3]);
     expect(new Set(got)).toEqual(new Set(all));
     expect(got).toHaveLength(7);
-    await expect(revocations.page('bm9uc2Vuc2U', 3, {})).rejects.toMatchObject({ status: 400 });
+    await expect(revocations.page('bm9uc2Vuc2U', 3, {})).rejects.toMatchObject({ status: 422 });
     expect((await revocations.page(undefined, 9, { state: 'held', authority: 'devices' })).items).toHaveLength(6);
   });
 
@@ -204,14 +206,18 @@ describeStores('revocations', newPlace => {
     const store = await (place ?? (await newPlace())).open();
     const revocations = new Revocations(store, keysOf);
     const apply = ({ action = 'revoke', reason = 'unspecified', dryRun = false, ...selection }: Asked) =>
-      revocations.apply({ selection, action, reason, dryRun, by: 'tester' });
+      revocations.apply({ selection, action, reason, dryRun, by: 'tester', audit: written });
     const states = async () =>
       (await store.db.selectFrom('revocations').select('state').execute()).map(it => it.state).sort();
     return { store, revocations, apply, states };
   }
 });
 
-type Asked = Partial<Omit<Revoking, 'selection' | 'by'>> & Revoking['selection'];
+const written: Audit = async (tx, revisions, change) => {
+  await audit(tx, revisions, { ...change, actor: 'tester' });
+};
+
+type Asked = Partial<Omit<Revoking, 'selection' | 'by' | 'audit'>> & Revoking['selection'];
 
 interface Change {
   reset?: true;
@@ -236,7 +242,7 @@ async function follow(store: Store) {
   };
   const registry = new Registry();
   const metrics = new RevocationMetrics(registry);
-  const flow = new RevocationFlow({ store, native: { revoke }, log: pino({ level: 'silent' }), metrics });
+  const flow = new Enforcing({ store, native: { revoke }, log: pino({ level: 'silent' }), metrics });
   await flow.start();
   return { flow, refused, changes, registry };
 }

@@ -13,6 +13,7 @@ mod journal;
 mod listening;
 mod pki;
 mod policy;
+mod revoking;
 mod tickets;
 
 use std::cell::RefCell;

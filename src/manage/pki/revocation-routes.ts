@@ -89,10 +89,10 @@ export function revocationRoutes(api: Api, revocations: Revocations): void {
       body: request,
       answer: outcome,
     },
-    async ({ body, principal }) => {
+    async ({ body, principal, audit }) => {
       const { action, reason, dryRun, ...selection } = body;
-      const done = await revocations.apply({ selection, action, reason, dryRun, by: principal.name });
-      return { body: { dryRun, ...done, hits: done.hits.map(shownHit) } };
+      const done = await revocations.apply({ selection, action, reason, dryRun, by: principal.name, audit });
+      return { body: { dryRun, ...done, hits: done.hits.map(shownHit) }, ...(dryRun && { unchanged: true }) };
     },
   );
   api.operation(

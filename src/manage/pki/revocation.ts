@@ -4,8 +4,9 @@
 // comes into force is the flow's: flow.ts.
 
 import { sql } from 'kysely';
-import { Refusal } from '../admin/api.js';
-import { audit } from '../store/audit.js';
+import { z } from 'zod';
+import { type Audit, Refusal } from '../admin/api.js';
+import { paged, readCursor } from '../admin/cursor.js';
 import type { Store, Writing } from '../store/open.js';
 import type { RevocationsTable } from '../store/tables.js';
 
@@ -22,6 +23,9 @@ export const REASONS = [
 ] as const;
 export type Reason = (typeof REASONS)[number];
 export const HOLD = 'certificateHold';
+
+/** Where a page ended: revision and id. */
+const PLACE = z.tuple([z.int(), z.string()]);
 
 export type Action = 'revoke' | 'hold' | 'restore';
 type State = RevocationsTable['state'];
@@ -76,6 +80,7 @@ export interface Revoking {
   dryRun: boolean;
   /** Name of who asks. */
   by: string;
+  audit: Audit;
 }
 
 /** Key ids of an authority's certificates, of all generations; empty when no authority is called so. */
@@ -93,7 +98,7 @@ export class Revocations {
   }
 
   /** Rejects with a Refusal when nothing is meant, or what is asked for cannot be. */
-  async apply({ selection, action, reason, dryRun, by }: Revoking): Promise<Outcome> {
+  async apply({ selection, action, reason, dryRun, by, audit }: Revoking): Promise<Outcome> {
     const keys = selection.serial === undefined ? [] : await this.#keys(selection.authority ?? '');
     const found = async (tx: Writing | Store['db']) => {
       const hits = await this.#select(tx, selection, keys);
@@ -122,7 +127,6 @@ export class Revocations {
         );
       }
       await audit(tx, revisions, {
-        actor: by,
         action: `pki.certificate.${action}`,
         target: targetOf(selection),
         before: { hits: hits.length, states: hits.slice(0, NAMED).map(({ id, before }) => ({ id, state: before })) },
@@ -142,11 +146,11 @@ export class Revocations {
     limit: number,
     only: { authority?: string | undefined; state?: State | undefined },
   ): Promise<{ items: RevocationsTable[]; next: string | null }> {
+    const [revision, id] = readCursor(PLACE, cursor) ?? [null, ''];
     let query = this.#store.db.selectFrom('revocations').selectAll();
     if (only.authority !== undefined) query = query.where('authority', '=', only.authority);
     if (only.state !== undefined) query = query.where('state', '=', only.state);
-    if (cursor !== undefined) {
-      const { revision, id } = readCursor(cursor);
+    if (revision !== null) {
       query = query.where(it =>
         it.or([it('revision', '<', revision), it.and([it('revision', '=', revision), it('id', '>', id)])]),
       );
@@ -156,10 +160,12 @@ export class Revocations {
       .orderBy('id')
       .limit(limit + 1)
       .execute();
-    const items = rows.slice(0, limit);
-    const last = items.at(-1);
-    const next = rows.length > limit && last ? Buffer.from(`${last.revision} ${last.id}`).toString('base64url') : null;
-    return { items, next };
+    return paged(
+      rows,
+      limit,
+      row => [row.revision, row.id],
+      row => row,
+    );
   }
 
   async #keys(authority: string): Promise<string[]> {
@@ -342,10 +348,4 @@ function targetOf({ serial, authority, fingerprint, subject, partner }: Selectio
   if (serial !== undefined) return `serial ${plainSerial(serial)}${within}`;
   if (fingerprint !== undefined) return `sha256:${plainHex(fingerprint)}`;
   return subject === undefined ? `partner ${partner}${within}` : `subject ${subject}${within}`;
-}
-
-function readCursor(cursor: string): { revision: number; id: string } {
-  const match = /^(\d{1,15}) ([0-9A-Za-z:]+)$/.exec(Buffer.from(cursor, 'base64url').toString());
-  if (!match) throw new Refusal(400, 'This cursor was not given by this list.', 'Pass `next` of the page before.');
-  return { revision: Number(match[1]), id: match[2] ?? '' };
 }

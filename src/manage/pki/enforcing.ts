@@ -22,7 +22,7 @@ export interface Refusing {
   revoke(change: string): void;
 }
 
-export interface FlowParts {
+export interface EnforcingParts {
   store: Store;
   native: Refusing;
   log: Log;
@@ -32,8 +32,8 @@ export interface FlowParts {
 
 type Row = Pick<RevocationsTable, 'id' | 'key_id' | 'serial' | 'fingerprint' | 'state' | 'at' | 'revision'>;
 
-export class RevocationFlow {
-  readonly #parts: FlowParts;
+export class Enforcing {
+  readonly #parts: EnforcingParts;
   readonly #clock: Clock;
   /** The revision that the engine knows all about. */
   #known = -1;
@@ -44,7 +44,7 @@ export class RevocationFlow {
   #stops: (() => void)[] = [];
   #listeners: (() => void)[] = [];
 
-  constructor(parts: FlowParts) {
+  constructor(parts: EnforcingParts) {
     this.#parts = parts;
     this.#clock = parts.clock ?? systemClock;
     this.#readAt = this.#clock.elapsed();
