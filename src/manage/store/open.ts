@@ -68,7 +68,7 @@ export class Store {
   /**
    * One transaction that changes what the topics stand for. Writers of a topic come one after the other, over all
    * processes, so `revisions` grow in the order of commits: a reader that asks for rows above the revision it knows
-   * misses none.
+   * misses none. `revisions.audit` is the number of the next entry of the audit log: `audit` in audit.ts writes it.
    */
   write<T>(topics: readonly Topic[], act: (tx: Writing, revisions: Record<Topic, number>) => Promise<T>): Promise<T> {
     // One order for all, so that two writers never wait for each other. Every change is audited.
@@ -76,13 +76,15 @@ export class Store {
     return this.db.transaction().execute(async tx => {
       const revisions = {} as Record<Topic, number>;
       for (const topic of locked) {
+        // An entry of the audit log raises its own topic, so that its numbers have no gaps; here it is only locked.
+        const step = topic === 'audit' ? 0 : 1;
         const { value } = await tx
           .updateTable('revisions')
-          .set({ value: sql`value + 1` })
+          .set({ value: sql`value + ${sql.lit(step)}` })
           .where('topic', '=', topic)
           .returning('value')
           .executeTakeFirstOrThrow();
-        revisions[topic] = value;
+        revisions[topic] = value + 1 - step;
       }
       return await act(tx, revisions);
     });
