@@ -1,12 +1,19 @@
 // How an operation of the admin API is written: one declaration from which routing, validation, the required role, the
 // answer's shape and its place in the OpenAPI page come.
 
-import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi';
+import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
-import type { Role } from '../store/tables.js';
+import { audit, type AuditEntry } from '../store/audit.js';
+import type { Writing } from '../store/open.js';
+import type { Role, Topic } from '../store/tables.js';
+import { readBody, refuseBody } from './body.js';
+import { described } from './openapi.js';
 import { problemJson } from './problem.js';
+import { Refusal, refused } from './refusal.js';
+
+export { Refusal } from './refusal.js';
 
 export const BASE = '/admin/v1';
 
@@ -15,27 +22,31 @@ export interface Principal {
   /** Of the token, or the client certificate's subject: what the audit log names. */
   name: string;
   role: Role;
+  kind: 'token' | 'certificate';
 }
 
 const RANK: Record<Role, number> = { viewer: 0, operator: 1, admin: 2 };
 
-type Shape = z.ZodType;
+export type Shape = z.ZodType;
 
-export interface Operation<P extends Shape, Q extends Shape, B extends Shape> {
+export interface Operation<P extends Shape = Shape, Q extends Shape = Shape, B extends Shape = Shape> {
   /** camelCase, unique: `createAuthority`. */
   id: string;
   method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   /** Below /admin/v1, with `{name}` for parameters. */
   path: `/${string}`;
   summary: string;
-  /** Least role that may call it. */
-  role: Role;
+  /** Least role that may call it; null: nobody has to say who they are. */
+  role: Role | null;
   tag: string;
   params?: P;
+  /** An object: what it does not name is refused. */
   query?: Q;
   body?: B;
   /** Of the body, when it is not JSON: the body is then text. */
   bodyType?: string;
+  /** Of the body; 1 MiB unless given. */
+  maxBytes?: number;
   /** Of the answer that says it worked. */
   status?: 200 | 201 | 202 | 204;
   answer?: Shape;
@@ -43,6 +54,8 @@ export interface Operation<P extends Shape, Q extends Shape, B extends Shape> {
   answerType?: string;
   /** Changes a thing that has a version: If-Match is required, as the answer's ETag said. */
   conditional?: true;
+  /** Not a GET, and yet it changes nothing: no entry in the audit log is expected of it. */
+  changes?: false;
 }
 
 export interface Call<P, Q, B> {
@@ -50,9 +63,14 @@ export interface Call<P, Q, B> {
   query: Q;
   body: B;
   principal: Principal;
-  /** Of a conditional operation: the version that the caller knows. */
+  /** Of a conditional operation: the version that the caller knows, for `expectVersion`. */
   version: number;
+  /** Writes who did what; within `Store.write`, once in each operation that is not a GET. */
+  audit: Audit;
 }
+
+export type Change = Omit<AuditEntry, 'actor'>;
+export type Audit = (tx: Writing, revisions: Record<Topic, number>, change: Change) => Promise<void>;
 
 export interface Reply {
   body?: unknown;
@@ -61,64 +79,95 @@ export interface Reply {
   headers?: Record<string, string>;
 }
 
-/** Refuses a call: becomes problem+json (RFC 9457). */
-export class Refusal extends Error {
-  constructor(
-    readonly status: 400 | 403 | 404 | 409 | 412 | 413 | 422 | 429 | 501 | 503,
-    readonly title: string,
-    /** What would do. */
-    readonly detail?: string,
-    /** Where in the body or query, as JSON pointers. */
-    readonly errors: { pointer: string; detail: string }[] = [],
-  ) {
-    super(title);
-  }
-}
+/** What `If-Match: *` is: whatever there is. */
+const ANY = -1;
 
 /** Throws what becomes 412 when the caller knows another version than the one there is. */
 export function expectVersion(known: number, version: number): void {
-  if (known === version) return;
+  if (known === version || known === ANY) return;
   throw new Refusal(412, 'It was changed in the meantime.', 'Read it again, and send If-Match with its ETag.');
 }
 
 export type Authenticate = (exchange: Context) => Promise<Principal | Response>;
 
+export interface Tell {
+  /** An operation succeeded with another number of entries in the audit log than one. */
+  unaudited(operation: string, entries: number): void;
+  /** An error nobody expected: it was answered as 500. */
+  failed(operation: string, error: unknown): void;
+}
+
+/** Where it is not told otherwise, as in tests, mistakes are loud. */
+const LOUD: Tell = {
+  unaudited: (operation, entries) => {
+    throw new Error(`${operation} wrote ${entries} entries into the audit log instead of one: call.audit in its write`);
+  },
+  failed: (_, error) => {
+    throw error;
+  },
+};
+
 export class Api {
   readonly app = new OpenAPIHono();
+  readonly operations: Operation[] = [];
   readonly #authenticate: Authenticate;
+  readonly #tell: Tell;
 
-  constructor(authenticate: Authenticate) {
+  constructor(authenticate: Authenticate, tell: Tell = LOUD) {
     this.#authenticate = authenticate;
+    this.#tell = tell;
+    this.app.onError((error, exchange) => {
+      tell.failed(`${exchange.req.method} ${exchange.req.path}`, error);
+      return problemJson(exchange, 500, 'Internal error.');
+    });
   }
 
   operation<P extends Shape = z.ZodUnknown, Q extends Shape = z.ZodUnknown, B extends Shape = z.ZodUnknown>(
     operation: Operation<P, Q, B>,
     act: (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Reply>,
   ): void {
+    this.operations.push(operation);
     this.app.openAPIRegistry.registerPath(described(operation));
     const path = BASE + operation.path.replace(/\{(\w+)\}/g, ':$1');
     this.app.on(operation.method, path, async exchange => {
-      const principal = await this.#authenticate(exchange);
-      if (principal instanceof Response) return principal;
-      if (RANK[principal.role] < RANK[operation.role]) {
-        return problemJson(exchange, 403, `This needs the role ${operation.role}.`);
-      }
       try {
-        const call = {
-          params: parsed(operation.params, exchange.req.param(), '/params'),
-          query: parsed(operation.query, exchange.req.query(), '/query'),
-          body: await readBody(operation, exchange),
-          principal,
-          version: operation.conditional ? versionOf(exchange.req.header('if-match')) : 0,
-        };
-        return answered(exchange, operation, await act(call as never));
+        return await this.#call(exchange, operation, act as never);
       } catch (error) {
         if (error instanceof Refusal) return refused(exchange, error);
         throw error;
       }
     });
   }
+
+  async #call(
+    exchange: Context,
+    operation: Operation,
+    act: (call: Call<unknown, unknown, unknown>) => Promise<Reply>,
+  ): Promise<Response> {
+    const principal = operation.role === null ? NOBODY : await this.#authenticate(exchange);
+    if (principal instanceof Response) return principal;
+    if (operation.role !== null && RANK[principal.role] < RANK[operation.role]) {
+      return problemJson(exchange, 403, `This needs the role ${operation.role}.`);
+    }
+    let entries = 0;
+    const reply = await act({
+      params: parsed(operation.params, exchange.req.param(), '/params'),
+      query: parsed(operation.query, readQuery(exchange, operation.query), '/query'),
+      body: operation.body ? parsed(operation.body, await readBody(exchange, operation), '') : refuseBody(exchange),
+      principal,
+      version: operation.conditional ? versionOf(exchange.req.header('if-match')) : 0,
+      audit: async (tx, revisions, change) => {
+        await audit(tx, revisions, { ...change, actor: principal.name });
+        entries += 1;
+      },
+    });
+    const expected = operation.method === 'get' || operation.changes === false ? 0 : 1;
+    if (entries !== expected) this.#tell.unaudited(operation.id, entries);
+    return answered(exchange, operation, reply);
+  }
 }
+
+const NOBODY: Principal = { name: 'nobody', role: 'viewer', kind: 'token' };
 
 function parsed(shape: Shape | undefined, value: unknown, place: string): unknown {
   if (!shape) return undefined;
@@ -132,30 +181,36 @@ function parsed(shape: Shape | undefined, value: unknown, place: string): unknow
   );
 }
 
-async function readBody({ body, bodyType }: Operation<Shape, Shape, Shape>, exchange: Context): Promise<unknown> {
-  if (!body) return undefined;
-  const text = await exchange.req.text();
-  if (bodyType) return parsed(body, text, '');
-  try {
-    return parsed(body, text === '' ? undefined : JSON.parse(text), '');
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new Refusal(400, 'The body is not JSON.');
-    throw error;
-  }
+/** Each parameter once, and none that is not described: a misspelled filter would otherwise filter nothing. */
+function readQuery(exchange: Context, shape: Shape | undefined): Record<string, string> {
+  const known = shape instanceof z.ZodObject ? Object.keys(shape.shape) : [];
+  const written = Object.entries(exchange.req.queries());
+  const errors = written.flatMap(([name, values]) => {
+    if (!known.includes(name)) return [{ pointer: `/query/${name}`, detail: 'no such parameter' }];
+    return values.length > 1 ? [{ pointer: `/query/${name}`, detail: 'given more than once' }] : [];
+  });
+  if (errors.length > 0) throw new Refusal(400, 'The request is not as described.', undefined, errors);
+  return Object.fromEntries(written.map(([name, [value = '']]) => [name, value]));
 }
 
 function versionOf(ifMatch: string | undefined): number {
-  const version = /^"(\d{1,15})"$/.exec(ifMatch ?? '')?.[1];
-  if (version === undefined) {
-    throw new Refusal(412, 'If-Match is missing.', 'Send If-Match with the ETag of what you have read.');
+  if (ifMatch === undefined) {
+    throw new Refusal(428, 'If-Match is missing.', 'Send If-Match with the ETag of what you have read.');
   }
-  return Number(version);
+  if (ifMatch.trim() === '*') return ANY;
+  const version = /^"(\d{1,15})"$/.exec(ifMatch.trim())?.[1];
+  if (version !== undefined) return Number(version);
+  throw new Refusal(412, 'If-Match is no ETag of ours.', 'Send If-Match with the ETag of what you have read.');
 }
 
-function answered(exchange: Context, operation: Operation<Shape, Shape, Shape>, reply: Reply): Response {
+function answered(exchange: Context, operation: Operation, reply: Reply): Response {
   const { body, version, headers = {} } = reply;
   const status = (operation.status ?? 200) as ContentfulStatusCode;
-  const all = { ...headers, ...(version === undefined ? {} : { ETag: `"${version}"` }), 'Cache-Control': 'no-store' };
+  const tag = version === undefined ? undefined : `"${version}"`;
+  const all = { ...headers, ...(tag && { ETag: tag }) };
+  if (operation.method === 'get' && tag && known(exchange.req.header('if-none-match'), tag)) {
+    return new Response(null, { status: 304, headers: all });
+  }
   if (operation.status === 204) return new Response(null, { status: 204, headers: all });
   if (operation.answerType) {
     return exchange.body(body as Uint8Array<ArrayBuffer>, status, { 'Content-Type': operation.answerType, ...all });
@@ -163,28 +218,10 @@ function answered(exchange: Context, operation: Operation<Shape, Shape, Shape>, 
   return exchange.json(body as never, status, all);
 }
 
-function refused(exchange: Context, { status, title, detail, errors }: Refusal): Response {
-  return problemJson(exchange, status, title, { ...(detail && { detail }), ...(errors.length > 0 && { errors }) });
-}
-
-function described(operation: Operation<Shape, Shape, Shape>): RouteConfig {
-  const { id, method, path, summary, tag, params, query, body, bodyType, answer, answerType } = operation;
-  const content = answerType
-    ? { [answerType]: { schema: z.string().meta({ format: 'binary' }) } }
-    : answer && { 'application/json': { schema: answer } };
-  return {
-    operationId: id,
-    method,
-    path: BASE + path,
-    summary,
-    tags: [tag],
-    request: {
-      ...(params && { params: params as never }),
-      ...(query && { query: query as never }),
-      ...(body && { body: { required: true, content: { [bodyType ?? 'application/json']: { schema: body } } } }),
-    },
-    responses: { [operation.status ?? 200]: { description: summary, ...(content && { content }) } },
-  } as RouteConfig;
+/** RFC 9110, 13.1.2: compared weakly. */
+function known(ifNoneMatch: string | undefined, tag: string): boolean {
+  const tags = (ifNoneMatch ?? '').split(',').map(one => one.trim().replace(/^W\//, ''));
+  return tags.includes(tag) || tags.includes('*');
 }
 
 /** A page of a list: pass `next` as `cursor` to go on; null at its end. */

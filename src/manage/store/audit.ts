@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import type { Writing } from './open.js';
 import type { AuditTable, Tables, Topic } from './tables.js';
+import { withoutSecrets } from './unsecret.js';
 
 /** What the first entry has for a hash before it. */
 export const GENESIS = '0'.repeat(64);
@@ -19,7 +20,7 @@ export interface AuditEntry {
   /** `pki.authority.create` */
   action: string;
   target: string;
-  /** What JSON can say; undefined and null are nothing. Never holds a secret. */
+  /** What JSON can say; undefined and null are nothing. What looks like a secret is left out. */
   before?: unknown;
   after?: unknown;
 }
@@ -109,7 +110,7 @@ function hashOf(row: Omit<AuditTable, 'hash'>): string {
 }
 
 function json(value: unknown): string | null {
-  return value === undefined || value === null ? null : JSON.stringify(value);
+  return value === undefined || value === null ? null : JSON.stringify(withoutSecrets(value));
 }
 
 /** As a database gives it back, or the chain would look broken: no NUL (PostgreSQL), no half of a surrogate pair. */

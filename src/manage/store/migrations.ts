@@ -1,155 +1,157 @@
 // How the store comes to be what tables.ts says, step by step. A step that was released never changes.
 
-import { type Kysely, type Migration, type MigrationProvider, sql } from 'kysely';
-import { TOPICS } from './tables.js';
+import { DEFAULT_MIGRATION_TABLE, type Kysely, type Migration, Migrator, PostgresAdapter, sql } from 'kysely';
+import { StoreRefused } from './refused.js';
+import { type Tables, TOPICS } from './tables.js';
 
 const first: Migration = {
   async up(db: Kysely<unknown>) {
     const { schema } = db;
+    const text = textOf(db);
     const table = schema.createTable.bind(schema);
     await table('meta')
-      .addColumn('key', 'text', column => column.primaryKey())
-      .addColumn('value', 'text', column => column.notNull())
+      .addColumn('key', text, column => column.primaryKey())
+      .addColumn('value', text, column => column.notNull())
       .execute();
     await table('revisions')
-      .addColumn('topic', 'text', column => column.primaryKey())
+      .addColumn('topic', text, column => column.primaryKey())
       .addColumn('value', 'bigint', column => column.notNull())
       .execute();
     for (const topic of TOPICS) await sql`insert into revisions (topic, value) values (${topic}, 0)`.execute(db);
     await table('audit')
       .addColumn('seq', 'bigint', column => column.primaryKey())
       .addColumn('at', 'bigint', column => column.notNull())
-      .addColumn('actor', 'text', column => column.notNull())
-      .addColumn('action', 'text', column => column.notNull())
-      .addColumn('target', 'text', column => column.notNull())
-      .addColumn('before', 'text')
-      .addColumn('after', 'text')
-      .addColumn('previous', 'text', column => column.notNull())
-      .addColumn('hash', 'text', column => column.notNull())
+      .addColumn('actor', text, column => column.notNull())
+      .addColumn('action', text, column => column.notNull())
+      .addColumn('target', text, column => column.notNull())
+      .addColumn('before', text)
+      .addColumn('after', text)
+      .addColumn('previous', text, column => column.notNull())
+      .addColumn('hash', text, column => column.notNull())
       .execute();
     await table('tokens')
-      .addColumn('id', 'text', column => column.primaryKey())
-      .addColumn('name', 'text', column => column.notNull())
-      .addColumn('role', 'text', column => column.notNull())
-      .addColumn('hash', 'text', column => column.notNull().unique())
+      .addColumn('id', text, column => column.primaryKey())
+      .addColumn('name', text, column => column.notNull())
+      .addColumn('role', text, column => column.notNull())
+      .addColumn('hash', text, column => column.notNull().unique())
       .addColumn('created_at', 'bigint', column => column.notNull())
-      .addColumn('created_by', 'text', column => column.notNull())
+      .addColumn('created_by', text, column => column.notNull())
       .addColumn('expires_at', 'bigint')
       .addColumn('last_used_at', 'bigint')
       .addColumn('revoked_at', 'bigint')
       .addColumn('version', 'bigint', column => column.notNull())
       .execute();
     await table('authorities')
-      .addColumn('name', 'text', column => column.primaryKey())
-      .addColumn('kind', 'text', column => column.notNull())
-      .addColumn('state', 'text', column => column.notNull())
+      .addColumn('name', text, column => column.primaryKey())
+      .addColumn('kind', text, column => column.notNull())
+      .addColumn('state', text, column => column.notNull())
       .addColumn('created_at', 'bigint', column => column.notNull())
-      .addColumn('settings', 'text', column => column.notNull())
-      .addColumn('revocation', 'text', column => column.notNull())
+      .addColumn('settings', text, column => column.notNull())
+      .addColumn('revocation', text, column => column.notNull())
       .addColumn('version', 'bigint', column => column.notNull())
       .execute();
     await table('generations')
-      .addColumn('id', 'text', column => column.primaryKey())
-      .addColumn('authority', 'text', column => column.notNull().references('authorities.name'))
+      .addColumn('id', text, column => column.primaryKey())
+      .addColumn('authority', text, column => column.notNull().references('authorities.name'))
       .addColumn('number', 'bigint', column => column.notNull())
-      .addColumn('state', 'text', column => column.notNull())
-      .addColumn('certificate', 'text', column => column.notNull())
-      .addColumn('chain', 'text', column => column.notNull())
-      .addColumn('sealed_key', 'text')
-      .addColumn('key_id', 'text', column => column.notNull())
-      .addColumn('subject', 'text', column => column.notNull())
+      .addColumn('state', text, column => column.notNull())
+      .addColumn('certificate', text, column => column.notNull())
+      .addColumn('chain', text, column => column.notNull())
+      .addColumn('sealed_key', text)
+      .addColumn('key_id', text, column => column.notNull())
+      .addColumn('subject', text, column => column.notNull())
       .addColumn('not_before', 'bigint', column => column.notNull())
       .addColumn('not_after', 'bigint', column => column.notNull())
       .addColumn('trusted_until', 'bigint')
       .addColumn('created_at', 'bigint', column => column.notNull())
       .execute();
     await table('certificates')
-      .addColumn('key_id', 'text', column => column.notNull())
-      .addColumn('serial', 'text', column => column.notNull())
-      .addColumn('fingerprint', 'text', column => column.notNull().unique())
-      .addColumn('authority', 'text', column => column.notNull())
+      .addColumn('key_id', text, column => column.notNull())
+      .addColumn('serial', text, column => column.notNull())
+      .addColumn('fingerprint', text, column => column.notNull().unique())
+      .addColumn('authority', text, column => column.notNull())
       .addColumn('generation', 'bigint', column => column.notNull())
-      .addColumn('name', 'text', column => column.notNull())
-      .addColumn('subject', 'text', column => column.notNull())
-      .addColumn('names', 'text', column => column.notNull())
-      .addColumn('profile', 'text', column => column.notNull())
-      .addColumn('partner', 'text')
+      .addColumn('name', text, column => column.notNull())
+      .addColumn('subject', text, column => column.notNull())
+      .addColumn('names', text, column => column.notNull())
+      .addColumn('profile', text, column => column.notNull())
+      .addColumn('partner', text)
       .addColumn('not_before', 'bigint', column => column.notNull())
       .addColumn('not_after', 'bigint', column => column.notNull())
       .addColumn('issued_at', 'bigint', column => column.notNull())
-      .addColumn('issued_by', 'text', column => column.notNull())
-      .addColumn('renews', 'text')
-      .addColumn('certificate', 'text', column => column.notNull())
+      .addColumn('issued_by', text, column => column.notNull())
+      .addColumn('renews', text)
+      .addColumn('certificate', text, column => column.notNull())
       .addColumn('revision', 'bigint', column => column.notNull())
       .addPrimaryKeyConstraint('certificates_pk', ['key_id', 'serial'])
       .execute();
     await table('revocations')
-      .addColumn('id', 'text', column => column.primaryKey())
-      .addColumn('key_id', 'text')
-      .addColumn('serial', 'text')
-      .addColumn('fingerprint', 'text')
-      .addColumn('authority', 'text')
-      .addColumn('state', 'text', column => column.notNull())
-      .addColumn('reason', 'text', column => column.notNull())
+      .addColumn('id', text, column => column.primaryKey())
+      .addColumn('key_id', text)
+      .addColumn('serial', text)
+      .addColumn('fingerprint', text)
+      .addColumn('authority', text)
+      .addColumn('state', text, column => column.notNull())
+      .addColumn('reason', text, column => column.notNull())
       .addColumn('at', 'bigint', column => column.notNull())
-      .addColumn('by', 'text', column => column.notNull())
+      .addColumn('by', text, column => column.notNull())
       .addColumn('revision', 'bigint', column => column.notNull())
       .execute();
     await table('revocation_lists')
-      .addColumn('id', 'text', column => column.primaryKey())
-      .addColumn('authority', 'text', column => column.notNull())
-      .addColumn('source', 'text', column => column.notNull())
-      .addColumn('key_id', 'text', column => column.notNull())
-      .addColumn('number', 'text', column => column.notNull())
-      .addColumn('list', 'text', column => column.notNull())
+      .addColumn('id', text, column => column.primaryKey())
+      .addColumn('authority', text, column => column.notNull())
+      .addColumn('source', text, column => column.notNull())
+      .addColumn('key_id', text, column => column.notNull())
+      .addColumn('number', text, column => column.notNull())
+      .addColumn('list', text, column => column.notNull())
       .addColumn('this_update', 'bigint', column => column.notNull())
       .addColumn('next_update', 'bigint', column => column.notNull())
       .addColumn('at', 'bigint', column => column.notNull())
       .addColumn('revision', 'bigint', column => column.notNull())
       .execute();
     await table('enrolments')
-      .addColumn('id', 'text', column => column.primaryKey())
-      .addColumn('name', 'text', column => column.notNull())
-      .addColumn('authority', 'text', column => column.notNull())
-      .addColumn('profile', 'text', column => column.notNull())
-      .addColumn('hash', 'text', column => column.notNull().unique())
+      .addColumn('id', text, column => column.primaryKey())
+      .addColumn('name', text, column => column.notNull())
+      .addColumn('authority', text, column => column.notNull())
+      .addColumn('profile', text, column => column.notNull())
+      .addColumn('hash', text, column => column.notNull().unique())
       .addColumn('uses_left', 'bigint')
       .addColumn('expires_at', 'bigint', column => column.notNull())
       .addColumn('created_at', 'bigint', column => column.notNull())
-      .addColumn('created_by', 'text', column => column.notNull())
+      .addColumn('created_by', text, column => column.notNull())
       .addColumn('revoked_at', 'bigint')
       .addColumn('version', 'bigint', column => column.notNull())
       .execute();
     await table('mtls_rules')
-      .addColumn('id', 'text', column => column.primaryKey())
-      .addColumn('host', 'text', column => column.notNull())
-      .addColumn('path', 'text', column => column.notNull())
-      .addColumn('mode', 'text', column => column.notNull())
-      .addColumn('action', 'text', column => column.notNull())
-      .addColumn('trust', 'text', column => column.notNull())
+      .addColumn('id', text, column => column.primaryKey())
+      .addColumn('host', text, column => column.notNull())
+      .addColumn('path', text, column => column.notNull())
+      .addColumn('mode', text, column => column.notNull())
+      .addColumn('action', text, column => column.notNull())
+      .addColumn('trust', text, column => column.notNull())
       .addColumn('created_at', 'bigint', column => column.notNull())
       .addColumn('version', 'bigint', column => column.notNull())
       .addUniqueConstraint('mtls_rules_place', ['host', 'path'])
       .execute();
     await table('seen')
-      .addColumn('fingerprint', 'text', column => column.primaryKey())
-      .addColumn('authority', 'text')
-      .addColumn('key_id', 'text')
-      .addColumn('serial', 'text', column => column.notNull())
-      .addColumn('subject', 'text', column => column.notNull())
-      .addColumn('issuer', 'text', column => column.notNull())
+      .addColumn('fingerprint', text, column => column.primaryKey())
+      .addColumn('authority', text)
+      .addColumn('key_id', text)
+      .addColumn('serial', text, column => column.notNull())
+      .addColumn('subject', text, column => column.notNull())
+      .addColumn('issuer', text, column => column.notNull())
       .addColumn('not_before', 'bigint', column => column.notNull())
       .addColumn('not_after', 'bigint', column => column.notNull())
       .addColumn('first_seen', 'bigint', column => column.notNull())
       .addColumn('last_seen', 'bigint', column => column.notNull())
       .addColumn('requests', 'bigint', column => column.notNull())
-      .addColumn('hosts', 'text', column => column.notNull())
+      .addColumn('hosts', text, column => column.notNull())
       .execute();
     await table('mtls_hours')
-      .addColumn('host', 'text', column => column.notNull())
-      .addColumn('operation', 'text', column => column.notNull())
+      .addColumn('host', text, column => column.notNull())
+      .addColumn('operation', text, column => column.notNull())
       .addColumn('hour', 'bigint', column => column.notNull())
-      .addColumn('node', 'text', column => column.notNull())
+      .addColumn('node', text, column => column.notNull())
       .addColumn('valid', 'bigint', column => column.notNull())
       .addColumn('absent', 'bigint', column => column.notNull())
       .addColumn('invalid', 'bigint', column => column.notNull())
@@ -164,12 +166,38 @@ const first: Migration = {
       ['revocations_by_revision', 'revocations', ['revision']],
       ['generations_by_authority', 'generations', ['authority', 'number']],
       ['seen_by_authority', 'seen', ['authority', 'last_seen']],
+      ['seen_by_time', 'seen', ['last_seen']],
+      ['mtls_hours_by_hour', 'mtls_hours', ['hour']],
     ];
     for (const [name, on, columns] of indexes) await schema.createIndex(name).on(on).columns(columns).execute();
   },
 };
 
-/** Named so that their order is the order of their names. */
-export const migrations: MigrationProvider = {
-  getMigrations: async () => ({ '0001-pki': first }),
-};
+/** Their order is the order of their names. */
+const MIGRATIONS: Readonly<Record<string, Migration>> = { '0001-pki': first };
+
+/** Takes the store to what this program knows: everything or nothing, one process after the other. */
+export async function migrate(db: Kysely<Tables>): Promise<void> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
+  const strange = (await done(db)).find(name => !(name in MIGRATIONS));
+  if (strange !== undefined) {
+    throw new StoreRefused(
+      `the store was made by a newer version of Portcullis (\`${strange}\` is unknown to this one)`,
+      'run that version, or restore a backup from before the upgrade',
+    );
+  }
+  const { error } = await migrator.migrateToLatest();
+  if (error) throw error;
+}
+
+async function done(db: Kysely<Tables>): Promise<string[]> {
+  const tables = await db.introspection.getTables({ withInternalKyselyTables: true });
+  if (!tables.some(({ name }) => name === DEFAULT_MIGRATION_TABLE)) return [];
+  const { rows } = await sql<{ name: string }>`select name from ${sql.table(DEFAULT_MIGRATION_TABLE)}`.execute(db);
+  return rows.map(({ name }) => name);
+}
+
+/** Compared byte by byte on PostgreSQL too, whatever the database's own order is: a cursor means the same on both. */
+function textOf(db: Kysely<unknown>) {
+  return db.getExecutor().adapter instanceof PostgresAdapter ? sql`text collate "C"` : 'text';
+}

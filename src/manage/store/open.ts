@@ -1,19 +1,21 @@
 // The store: SQLite in a folder, or PostgreSQL by a URL; one query layer over both.
 
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { Kysely, Migrator, PostgresDialect, SqliteDialect, sql, type Transaction } from 'kysely';
-import Database from 'libsql';
-import pg from 'pg';
-import { migrations } from './migrations.js';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type Kysely, sql, type Transaction } from 'kysely';
+import { type Changed, Following, type Standing } from './following.js';
+import { migrate } from './migrations.js';
+import { openForMigrations, openPostgres, readTarget, unreachable } from './postgres.js';
+import { StoreRefused } from './refused.js';
 import { Sealer } from './secrets.js';
+import { openSqlite } from './sqlite.js';
 import { type Tables, TOPICS, type Topic } from './tables.js';
 
-/** How long a writer waits for another process's transaction. */
-const BUSY_MS = 5_000;
-const POSTGRES_CONNECTIONS = 8;
-/** Between two looks at what other processes changed. With its effect it has to stay well below a second. */
-const FOLLOW_MS = 200;
+/** A transaction that met another one is made again this often; each time it can only be because another got through. */
+const WRITE_ATTEMPTS = 8;
+const WRITE_AGAIN_MS = 10;
+/** PostgreSQL's serialization_failure and deadlock_detected: nothing happened, and what was asked may be asked again. */
+const PASSING = new Set(['40001', '40P01']);
 
 export interface StoreOptions {
   /** `postgres://...`; else SQLite in `folder`. */
@@ -21,6 +23,8 @@ export interface StoreOptions {
   folder: string;
   /** 32 bytes. */
   key: Buffer;
+  /** Told when the store goes away or is back, and of followers that fail. */
+  standing?: Standing;
 }
 
 /** Within `Store.write`: everything or nothing. */
@@ -28,32 +32,48 @@ export type Writing = Transaction<Tables>;
 
 export class Store {
   readonly kind: 'sqlite' | 'postgres';
+  /** Not within `write`: there, what is asked goes through its transaction. */
   readonly db: Kysely<Tables>;
   readonly #sealer: Sealer;
-  readonly #followers = new Map<Topic, Set<(revision: number) => void>>();
-  #known: Map<Topic, number> | null = null;
-  #timer: NodeJS.Timeout | null = null;
+  readonly #following: Following;
+  readonly #writing: AsyncLocalStorage<{ active: boolean }>;
 
-  private constructor(kind: Store['kind'], db: Kysely<Tables>, sealer: Sealer) {
+  private constructor(
+    kind: Store['kind'],
+    db: Kysely<Tables>,
+    sealer: Sealer,
+    writing: AsyncLocalStorage<{ active: boolean }>,
+    opened: ReadonlyMap<Topic, number>,
+    standing: Standing,
+  ) {
     this.kind = kind;
     this.db = db;
     this.#sealer = sealer;
+    this.#writing = writing;
+    this.#following = new Following(() => this.revisions(), opened, standing);
   }
 
-  /** Opens, and makes or migrates what is not there yet. Rejects when the key is not the one it was made with. */
-  static async open({ url, folder, key }: StoreOptions): Promise<Store> {
+  /** Opens, and makes or migrates what is not there yet. Rejects with StoreRefused when that cannot be. */
+  static async open({ url, folder, key, standing = SILENT }: StoreOptions): Promise<Store> {
     const sealer = new Sealer(key);
-    const db = url === null ? sqlite(folder) : postgres(url);
-    const store = new Store(url === null ? 'sqlite' : 'postgres', db, sealer);
+    const writing = new AsyncLocalStorage<{ active: boolean }>();
+    // On SQLite it would wait for itself for ever; on PostgreSQL it would be outside the transaction, unnoticed.
+    const admit = () => {
+      if (writing.getStore()?.active) throw new Error('within `write`, its transaction is what to ask');
+    };
+    const target = url === null ? null : readTarget(url);
+    const db = target ? await openPostgres(target, admit) : await openSqlite(folder, admit);
     try {
-      const { error } = await new Migrator({ db, provider: migrations }).migrateToLatest();
-      if (error) throw error;
-      await store.#checkKey();
+      if (target) {
+        const patient = openForMigrations(target);
+        await migrate(patient).finally(() => patient.destroy());
+      } else await migrate(db);
+      await checkKey(db, sealer);
+      return new Store(target ? 'postgres' : 'sqlite', db, sealer, writing, await readRevisions(db), standing);
     } catch (error) {
       await db.destroy();
-      throw error;
+      throw target ? unreachable(error, target) : error;
     }
-    return store;
   }
 
   /** For a secret that goes into a row; `purpose` names the row and column. */
@@ -69,96 +89,94 @@ export class Store {
    * One transaction that changes what the topics stand for. Writers of a topic come one after the other, over all
    * processes, so `revisions` grow in the order of commits: a reader that asks for rows above the revision it knows
    * misses none. `revisions.audit` is the number of the next entry of the audit log: `audit` in audit.ts writes it.
+   *
+   * An error in `act` undoes everything. `act` may run more than once, each time in a transaction of its own: what it
+   * does beside the transaction has to bear that. While it runs, other writers wait: what takes long comes before.
+   * When the store goes away in between, `write` rejects; only then it may be that the change was made all the same.
    */
-  write<T>(topics: readonly Topic[], act: (tx: Writing, revisions: Record<Topic, number>) => Promise<T>): Promise<T> {
+  async write<T>(
+    topics: readonly Topic[],
+    act: (tx: Writing, revisions: Record<Topic, number>) => Promise<T>,
+  ): Promise<T> {
     // One order for all, so that two writers never wait for each other. Every change is audited.
     const locked = TOPICS.filter(topic => topic === 'audit' || topics.includes(topic));
-    return this.db.transaction().execute(async tx => {
-      const revisions = {} as Record<Topic, number>;
-      for (const topic of locked) {
-        // An entry of the audit log raises its own topic, so that its numbers have no gaps; here it is only locked.
-        const step = topic === 'audit' ? 0 : 1;
-        const { value } = await tx
-          .updateTable('revisions')
-          .set({ value: sql`value + ${sql.lit(step)}` })
-          .where('topic', '=', topic)
-          .returning('value')
-          .executeTakeFirstOrThrow();
-        revisions[topic] = value + 1 - step;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.db.transaction().execute(tx => this.#within(tx, locked, act));
+      } catch (error) {
+        if (attempt === WRITE_ATTEMPTS || !PASSING.has((error as { code?: string }).code ?? '')) throw error;
       }
-      return await act(tx, revisions);
-    });
+      await pause(WRITE_AGAIN_MS * attempt * Math.random());
+    }
   }
 
-  async revisions(): Promise<Map<Topic, number>> {
-    const rows = await this.db.selectFrom('revisions').selectAll().execute();
-    return new Map(rows.map(({ topic, value }) => [topic, value]));
+  /** For `audit`, how many entries there are. */
+  revisions(): Promise<Map<Topic, number>> {
+    return readRevisions(this.db);
   }
 
-  /** Calls `changed` within a fraction of a second of any process's change. Answers how to stop. */
-  follow(topic: Topic, changed: (revision: number) => void): () => void {
-    const followers = this.#followers.get(topic) ?? new Set();
-    followers.add(changed);
-    this.#followers.set(topic, followers);
-    this.#timer ??= setInterval(() => void this.#look(), FOLLOW_MS);
-    return () => followers.delete(changed);
+  /**
+   * Calls `changed` within a fraction of a second of any process's change, the first time for what changed since the
+   * store was opened. What it throws is told, and it is called again with the revision of then, until it takes it.
+   * Answers how to stop.
+   */
+  follow(topic: Topic, changed: Changed): () => void {
+    return this.#following.follow(topic, changed);
   }
 
   async close(): Promise<void> {
-    if (this.#timer) clearInterval(this.#timer);
+    await this.#following.stop();
     await this.db.destroy();
   }
 
-  async #look(): Promise<void> {
-    try {
-      const now = await this.revisions();
-      const before = this.#known;
-      this.#known = now;
-      if (before === null) return;
-      for (const [topic, value] of now) {
-        if (before.get(topic) === value) continue;
-        for (const follower of this.#followers.get(topic) ?? []) follower(value);
-      }
-    } catch {
-      // The store is away: the next look tells.
+  async #within<T>(
+    tx: Writing,
+    locked: readonly Topic[],
+    act: (tx: Writing, revisions: Record<Topic, number>) => Promise<T>,
+  ): Promise<T> {
+    const revisions = {} as Record<Topic, number>;
+    for (const topic of locked) {
+      // An entry of the audit log raises its own topic, so that its numbers have no gaps; here it is only locked.
+      const step = topic === 'audit' ? 0 : 1;
+      const { value } = await tx
+        .updateTable('revisions')
+        .set({ value: sql`value + ${sql.lit(step)}` })
+        .where('topic', '=', topic)
+        .returning('value')
+        .executeTakeFirstOrThrow();
+      revisions[topic] = value + 1 - step;
     }
-  }
-
-  async #checkKey(): Promise<void> {
-    const row = await this.db.selectFrom('meta').select('value').where('key', '=', 'sealing').executeTakeFirst();
-    if (!row) {
-      const value = this.seal('portcullis', 'sealing');
-      await this.db
-        .insertInto('meta')
-        .values({ key: 'sealing', value })
-        .onConflict(it => it.doNothing())
-        .execute();
-      return;
-    }
+    const inside = { active: true };
     try {
-      this.unseal(row.value, 'sealing');
-    } catch {
-      throw new Error(
-        "the store was made with another key: its authorities' private keys cannot be read with this one",
-      );
+      return await this.#writing.run(inside, () => act(tx, revisions));
+    } finally {
+      inside.active = false;
     }
   }
 }
 
-function sqlite(folder: string): Kysely<Tables> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const database = new Database(join(folder, 'store.db'), { timeout: BUSY_MS });
-  for (const pragma of ['journal_mode = WAL', 'synchronous = FULL', 'foreign_keys = ON', `busy_timeout = ${BUSY_MS}`]) {
-    database.pragma(pragma);
-  }
-  return new Kysely<Tables>({ dialect: new SqliteDialect({ database: database as never }) });
+const SILENT: Standing = { up: () => {}, failed: () => {} };
+
+async function readRevisions(db: Kysely<Tables>): Promise<Map<Topic, number>> {
+  const rows = await db.selectFrom('revisions').selectAll().execute();
+  return new Map(rows.map(({ topic, value }) => [topic, value]));
 }
 
-function postgres(url: string): Kysely<Tables> {
-  const types = new pg.TypeOverrides();
-  // Integers of 64 bits: all of ours are below 2^53.
-  types.setTypeParser(pg.types.builtins.INT8, Number);
-  const pool = new pg.Pool({ connectionString: url, max: POSTGRES_CONNECTIONS, types: types as never });
-  pool.on('error', () => {});
-  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+/** The first process to open a store seals a word with its key; whoever comes later has to be able to read it. */
+async function checkKey(db: Kysely<Tables>, sealer: Sealer): Promise<void> {
+  const purpose = 'meta/sealing';
+  await db
+    .insertInto('meta')
+    .values({ key: 'sealing', value: sealer.seal('portcullis', purpose) })
+    .onConflict(conflict => conflict.doNothing())
+    .execute();
+  const { value } = await db.selectFrom('meta').select('value').where('key', '=', 'sealing').executeTakeFirstOrThrow();
+  try {
+    sealer.unseal(value, purpose);
+  } catch {
+    throw new StoreRefused(
+      "the store was made with another key: its authorities' private keys cannot be read with this one",
+      'the key it was made with; without it, private keys in it are lost (docs/store.md)',
+    );
+  }
 }

@@ -1,0 +1,174 @@
+// Tokens of the admin API: how they look, how they are kept, and who presents one.
+//
+// `pct_<id>_<secret>_<checksum>`: a prefix that scanners for leaked secrets recognise, the row it belongs to, 256 random
+// bits, and a checksum, so that a typing error costs no look-up. The store has the SHA-256 of the whole: a token of 256
+// random bits needs no slow hash.
+
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { Store, Writing } from '../store/open.js';
+import type { Role, TokensTable } from '../store/tables.js';
+
+const PREFIX = 'pct';
+const ID_BYTES = 6;
+const SECRET_BYTES = 32;
+/** 62^43 is above 2^256. */
+const SECRET_DIGITS = 43;
+const CHECKSUM_DIGITS = 8;
+const FORM = /^pct_([0-9a-f]{12})_([0-9A-Za-z]{43})_([0-9a-f]{8})$/;
+const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+
+/** Tokens that were found good and are remembered; more than a team has. */
+const REMEMBERED = 1_000;
+/** A token is looked up again after this long, should the news of a change get lost. */
+const REMEMBERED_MS = 30_000;
+/** Between two writes of when tokens were last used. */
+const USES_MS = 60_000;
+
+export interface NewToken {
+  name: string;
+  role: Role;
+  /** Unix milliseconds, or null: it does not expire. */
+  expiresAt: number | null;
+  createdBy: string;
+}
+
+export type Refused = 'malformed' | 'unknown' | 'expired' | 'revoked';
+
+/** Whom a token speaks for. */
+export interface Holder {
+  id: string;
+  name: string;
+  role: Role;
+}
+
+interface Remembered extends Holder {
+  expiresAt: number | null;
+}
+
+export function makeToken(): { id: string; token: string } {
+  const id = randomBytes(ID_BYTES).toString('hex');
+  const body = `${PREFIX}_${id}_${digits(randomBytes(SECRET_BYTES))}`;
+  return { id, token: `${body}_${checksum(body)}` };
+}
+
+/** The token's id, or null for what is no token. */
+export function tokenId(token: string): string | null {
+  const id = FORM.exec(token)?.[1];
+  const end = token.length - CHECKSUM_DIGITS;
+  return id !== undefined && checksum(token.slice(0, end - 1)) === token.slice(end) ? id : null;
+}
+
+/** Adds a token, within `Store.write` on the topic `tokens`. The token itself is answered here and kept nowhere. */
+export async function addToken(tx: Writing, { name, role, expiresAt, createdBy }: NewToken) {
+  const { id, token } = makeToken();
+  const row: TokensTable = {
+    id,
+    name,
+    role,
+    hash: hashOf(token).toString('hex'),
+    created_at: Date.now(),
+    created_by: createdBy,
+    expires_at: expiresAt,
+    last_used_at: null,
+    revoked_at: null,
+    version: 1,
+  };
+  await tx.insertInto('tokens').values(row).execute();
+  return { token, row };
+}
+
+/** Who presents which token. Revocations reach it within a fraction of a second, from whichever process they come. */
+export class Tokens {
+  readonly #store: Store;
+  readonly #remembered = new LRUCache<string, Remembered>({ max: REMEMBERED, ttl: REMEMBERED_MS });
+  readonly #used = new Map<string, number>();
+  readonly #unfollow: () => void;
+  readonly #timer: NodeJS.Timeout;
+  /** Grows whenever what is remembered is dropped: a look-up from before must not be remembered after. */
+  #age = 0;
+
+  constructor(store: Store) {
+    this.#store = store;
+    this.#unfollow = store.follow('tokens', () => this.forget());
+    this.#timer = setInterval(() => void this.writeUses(), USES_MS);
+    this.#timer.unref();
+  }
+
+  /** Without a look-up: whom a token that was good a moment ago speaks for. */
+  remembered(token: string): Holder | null {
+    const holder = this.#remembered.get(keyOf(hashOf(token)));
+    return holder && !past(holder.expiresAt) ? this.#use(holder) : null;
+  }
+
+  async verify(token: string): Promise<Holder | Refused> {
+    const id = tokenId(token);
+    if (id === null) return 'malformed';
+    const age = this.#age;
+    const hash = hashOf(token);
+    const row = await this.#store.db.selectFrom('tokens').selectAll().where('id', '=', id).executeTakeFirst();
+    if (!timingSafeEqual(Buffer.from(row?.hash ?? '0'.repeat(64), 'hex'), hash) || !row) return 'unknown';
+    if (row.revoked_at !== null) return 'revoked';
+    if (past(row.expires_at)) return 'expired';
+    const { name, role, expires_at: expiresAt } = row;
+    const holder = { id, name, role, expiresAt };
+    if (age === this.#age) this.#remembered.set(keyOf(hash), holder);
+    return this.#use(holder);
+  }
+
+  forget(): void {
+    this.#age += 1;
+    this.#remembered.clear();
+  }
+
+  /** When tokens were last used: in batches, as it is no change that anybody waits for. */
+  async writeUses(): Promise<void> {
+    const used = [...this.#used];
+    this.#used.clear();
+    try {
+      for (const [id, at] of used) {
+        await this.#store.db.updateTable('tokens').set({ last_used_at: at }).where('id', '=', id).execute();
+      }
+    } catch {
+      // The store is away. The next use tells again.
+    }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#unfollow();
+    await this.writeUses();
+  }
+
+  #use({ id, name, role }: Remembered): Holder {
+    this.#used.set(id, Date.now());
+    return { id, name, role };
+  }
+}
+
+function past(time: number | null): boolean {
+  return time !== null && time <= Date.now();
+}
+
+function hashOf(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}
+
+/** The token itself is not kept in memory either. */
+function keyOf(hash: Buffer): string {
+  return hash.toString('base64');
+}
+
+function checksum(body: string): string {
+  return createHash('sha256').update(`checksum of ${body}`).digest('hex').slice(0, CHECKSUM_DIGITS);
+}
+
+function digits(bytes: Buffer): string {
+  let rest = BigInt(`0x${bytes.toString('hex')}`);
+  let text = '';
+  for (let i = 0; i < SECRET_DIGITS; i++) {
+    text = DIGITS[Number(rest % 62n)] + text;
+    rest /= 62n;
+  }
+  return text;
+}
