@@ -81,6 +81,7 @@ export const {
   pause,
   peer,
   piece,
+  pki,
   reasonNumbers,
   reasons,
   refuse,

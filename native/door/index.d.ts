@@ -99,6 +99,12 @@ export declare function peer(slot: number, address: string, certificate: number)
 /** Copies what a held response's body holds from `offset` on into the answer's memory; answers how many bytes. */
 export declare function piece(slot: number, offset: number): number
 
+/**
+ * Runs one command of the PKI on a thread of the pool: JSON in, JSON out (src/manage/pki/commands.ts). Never rejects:
+ * what went wrong is `{ "error": { "message", "hint" } }`.
+ */
+export declare function pki(request: string): Promise<string>
+
 export declare function reasonNumbers(): ReasonNumbers
 
 /** The reasons that JavaScript gives, as the numbers that `refuse` takes. */

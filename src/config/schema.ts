@@ -8,6 +8,7 @@ import { authority, mtls } from '../check/mtls/config.js';
 import { list, rule } from '../check/rules/config.js';
 import { origin } from '../forward/origins/config.js';
 import { events } from '../journal/events/config.js';
+import { store } from '../manage/store/config.js';
 import { duration, listen, loopback, size } from './units.js';
 
 /** An edge thread is an event loop that wants a core; more than this is a typing error. */
@@ -53,6 +54,7 @@ export const configSchema = z.strictObject({
     .default([])
     .describe('Evaluated in order on every request whose certificate was acceptable; the first `block` denies.'),
   events,
+  store: store.prefault({}),
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least level that is written.'),

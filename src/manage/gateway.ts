@@ -13,6 +13,10 @@ import type { StartThread } from './edge-thread.js';
 import { Edges, type Plan } from './edges.js';
 import type { Log } from './log.js';
 import { type Free, freePort } from './port.js';
+import { keepHouse } from './store/housekeeping.js';
+import { findKey } from './store/key.js';
+import { Store } from './store/open.js';
+import { StoreRefused } from './store/refused.js';
 import { Watch } from './watch.js';
 
 /** Exchanges at once in one edge thread; above, 503. A slot costs some KiB once it was used. */
@@ -63,6 +67,9 @@ export class Gateway implements Managed {
   #edges: Edges | null = null;
   #events: Destination | null = null;
   #admin: AdminServer | null = null;
+  /** From the start to the end; a configuration that names another one wants a restart. */
+  #store: Store | null = null;
+  #stopHouse = () => {};
   #stopNames = () => {};
   /** Loads come one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -99,6 +106,8 @@ export class Gateway implements Managed {
     const { native, stdout, startThread, metrics, log } = this.#from;
     const { loaded, parts, names } = await this.#read();
     const listen = await this.#freeListen(parts, loaded);
+    this.#store = await this.#openStore(parts, loaded);
+    this.#stopHouse = keepHouse(this.#store, log);
     this.#admin = await this.#openAdmin(parts, loaded);
     this.#events = this.#blaming(
       loaded,
@@ -156,6 +165,8 @@ export class Gateway implements Managed {
     const drained = (await this.#edges?.stop(graceMs)) ?? true;
     await this.#events?.close(FLUSH_MS);
     await this.#admin?.close();
+    this.#stopHouse();
+    await this.#store?.close();
     return drained;
   }
 
@@ -163,6 +174,7 @@ export class Gateway implements Managed {
     const [before, edges, events] = [this.#force, this.#edges, this.#events];
     if (this.#stopping || !before || !edges || !events) throw new Error('the gateway is not running');
     const { loaded, parts, names } = await this.#read();
+    if (!same(parts.store, before.parts.store)) throw new Refused(inOrder([...loaded.remarks, ...otherStore(loaded)]));
     const { listen: now, threads, inspect } = parts.config;
     const { listen: then, ...was } = before.parts.config;
     const contexts = makeContexts(parts.tls, this.#from.folder);
@@ -251,6 +263,32 @@ export class Gateway implements Managed {
     }
   }
 
+  async #openStore({ store }: Parts, loaded: Loaded): Promise<Store> {
+    const { log, metrics, lookups } = this.#from;
+    try {
+      const { key, source, warning } = findKey(store, lookups.env);
+      if (warning) log.warn({ source }, warning);
+      const opened = await Store.open({
+        ...store,
+        key,
+        standing: {
+          up: (up, error) => {
+            metrics.storeUp(up);
+            if (up) log.info('the store is back');
+            else log.error({ error }, 'the store does not answer: requests are served, changes are not taken');
+          },
+          failed: (topic, error) =>
+            log.error({ topic, error: (error as Error).message }, 'a change in the store cannot be taken up yet'),
+        },
+      });
+      metrics.storeUp(true);
+      log.info({ kind: opened.kind, key: source }, 'the store is open');
+      return opened;
+    } catch (error) {
+      throw blame(loaded, '/store', error);
+    }
+  }
+
   async #openAdmin({ config }: Parts, loaded: Loaded): Promise<AdminServer> {
     const { address, port } = config.listen.admin;
     try {
@@ -278,7 +316,13 @@ export class Gateway implements Managed {
 
 /** A fault of the system as a problem of the value that asked for it. */
 function blame(loaded: Loaded, at: string, error: unknown): Refused {
-  return new Refused(loaded.place([{ at, message: (error as Error).message }]));
+  const hint = error instanceof StoreRefused ? { hint: error.hint } : {};
+  return new Refused(loaded.place([{ at, message: (error as Error).message, ...hint }]));
+}
+
+function otherStore(loaded: Loaded): Problem[] {
+  const message = 'a change of the store, or of the file with its key, takes effect when the gateway starts';
+  return loaded.place([{ at: '/store', message, hint: 'restart it, or take this change back' }]);
 }
 
 function planOf({ config }: Parts, { tls }: Contexts, listen: Plan['listen']): Plan {

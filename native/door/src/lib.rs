@@ -11,6 +11,7 @@ mod held;
 mod identity;
 mod journal;
 mod listening;
+mod pki;
 mod policy;
 mod tickets;
 

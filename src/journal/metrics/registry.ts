@@ -29,6 +29,7 @@ export class Metrics {
   readonly #timestamp: Gauge;
   readonly #reloads: Counter<'result'>;
   readonly #replacements: Counter<'why'>;
+  readonly #storeUp: Gauge;
 
   constructor(native: () => string, build: Labels) {
     this.#native = native;
@@ -53,6 +54,11 @@ export class Metrics {
       name: 'portcullis_edge_replacements_total',
       help: 'Edge threads that were replaced by fresh ones, by cause.',
       labelNames: ['why'],
+      registers,
+    });
+    this.#storeUp = new Gauge({
+      name: 'portcullis_store_up',
+      help: 'Whether the store answered when it was last asked: 1, or 0. Requests are served either way.',
       registers,
     });
     new Gauge({
@@ -80,6 +86,10 @@ export class Metrics {
 
   edgeReplaced(why: string): void {
     this.#replacements.inc({ why });
+  }
+
+  storeUp(up: boolean): void {
+    this.#storeUp.set(up ? 1 : 0);
   }
 
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;

@@ -1,5 +1,6 @@
 // /audit: who changed what, and whether the log is as it was written.
 
+import { sql } from 'kysely';
 import { z } from 'zod';
 import { verifyAudit } from '../store/audit.js';
 import type { Store } from '../store/open.js';
@@ -59,9 +60,9 @@ export function routes(api: Api, store: Store): void {
       if (before !== null) rows = rows.where('seq', '<', before);
       if (actor !== undefined) rows = rows.where('actor', '=', actor);
       if (action !== undefined) {
-        const [from, to] = [`${action}.`, `${action}/`]; // `/` follows `.`
-        rows = rows.where(({ eb, or, and }) =>
-          or([eb('action', '=', action), and([eb('action', '>=', from), eb('action', '<', to)])]),
+        const start = `${action}.`;
+        rows = rows.where(({ eb, or }) =>
+          or([eb('action', '=', action), sql<boolean>`substr(action, 1, ${sql.lit(start.length)}) = ${start}`]),
         );
       }
       if (target !== undefined) rows = rows.where('target', '=', target);

@@ -19,7 +19,7 @@ export async function readBody(exchange: Context, { bodyType = JSON_TYPE, maxByt
   // A form of another site can be posted without asking first, but not as one of these types (Fetch, CORS).
   if (mediaType(exchange) !== bodyType) {
     const title = `The body has to be ${bodyType}.`;
-    throw new Refusal(415, title, `Send Content-Type: ${bodyType}`, [], { Accept: bodyType });
+    throw new Refusal(415, title, `Send Content-Type: ${bodyType}`, [], { headers: { Accept: bodyType } });
   }
   const text = utf8(await bounded(exchange, maxBytes ?? MAX_BODY_BYTES));
   if (bodyType !== JSON_TYPE) return text;
@@ -42,7 +42,8 @@ function mediaType(exchange: Context): string {
 }
 
 async function bounded(exchange: Context, most: number): Promise<Buffer> {
-  const tooLarge = () => new Refusal(413, 'The body is too large.', `At most ${most} bytes.`, [], { Connection: 'close' });
+  const tooLarge = () =>
+    new Refusal(413, 'The body is too large.', `At most ${most} bytes.`, [], { headers: { Connection: 'close' } });
   if (Number(exchange.req.header('content-length') ?? 0) > most) throw tooLarge();
   const pieces: Uint8Array[] = [];
   let length = 0;

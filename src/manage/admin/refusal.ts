@@ -14,13 +14,13 @@ export class Refusal extends Error {
     readonly detail?: string,
     /** Where in the body or query, as JSON pointers. */
     readonly errors: { pointer: string; detail: string }[] = [],
-    readonly headers: Record<string, string> = {},
+    readonly more: { headers?: Record<string, string>; members?: object } = {},
   ) {
     super(title);
   }
 }
 
-export function refused(exchange: Context, { status, title, detail, errors, headers }: Refusal): Response {
-  const more = { ...(detail && { detail }), ...(errors.length > 0 && { errors }) };
-  return problemJson(exchange, status, title, more, headers);
+export function refused(exchange: Context, { status, title, detail, errors, more }: Refusal): Response {
+  const members = { ...(detail && { detail }), ...(errors.length > 0 && { errors }), ...more.members };
+  return problemJson(exchange, status, title, members, more.headers);
 }

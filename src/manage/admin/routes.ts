@@ -1,9 +1,16 @@
 // What the admin port answers.
 
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
+import { z } from 'zod';
 import { flat, type Problem } from '../../config/problem.js';
-import { localOnly } from './guard.js';
+import type { Log } from '../log.js';
+import type { Store } from '../store/open.js';
+import { Api, BASE, Refusal } from './api.js';
+import { routes as auditRoutes } from './audit-routes.js';
+import { authentication, type Doorkeeping } from './authenticate.js';
+import { type Guarded, guard } from './guard.js';
 import { problemJson } from './problem.js';
+import { routes as tokenRoutes } from './token-routes.js';
 
 export type ReloadResult = { applied: true; generation: number } | { applied: false; problems: Problem[] };
 
@@ -15,23 +22,86 @@ export interface Managed {
   reload(why: string): Promise<ReloadResult>;
 }
 
-export function routes(gateway: Managed): Hono {
+export interface Surface extends Doorkeeping, Guarded {
+  gateway: Managed;
+  store: Store;
+  log: Pick<Log, 'error' | 'warn'>;
+  /** Reachable from other machines: then whoever reads metrics says who he is. */
+  remote: boolean;
+  /** Each capability's own operations. */
+  capabilities: readonly ((api: Api) => void)[];
+}
+
+export function routes(surface: Surface): Hono {
+  const { gateway, store, tokens, log, remote, capabilities } = surface;
+  const authenticate = authentication(surface);
+  const api = new Api(authenticate, {
+    unaudited: (operation, entries) =>
+      log.error({ operation, entries }, 'a change is not in the audit log as it should be'),
+    failed: (operation, error) => log.error({ operation, error: (error as Error).stack }, 'the admin API failed'),
+  });
+  reloadRoute(api, gateway, store);
+  tokenRoutes(api, store, tokens);
+  auditRoutes(api, store);
+  for (const add of capabilities) add(api);
+
   const app = new Hono();
-  app.use(localOnly);
+  app.use(guard(surface));
   app.get('/livez', exchange => exchange.text('ok\n'));
   app.get('/readyz', exchange => (gateway.ready() ? exchange.text('ok\n') : exchange.text('not ready\n', 503)));
   app.get('/metrics', async exchange => {
+    const principal = remote ? await authenticate(exchange) : null;
+    if (principal instanceof Response) return principal;
     const { contentType, text } = await gateway.metrics();
     return exchange.body(text, 200, { 'Content-Type': contentType });
   });
-  app.post('/admin/v1/reload', async exchange => {
-    const result = await gateway.reload('admin');
-    if (result.applied) return exchange.json({ generation: result.generation });
-    return problemJson(exchange, 422, 'The configuration was refused; the one before stays in force.', {
-      problems: result.problems.map(flat),
-    });
-  });
-  app.notFound(exchange => problemJson(exchange, 404, 'There is nothing here.'));
-  app.onError((_, exchange) => problemJson(exchange, 500, 'Internal error.'));
+  app.route('/', api.app);
+  app.notFound(exchange => nothing(exchange, api));
   return app;
+}
+
+function reloadRoute(api: Api, gateway: Managed, store: Store): void {
+  api.operation(
+    {
+      id: 'reload',
+      method: 'post',
+      path: '/reload',
+      summary: 'Take up the configuration as it is now, whole or not at all.',
+      role: 'operator',
+      tag: 'configuration',
+      answer: z.object({ generation: z.int() }),
+    },
+    async ({ audit }) => {
+      const result = await gateway.reload('admin');
+      if (!result.applied) {
+        throw new Refusal(422, 'The configuration was refused; the one before stays in force.', undefined, [], {
+          members: { problems: result.problems.map(flat) },
+        });
+      }
+      const { generation } = result;
+      await store.write([], (tx, revisions) =>
+        audit(tx, revisions, { action: 'config.reload', target: 'configuration', after: { generation } }),
+      );
+      return { body: { generation } };
+    },
+  );
+}
+
+/** 405 where another method would do (RFC 9110, 15.5.6), else 404. */
+function nothing(exchange: Context, api: Api): Response {
+  const { path } = exchange.req;
+  const methods = api.operations.flatMap(operation => (fits(BASE + operation.path, path) ? operation.method : []));
+  if (['/livez', '/readyz', '/metrics'].includes(path)) methods.push('get');
+  if (methods.length === 0) return problemJson(exchange, 404, 'There is nothing here.');
+  const allowed = methods.flatMap(method => (method === 'get' ? ['GET', 'HEAD'] : method.toUpperCase()));
+  const Allow = [...new Set(allowed)].join(', ');
+  return problemJson(exchange, 405, 'This method does nothing here.', { detail: `Methods: ${Allow}.` }, { Allow });
+}
+
+function fits(template: string, path: string): boolean {
+  const [wanted, given] = [template.split('/'), path.split('/')];
+  return (
+    wanted.length === given.length &&
+    wanted.every((part, i) => (part.startsWith('{') ? given[i] !== '' : part === given[i]))
+  );
 }

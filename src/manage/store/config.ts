@@ -6,13 +6,19 @@ export const store = z
     folder: z
       .string()
       .min(1)
-      .default('portcullis-state')
-      .describe('Where SQLite keeps its files, beside the configuration. Not used with `url`.'),
+      .optional()
+      .describe(
+        'Where SQLite keeps its files. Unless given, `$STATE_DIRECTORY` where systemd sets it, else `portcullis-state` beside the configuration. Not used with `url`.',
+      ),
     url: z
       .string()
-      .regex(/^postgres(ql)?:\/\//, { error: 'starts with `postgres://`' })
+      .regex(/^postgres(ql)?:\/\//, {
+        error: 'does not start with `postgres://`',
+      })
       .optional()
-      .describe('PostgreSQL, for several gateways that share one store; best kept out of the file and interpolated.'),
+      .describe(
+        'PostgreSQL, for several gateways that share one store; best interpolated, it holds a password. TLS is verified unless the server is on this machine or `sslmode=disable` says so.',
+      ),
     key: file()
       .optional()
       .describe(

@@ -5,11 +5,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { type Changed, Following, type Standing } from './following.js';
 import { migrate } from './migrations.js';
-import { openForMigrations, openPostgres, readTarget, unreachable } from './postgres.js';
+import { openForMigrations, openPostgres, unreachable } from './postgres.js';
 import { StoreRefused } from './refused.js';
 import { Sealer } from './secrets.js';
 import { openSqlite } from './sqlite.js';
 import { type Tables, TOPICS, type Topic } from './tables.js';
+import { readTarget } from './target.js';
 
 /** A transaction that met another one is made again this often; each time it can only be because another got through. */
 const WRITE_ATTEMPTS = 8;

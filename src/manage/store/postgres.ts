@@ -1,12 +1,10 @@
 // PostgreSQL by a URL: the store that several gateways share.
 
-import { readFileSync } from 'node:fs';
-import type { ConnectionOptions } from 'node:tls';
 import { Kysely, PostgresDialect, type PostgresPoolClient, sql } from 'kysely';
 import pg from 'pg';
-import { loopback } from '../../config/units.js';
 import { StoreRefused } from './refused.js';
 import type { Tables } from './tables.js';
+import type { Target } from './target.js';
 
 /** The control plane of one process. A server allows 100 in all unless it was told otherwise. */
 const CONNECTIONS = 8;
@@ -19,14 +17,6 @@ const ANSWER_MS = 15_000;
 const IDLE_IN_TRANSACTION_MS = 30_000;
 /** A name server or a disk that hangs is noticed by what is asked; this only keeps firewalls from forgetting us. */
 const KEEP_ALIVE_MS = 30_000;
-
-/** What the URL says of TLS is what pg gets; the rest of the URL is left to it. */
-export interface Target {
-  connectionString: string;
-  ssl: false | ConnectionOptions;
-  /** Host, port and database: for people. */
-  shown: string;
-}
 
 /** `admit` throws where a query may not start. */
 export async function openPostgres(target: Target, admit: () => void): Promise<Kysely<Tables>> {
@@ -75,54 +65,6 @@ function hintFor(code: string | undefined): string {
     return 'the user and password of `store.url`, and pg_hba.conf of the server';
   if (code === '3D000') return '`createdb --encoding=UTF8` makes the database';
   return 'check `store.url`, and with `psql` and the same URL whether the server answers';
-}
-
-/** Throws what an operator understands; never repeats a password. */
-export function readTarget(url: string): Target {
-  const hint = '`postgres://user:password@host/database?sslmode=verify-full&sslrootcert=/path/ca.pem`';
-  let parsed: URL;
-  try {
-    parsed = new URL(url);
-  } catch {
-    throw new StoreRefused('this is no URL', `${hint}; special characters of a password as %XX`);
-  }
-  const { searchParams } = parsed;
-  const taken = (name: string) => {
-    const value = searchParams.get(name);
-    searchParams.delete(name);
-    return value;
-  };
-  const [mode, ca, cert, key] = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'].map(taken);
-  for (const name of ['ssl', 'uselibpqcompat', 'sslnegotiation']) {
-    if (searchParams.has(name)) throw new StoreRefused(`\`${name}\` is not understood`, '`sslmode=verify-full`');
-  }
-  const host = searchParams.get('host') ?? decodeURIComponent(parsed.hostname).replace(/^\[(.*)\]$/, '$1');
-  if (host === '') throw new StoreRefused('the URL names no host', `${hint}; \`?host=/run/postgresql\` for a socket`);
-  const shown = `${host}${parsed.port && `:${parsed.port}`}${parsed.pathname}`;
-  const file = (name: string, path: string | null | undefined) => {
-    if (!path) return {};
-    try {
-      return { [name]: readFileSync(path, 'utf8') };
-    } catch (error) {
-      throw new StoreRefused(`\`${path}\` of the URL cannot be read: ${(error as Error).message}`, 'an absolute path');
-    }
-  };
-  const verified = () => ({ ...file('ca', ca), ...file('cert', cert), ...file('key', key) });
-  const connectionString = parsed.href;
-  switch (mode ?? (host.startsWith('/') || loopback(host) ? 'disable' : 'verify-full')) {
-    case 'disable':
-      return { connectionString, ssl: false, shown };
-    // Weaker in libpq, where they leave out what makes TLS worth its while.
-    case 'require':
-    case 'verify-ca':
-    case 'verify-full':
-      return { connectionString, ssl: verified(), shown };
-    default:
-      throw new StoreRefused(
-        `\`sslmode=${mode}\` would talk to anybody`,
-        '`sslmode=verify-full`, with `sslrootcert=` for an authority of your own; `disable` to do without TLS',
-      );
-  }
 }
 
 function pool({ connectionString, ssl }: Target, admit: () => void, max: number, timeouts: pg.PoolConfig) {
