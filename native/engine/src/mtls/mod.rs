@@ -13,6 +13,7 @@ mod distinguished_name;
 mod fields;
 mod key_strength;
 mod path;
+mod pem;
 mod revocation;
 mod revocation_list;
 mod serial_set;
