@@ -13,9 +13,19 @@ export interface Policy {
 export interface PolicyAuthority {
   name: string;
   at: string;
+  /** The certificates come from the store: there may be none. */
+  hosted: boolean;
   certificates: string;
   intermediates: string;
   crls: string[];
+  revocation: PolicyRevocation;
+}
+
+export interface PolicyRevocation {
+  stale: 'hard' | 'soft' | 'grace';
+  grace_s: number;
+  fetch: boolean;
+  ocsp: boolean;
 }
 
 export interface PolicyOrigin {

@@ -34,9 +34,11 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
         {
           name: 'partners',
           at: '/authorities/partners',
+          hosted: false,
           certificates: expect.any(String),
           intermediates: '',
           crls: [],
+          revocation: { stale: 'hard', grace_s: 0, fetch: false, ocsp: false },
         },
       ],
       lists: [{ name: 'desks', at: '/lists/desks', items: ['10.0.0.0/8'] }],

@@ -624,6 +624,7 @@ impl Edge {
         scalars.exchanges_open = self.open;
         scalars.verify_hits += tally.verify_hits;
         scalars.verify_misses += tally.verify_misses;
+        scalars.verify_lookups += tally.verify_lookups;
         scalars.events_written += u64::from(written);
         scalars.events_dropped += u64::from(wanted && !written);
         drop(meters);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
-use crate::mtls::{Certificate, Verdict};
+use crate::mtls::{Certificate, Renewal, Standings, Verdict};
 use crate::own;
 use crate::peer::{Identity, Peer};
 use crate::policy::{Action, MtlsMode, ResponseAction};
@@ -41,6 +41,7 @@ const MAX_VERDICTS: usize = 8;
 pub struct Tally {
     pub verify_hits: u64,
     pub verify_misses: u64,
+    pub verify_lookups: u64,
 }
 
 /// What the door does next.
@@ -82,23 +83,36 @@ impl Known {
         Known { certificate, verdicts: RefCell::default() }
     }
 
-    /// The verdict under a trust set: cached until it expires; a new snapshot's trust sets have new ids.
-    fn fault(&self, trust: &Trust, now_s: u64, tally: &mut Tally) -> Option<Reason> {
+    /// The verdict under a trust set, of this moment: cached, and held against what has been revoked since. A new
+    /// snapshot's trust sets have new ids. Err: denied; Ok: the authority that it was verified by.
+    fn verdict(&self, trust: &Trust, now_s: u64, tally: &mut Tally) -> Result<Option<Arc<str>>, Reason> {
+        let standings = Standings::of_process();
         let mut verdicts = self.verdicts.borrow_mut();
-        if let Some((_, verdict)) = verdicts.iter().find(|(id, verdict)| *id == trust.id && now_s < verdict.expires_at)
-        {
-            tally.verify_hits += 1;
-            return verdict.fault;
+        let index = if let Some(index) = verdicts.iter().position(|(id, _)| *id == trust.id) {
+            let verdict = &mut verdicts[index].1;
+            match trust.set.renew(verdict, &self.certificate, standings, now_s) {
+                Renewal::Held => tally.verify_hits += 1,
+                Renewal::LookedUp => tally.verify_lookups += 1,
+                Renewal::Verified => tally.verify_misses += 1,
+            }
+            index
+        } else {
+            tally.verify_misses += 1;
+            let verdict = trust.set.verify(&self.certificate, standings, now_s);
+            if verdicts.len() == MAX_VERDICTS {
+                verdicts.remove(0);
+            }
+            verdicts.push((trust.id, verdict));
+            verdicts.len() - 1
+        };
+        let verdict = &verdicts[index].1;
+        if let Some(lenient) = &verdict.lenient {
+            lenient.count();
         }
-        tally.verify_misses += 1;
-        let verdict = trust.set.verify(&self.certificate, now_s);
-        let fault = verdict.fault;
-        verdicts.retain(|(id, _)| *id != trust.id);
-        if verdicts.len() == MAX_VERDICTS {
-            verdicts.remove(0);
+        match verdict.fault {
+            Some(reason) => Err(reason),
+            None => Ok(verdict.authority.clone()),
         }
-        verdicts.push((trust.id, verdict));
-        fault
     }
 }
 
@@ -148,10 +162,13 @@ fn walk(
     match (mode, &peer.certificate) {
         (MtlsMode::Off, _) => {}
         (_, None) => exchange.presented = Presented::Absent,
-        (_, Some(known)) => {
-            let fault = known.fault(&mtls.trust, exchange.started.unix_ms / 1000, tally);
-            exchange.presented = fault.map_or(Presented::Verified, Presented::Fault);
-        }
+        (_, Some(known)) => match known.verdict(&mtls.trust, exchange.started.unix_ms / 1000, tally) {
+            Ok(authority) => {
+                exchange.presented = Presented::Verified;
+                exchange.authority = authority;
+            }
+            Err(reason) => exchange.presented = Presented::Fault(reason),
+        },
     }
     if mode == MtlsMode::Require {
         match exchange.presented {
@@ -242,9 +259,11 @@ fn parameters(exchange: &mut Exchange, openapi: &Openapi, index: u32) -> Result<
 
 fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<(), Denial> {
     let identity = match exchange.presented {
-        Presented::NotLooked | Presented::Absent => Identity { certificate: None, fault: None },
-        Presented::Verified => Identity { certificate: certificate(peer), fault: None },
-        Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason) },
+        Presented::NotLooked | Presented::Absent => Identity::default(),
+        Presented::Verified => {
+            Identity { certificate: certificate(peer), fault: None, authority: exchange.authority.as_deref() }
+        }
+        Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason), authority: None },
     };
     let request = rules::Request { head: &exchange.head, address: peer.address, identity, found: exchange.found };
     let blocking = snapshot.rules.evaluate(&request, &mut exchange.scratch, &mut exchange.matched);

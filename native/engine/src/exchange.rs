@@ -74,6 +74,8 @@ pub struct Exchange {
     /// The rules wait for the body too.
     pub rules_wait: bool,
     pub presented: Presented,
+    /// Name of the authority that the client's certificate was verified by.
+    pub authority: Option<Arc<str>>,
     pub denial: Option<Denial>,
     /// Denials of controls in log mode.
     pub logged: Vec<Denial>,
@@ -102,6 +104,7 @@ impl Exchange {
         self.chosen = None;
         self.rules_wait = false;
         self.presented = Presented::NotLooked;
+        self.authority = None;
         self.denial = None;
         self.logged.clear();
         self.matched.clear();

@@ -56,7 +56,8 @@ catalogue! {
     MtlsUsage = "mtls.usage", 403, 16, "The client certificate may not be used for client authentication.", "Extended key usage lacks clientAuth, or key usage lacks digitalSignature.";
     MtlsConstraints = "mtls.constraints", 403, 16, "The client certificate violates a constraint of its issuer.", "Basic constraints, path length or name constraints of an issuer forbid this certificate.";
     MtlsRevoked = "mtls.revoked", 403, 16, "The client certificate has been revoked.", "Its serial is on the issuer's revocation list.";
-    MtlsCrlExpired = "mtls.crl_expired", 403, 16, "The client certificate's revocation status is unknown.", "The issuer's CRL is past its nextUpdate: load a newer one. Nobody passes on a stale list.";
+    MtlsCrlExpired = "mtls.crl_expired", 403, 16, "The client certificate's revocation status is unknown.", "The issuer's CRL is past its nextUpdate: load a newer one. Nobody passes on a stale list, unless `authorities.<name>.revocation.stale` says so.";
+    MtlsRevocationUnknown = "mtls.revocation_unknown", 503, 14, "The client certificate's revocation status is not known yet.", "No revocation list or OCSP answer has arrived for the certificate's issuer (`authorities.<name>.revocation`), or more is revoked than the engine holds. The client did nothing wrong and may try again, hence 503.";
 
     // rules, endpoints, schema
     Rule = "rules.", 403, 7, "The request was blocked by a rule.", "The rule's name follows the dot.";

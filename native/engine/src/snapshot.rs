@@ -7,7 +7,7 @@ use foldhash::HashMap;
 
 use crate::endpoints::Endpoints;
 use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
-use crate::mtls::TrustSet;
+use crate::mtls::{Authority, TrustSet};
 use crate::policy::{
     Action, CertificateHeader, Detail, HostMtls, MtlsMode, Origin, Overload, OwnPaths, PathMtls, Policy, Problem,
     ResponseAction,
@@ -24,6 +24,8 @@ pub struct Snapshot {
     /// By rule index.
     pub rule_series: Vec<RuleSeries>,
     pub origins: Vec<Origin>,
+    /// All of the policy's, in its order, trusted by a host or not.
+    pub authorities: Vec<Arc<Authority>>,
     exact: HashMap<String, usize>,
     /// `*.example.com` under `example.com`.
     wildcard: HashMap<String, usize>,
@@ -96,6 +98,11 @@ impl Snapshot {
             rules,
             rule_series: policy.rules.iter().map(|rule| meters::rule_series(&rule.name)).collect(),
             origins: policy.origins.clone(),
+            authorities: policy
+                .authorities
+                .iter()
+                .map(|written| Arc::new(Authority::compile(written, now, &mut problems)))
+                .collect(),
             exact: HashMap::default(),
             wildcard: HashMap::default(),
         };
@@ -103,7 +110,7 @@ impl Snapshot {
             let mut trust = |names: &[String], at: &str, problems: &mut Vec<Problem>| match trusts.get(names) {
                 Some(known) => known.clone(),
                 None => {
-                    let compiled = compile_trust(policy, names, at, now, problems);
+                    let compiled = compile_trust(&snapshot.authorities, names, at, problems);
                     trusts.insert(names.to_owned(), compiled.clone());
                     compiled
                 }
@@ -177,6 +184,13 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    #[must_use]
+    pub fn authority(&self, name: &str) -> Option<&Arc<Authority>> {
+        self.authorities.iter().find(|authority| authority.name() == name)
+    }
+}
+
 impl Openapi {
     #[must_use]
     pub fn operation(&self, index: u32) -> Option<&Operation> {
@@ -197,20 +211,22 @@ impl Host {
     }
 }
 
-fn compile_trust(policy: &Policy, names: &[String], at: &str, now: u64, problems: &mut Vec<Problem>) -> Arc<Trust> {
-    let mut authorities = Vec::with_capacity(names.len());
+fn compile_trust(
+    authorities: &[Arc<Authority>],
+    names: &[String],
+    at: &str,
+    problems: &mut Vec<Problem>,
+) -> Arc<Trust> {
+    let mut trusted = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
-        match policy.authorities.iter().find(|authority| authority.name == *name) {
-            Some(authority) => authorities.push(authority),
+        match authorities.iter().find(|authority| authority.name() == name) {
+            Some(authority) => trusted.push(authority.clone()),
             None => {
                 problems.push(problem(&format!("{at}/trust/{index}"), &format!("no authority is called \"{name}\"")))
             }
         }
     }
-    Arc::new(Trust {
-        id: TRUST_IDS.fetch_add(1, Ordering::Relaxed),
-        set: TrustSet::compile(&authorities, now, problems),
-    })
+    Arc::new(Trust { id: TRUST_IDS.fetch_add(1, Ordering::Relaxed), set: TrustSet::of(trusted) })
 }
 
 /// A key as a step of a JSON pointer (RFC 6901, 3).

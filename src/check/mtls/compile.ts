@@ -4,20 +4,27 @@
 import { X509Certificate } from 'node:crypto';
 import type { Loading } from '../../config/loading.js';
 import { child, pointer } from '../../config/pointer.js';
-import type { PolicyAuthority, PolicyMtls } from '../../config/policy.js';
+import type { PolicyAuthority, PolicyMtls, PolicyRevocation } from '../../config/policy.js';
 import { suggest } from '../../config/suggest.js';
 import type { Authority, Mtls } from './config.js';
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 export function compileAuthorities(authorities: Record<string, Authority>, loading: Loading): PolicyAuthority[] {
-  return Object.entries(authorities).map(([name, { certificates, intermediates, revocation }]) => {
+  return Object.entries(authorities).map(([name, { certificates, hosted, intermediates, revocation }]) => {
     const at = pointer(['authorities', name]);
-    const anchors = readCertificates(child(at, 'certificates'), certificates, loading);
-    warnOfAnchors(child(at, 'certificates'), anchors, loading);
+    if (hosted === (certificates !== undefined)) {
+      loading.problem(at, hosted ? 'a hosted authority has its certificates in the store' : 'no certificates', {
+        key: true,
+        hint: 'either `certificates: <file>` or `hosted: true`',
+      });
+    }
+    const anchors = certificates ? readCertificates(child(at, 'certificates'), certificates, loading) : [];
+    if (certificates) warnOfAnchors(child(at, 'certificates'), anchors, loading);
     return {
       name,
       at,
+      hosted,
       certificates: anchors.join('\n'),
       intermediates: intermediates
         ? readCertificates(child(at, 'intermediates'), intermediates, loading).join('\n')
@@ -26,8 +33,21 @@ export function compileAuthorities(authorities: Record<string, Authority>, loadi
         const written = pointer(['authorities', name, 'revocation', 'crl']);
         return readCrl(length > 1 ? child(written, index) : written, file, loading) ?? [];
       }),
+      revocation: compileRevocation(revocation, child(at, 'revocation'), loading),
     };
   });
+}
+
+function compileRevocation(written: Authority['revocation'], at: string, loading: Loading): PolicyRevocation {
+  if (!written) return { stale: 'hard', grace_s: 0, fetch: false, ocsp: false };
+  const { crl, fetch, ocsp, stale, grace } = written;
+  if (!crl && !fetch && !ocsp) {
+    loading.problem(at, 'nothing says which certificates have been taken back', {
+      key: true,
+      hint: '`crl: <file>`, `fetch: true` or `ocsp: true`',
+    });
+  }
+  return { stale, grace_s: stale === 'grace' ? Math.ceil(grace / 1000) : 0, fetch, ocsp };
 }
 
 function readCertificates(at: string, file: string, loading: Loading): string[] {

@@ -1,15 +1,44 @@
 import { z } from 'zod';
-import { file, oneOrMany } from '../../config/units.js';
+import { duration, file, oneOrMany } from '../../config/units.js';
 
 export const authority = z
   .strictObject({
-    certificates: file().describe('Trust anchors, PEM, one or more.'),
+    certificates: file()
+      .optional()
+      .describe('Trust anchors, PEM, one or more. Needed unless the authority is `hosted`.'),
+    hosted: z
+      .boolean()
+      .default(false)
+      .describe('The certificates come from the store: Portcullis keeps this authority. Instead of `certificates`.'),
     intermediates: file().optional().describe('Certificates that chains need and clients do not send, PEM.'),
     revocation: z
       .strictObject({
-        crl: oneOrMany(file()).describe(
-          'Revocation list, PEM or DER, or several. Past its nextUpdate every certificate it speaks for is denied.',
-        ),
+        crl: oneOrMany(file())
+          .optional()
+          .describe(
+            'Revocation list, PEM or DER, or several. Each has to be signed by a certificate of the authority.',
+          ),
+        fetch: z
+          .boolean()
+          .default(false)
+          .describe(
+            'Lists are fetched from the distribution points that certificates name. Until one is there, the state of a certificate is unknown.',
+          ),
+        ocsp: z
+          .boolean()
+          .default(false)
+          .describe(
+            'The responder that a client certificate names is asked about it. Until it answers, its state is unknown.',
+          ),
+        stale: z
+          .enum(['hard', 'soft', 'grace'])
+          .default('hard')
+          .describe(
+            'What counts while the state is unknown or past its nextUpdate. `hard`: denied. `soft`: passes, and is counted. `grace`: passes and is counted for as long as `grace` says, then denied.',
+          ),
+        grace: duration('1s', '720h')
+          .default(3_600_000)
+          .describe('With `stale: grace`: how long after nextUpdate, or after an unknown state was first asked for.'),
       })
       .optional()
       .describe('Which certificates have been taken back.'),
