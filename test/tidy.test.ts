@@ -45,8 +45,9 @@ const CRATES: Record<string, string[]> = {
   engine: [],
   forward: ['engine'],
   listener: ['engine'],
-  door: ['engine', 'forward', 'listener'],
-  fuzz: ['engine', 'forward', 'listener'],
+  pki: [],
+  door: ['engine', 'forward', 'listener', 'pki'],
+  fuzz: ['engine', 'forward', 'listener', 'pki'],
 };
 
 /** Cryptography comes from aws-lc-rs alone; `rsa` has RUSTSEC-2023-0071. */

@@ -42,8 +42,9 @@ export interface Operation<P extends Shape = Shape, Q extends Shape = Shape, B e
   /** An object: what it does not name is refused. */
   query?: Q;
   body?: B;
-  /** Of the body, when it is not JSON: the body is then text. */
+  /** Of the body, when it is not JSON: the body is then text, or bytes with `bytes`. */
   bodyType?: string;
+  bytes?: true;
   /** Of the body; 1 MiB unless given. */
   maxBytes?: number;
   /** Of the answer that says it worked. */
@@ -76,6 +77,8 @@ export interface Reply {
   /** Of the thing that is answered; becomes its ETag. */
   version?: number;
   headers?: Record<string, string>;
+  /** It was only asked what a change would do: no entry in the audit log is expected this time. */
+  unchanged?: true;
 }
 
 /** What `If-Match: *` is: whatever there is. */
@@ -161,7 +164,7 @@ export class Api {
         [entries, within] = [tx === within ? entries + 1 : 1, tx];
       },
     });
-    const expected = operation.method === 'get' || operation.changes === false ? 0 : 1;
+    const expected = operation.method === 'get' || operation.changes === false || reply.unchanged ? 0 : 1;
     if (entries !== expected) this.#tell.unaudited(operation.id, entries);
     return answered(exchange, operation, reply);
   }
