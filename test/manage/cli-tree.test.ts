@@ -61,7 +61,7 @@ describe('every command', () => {
 describe('completion in bash', () => {
   const bash = needs('bash');
 
-  bash.each([
+  const cases: [line: string, wanted: string[]][] = [
     ['portcullis pk', ['pki']],
     ['portcullis pki authority cr', ['create']],
     ['portcullis pki ', ['authority', 'hold', 'inspect', 'issue', 'list', 'restore', 'revocations', 'revoke', 'show']],
@@ -76,11 +76,14 @@ describe('completion in bash', () => {
     ['portcullis pki inspect --password-file cert', ['certificate.pem']],
     ['portcullis mtls enable api.example.com --trust ', []],
     ['portcullis pki authority nonsense', []],
-  ])('%s<Tab>', async (line, wanted) => {
-    const found = await completed(line);
-    expect(found).toEqual(expect.arrayContaining(wanted));
-    if (!line.endsWith('-') && !line.endsWith('pki ')) expect(found).toEqual(wanted);
-  });
+  ];
+  for (const [line, wanted] of cases) {
+    bash(`${line}<Tab>`, async () => {
+      const found = await completed(line);
+      expect(found).toEqual(expect.arrayContaining(wanted));
+      if (!line.endsWith('-') && !line.endsWith('pki ')) expect(found).toEqual(wanted);
+    });
+  }
 
   bash('the scripts are what their shells can read', async () => {
     for (const shell of ['bash', 'zsh', 'fish']) {
