@@ -125,10 +125,13 @@ export class Tokens {
   async writeUses(): Promise<void> {
     const used = [...this.#used];
     this.#used.clear();
+    if (used.length === 0) return;
     try {
-      for (const [id, at] of used) {
-        await this.#store.db.updateTable('tokens').set({ last_used_at: at }).where('id', '=', id).execute();
-      }
+      await this.#store.db.transaction().execute(async tx => {
+        for (const [id, at] of used) {
+          await tx.updateTable('tokens').set({ last_used_at: at }).where('id', '=', id).execute();
+        }
+      });
     } catch {
       // The store is away. The next use tells again.
     }

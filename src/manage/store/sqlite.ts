@@ -136,9 +136,16 @@ class Driver extends SqliteDriver {
     return this.#patient;
   }
 
-  /** Takes the write lock at once: a transaction that begins by reading could find that it comes too late to write. */
-  override async beginTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+  /**
+   * Takes the write lock at once: a transaction that begins by reading could find that it comes too late to write.
+   * By `exec`: a prepared `begin` that found the lock taken would count as running until it is collected as garbage,
+   * and no transaction can commit while a statement that writes is running.
+   */
+  override async beginTransaction(): Promise<void> {
+    await patiently(() => {
+      this.#present();
+      this.#database.exec('begin immediate');
+    });
   }
 
   override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
