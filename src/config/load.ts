@@ -8,6 +8,7 @@ import { clientAuthorities, compileAuthorities, compileMtls } from '../check/mtl
 import { compileLists, compileRules } from '../check/rules/compile.js';
 import { compileOrigins, type Resolve } from '../forward/origins/compile.js';
 import { compileEvents } from '../journal/events/compile.js';
+import { type AdminPlan, compileAdmin } from '../manage/admin/compile.js';
 import { compileStore, type StorePlan } from '../manage/store/compile.js';
 import { Loading, readBounded, readSurroundings } from './loading.js';
 import { child, path, pointer } from './pointer.js';
@@ -37,6 +38,7 @@ export interface Parts {
   /** Of events: `stdout`, or an absolute path. */
   destination: string;
   store: StorePlan;
+  admin: AdminPlan;
   policy: Policy;
   tls: TlsHost[];
   /** The same policy with the origins' names resolved anew. */
@@ -120,6 +122,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     config,
     destination: compileEvents(config.events, loading),
     store: compileStore(config.store, loading, lookups.env),
+    admin: compileAdmin(config.admin, config.listen.admin, loading),
     tls,
     policy: await forward(lookups.resolve, loading),
     // What is said about names again later has nowhere to go: `resolve` answers for those that fail by then.

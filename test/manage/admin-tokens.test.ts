@@ -136,7 +136,7 @@ describe('/tokens', () => {
     const { ask } = await adminApi();
     expect((await ask('POST', '/tokens', { name: 'ci', role: 'admin' })).status).toBe(201);
     expect((await ask('POST', '/tokens', { name: 'ci', role: 'viewer' })).status).toBe(409);
-    expect((await ask('POST', '/tokens', { name: 'system', role: 'viewer' })).status).toBe(400);
+    expect((await ask('POST', '/tokens', { name: 'system', role: 'viewer' })).status).toBe(422);
     const old = { name: 'old', role: 'viewer', expires_at: '2020-01-01T00:00:00Z' };
     expect((await ask('POST', '/tokens', old)).body.errors).toMatchObject([{ pointer: '/expires_at' }]);
   });

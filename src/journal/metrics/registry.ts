@@ -32,6 +32,7 @@ export class Metrics {
   readonly #reloads: Counter<'result'>;
   readonly #replacements: Counter<'why'>;
   readonly #storeUp: Gauge;
+  readonly #adminFailures: Counter<'why'>;
 
   constructor(native: () => string, build: Labels) {
     this.#native = native;
@@ -63,6 +64,12 @@ export class Metrics {
       help: 'Whether the store answered when it was last asked: 1, or 0. Requests are served either way.',
       registers,
     });
+    this.#adminFailures = new CounterMetric({
+      name: 'portcullis_admin_authentication_failures_total',
+      help: 'Credentials that the admin API refused, by what was wrong with them.',
+      labelNames: ['why'],
+      registers,
+    });
     new Gauge({
       name: 'portcullis_build_info',
       help: 'What is running; always 1.',
@@ -92,6 +99,10 @@ export class Metrics {
 
   storeUp(up: boolean): void {
     this.#storeUp.set(up ? 1 : 0);
+  }
+
+  adminRefused(why: string): void {
+    this.#adminFailures.inc({ why });
   }
 
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;

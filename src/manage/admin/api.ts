@@ -9,13 +9,12 @@ import { type AuditEntry, audit } from '../store/audit.js';
 import type { Writing } from '../store/open.js';
 import type { Role, Topic } from '../store/tables.js';
 import { readBody, refuseBody } from './body.js';
-import { described } from './openapi.js';
+import { BASE, described } from './openapi.js';
 import { problemJson } from './problem.js';
 import { Refusal, refused } from './refusal.js';
 
+export { BASE } from './openapi.js';
 export { Refusal } from './refusal.js';
-
-export const BASE = '/admin/v1';
 
 /** Who asks. */
 export interface Principal {

@@ -18,7 +18,6 @@ const role = z
 const name = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/)
-  .refine(value => value !== 'system', { error: 'stands for Portcullis itself' })
   .meta({ description: 'What the audit log names.', example: 'deploy-pipeline' });
 
 const token = z
@@ -83,6 +82,7 @@ export function routes(api: Api, store: Store, tokens: Tokens): void {
       answer: made,
     },
     async ({ body, principal, audit }) => {
+      if (body.name === 'system') throw new Refusal(422, '`system` stands for Portcullis itself.', 'Another name.');
       const expiresAt = body.expires_at === undefined ? null : Date.parse(body.expires_at);
       if (expiresAt !== null && expiresAt <= Date.now()) {
         throw new Refusal(422, 'The token would have expired already.', 'A time in the future.', [
