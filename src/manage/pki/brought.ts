@@ -1,6 +1,7 @@
 // Authorities whose certificates and lists come from elsewhere, as the configuration in force and the store name them.
 
 import type { Log } from '../log.js';
+import { type Run, readAuthority } from './commands.js';
 
 export interface Brought {
   name: string;
@@ -30,22 +31,13 @@ export interface BroughtAuthority extends Brought {
   issuers: readonly IssuerFacts[];
 }
 
-/** The native door's: a command as JSON in, its answer out, off the event loop. */
-export type RunPki = (request: string) => Promise<string>;
-
-interface Facts {
-  key_id: string;
-  subject: string;
-  not_after: number;
-}
-
 /** Reads what has not been read before. A certificate that cannot be read is the engine's to complain about. */
 export class Issuers {
-  readonly #run: RunPki;
+  readonly #run: Run;
   readonly #log: Log;
   #known = new Map<string, readonly IssuerFacts[]>();
 
-  constructor(run: RunPki, log: Log) {
+  constructor(run: Run, log: Log) {
     this.#run = run;
     this.#log = log;
   }
@@ -65,17 +57,18 @@ export class Issuers {
 
   async #ask(name: string, pems: string): Promise<readonly IssuerFacts[]> {
     if (pems.trim() === '') return [];
-    const answer = JSON.parse(await this.#run(JSON.stringify({ command: 'read_authority', certificates: pems })));
-    if (answer.error) {
-      this.#log.warn({ authority: name, error: answer.error.message }, 'the certificates of an authority cannot be read');
+    try {
+      const { certificates } = await readAuthority(this.#run, { certificates: pems });
+      return certificates.map(({ pem, facts }) => ({
+        pem,
+        keyId: facts.key_id,
+        subject: facts.subject,
+        notAfter: facts.not_after,
+      }));
+    } catch (error) {
+      const { message } = error as Error;
+      this.#log.warn({ authority: name, error: message }, 'the certificates of an authority cannot be read');
       return [];
     }
-    const found = answer.certificates as { pem: string; facts: Facts }[];
-    return found.map(({ pem, facts }) => ({
-      pem,
-      keyId: facts.key_id,
-      subject: facts.subject,
-      notAfter: facts.not_after,
-    }));
   }
 }

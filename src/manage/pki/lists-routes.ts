@@ -31,7 +31,11 @@ export function listRoutes(api: Api, lists: Lists): void {
       answer: loaded,
     },
     async ({ params, body, audit }) => {
-      const { issuer, key_id, number, this_update, next_update, serials } = await lists.upload(params.name, body, audit);
+      const { issuer, key_id, number, this_update, next_update, serials } = await lists.upload(
+        params.name,
+        body,
+        audit,
+      );
       const [thisUpdate, nextUpdate] = [this_update, next_update].map(at => new Date(at).toISOString());
       return { body: { issuer, keyId: key_id, number, thisUpdate, nextUpdate, serials } };
     },

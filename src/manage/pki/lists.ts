@@ -3,8 +3,8 @@
 //
 // Whether a list is any good (its signature, its dates, no delta) is the engine's to say; what it refuses is not kept.
 
-import type { Log } from '../log.js';
 import { type Audit, Refusal } from '../admin/api.js';
+import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
 import type { BroughtAuthority } from './brought.js';
 
@@ -118,7 +118,13 @@ export class Lists {
   }
 
   /** Into the store, for all processes and the next start. */
-  async keep(authority: string, list: Buffer, loaded: LoadedList, { source, id }: Source, audit?: Audit): Promise<void> {
+  async keep(
+    authority: string,
+    list: Buffer,
+    loaded: LoadedList,
+    { source, id }: Source,
+    audit?: Audit,
+  ): Promise<void> {
     const row = {
       id: id ?? `${authority}/${loaded.key_id}`,
       authority,
