@@ -5,12 +5,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { acting, EXAMPLES } from '../../src/manage/cli/examples.js';
+import { bareProgram } from '../../src/manage/cli/program.js';
 import { pairs, table } from '../../src/manage/cli/table.js';
 import { temporaryFolder } from '../support/cleanup.js';
 import { needs } from '../support/needs.js';
-import { commandTree, portcullis } from '../support/terminal.js';
+import { portcullis } from '../support/terminal.js';
 
-const commands = acting(commandTree());
+const commands = acting(bareProgram());
 
 describe('every command', () => {
   test.each(commands.map(({ path }) => path))('`%s --help` has an example of it', async path => {
