@@ -36,9 +36,12 @@ const etag = { description: 'Of the version that is answered.', schema: { type: 
 
 export function described(operation: Operation): RouteConfig {
   const { id, method, path, summary, tag, role, params, query, body, bodyType, answer, answerType } = operation;
-  const content = answerType
-    ? { [answerType]: { schema: { type: 'string', ...(text(answerType) ? {} : { format: 'binary' }) } } }
-    : answer && { 'application/json': { schema: answer } };
+  const bytes = [...(answerType ? [answerType] : []), ...(operation.otherTypes ?? [])];
+  const types = [
+    ...(answer && !answerType ? [['application/json', { schema: answer }]] : []),
+    ...bytes.map(type => [type, { schema: { type: 'string', ...(text(type) ? {} : { format: 'binary' }) } }]),
+  ];
+  const content = types.length > 0 ? Object.fromEntries(types) : undefined;
   const status = operation.status ?? 200;
   return {
     operationId: id,
