@@ -32,11 +32,6 @@ export async function portcullis(args: readonly string[], person: Person = {}): 
   return { exit: exit ?? 0, ...said };
 }
 
-/** The tree of commands, of which none is to be run. */
-export function commandTree() {
-  return makeProgram({ ...unused, terminal: fakeTerminal({}, { out: '', error: '' }) });
-}
-
 function fakeTerminal(person: Person, said: { out: string; error: string }): Terminal {
   const input: Terminal['input'] = new PassThrough();
   if (person.typed) {

@@ -9,13 +9,12 @@ import { type AuditEntry, audit } from '../store/audit.js';
 import type { Writing } from '../store/open.js';
 import type { Role, Topic } from '../store/tables.js';
 import { readBody, refuseBody } from './body.js';
-import { described } from './openapi.js';
+import { BASE, described } from './openapi.js';
 import { problemJson } from './problem.js';
 import { Refusal, refused } from './refusal.js';
 
+export { BASE } from './openapi.js';
 export { Refusal } from './refusal.js';
-
-export const BASE = '/admin/v1';
 
 /** Who asks. */
 export interface Principal {
@@ -53,6 +52,8 @@ export interface Operation<P extends Shape = Shape, Q extends Shape = Shape, B e
   answer?: Shape;
   /** Of the answer, when it is not JSON. */
   answerType?: string;
+  /** Types that it answers as well, each when the caller asks for it: `Reply.type` says which. */
+  otherTypes?: readonly string[];
   /** Changes a thing that has a version: If-Match is required, as the answer's ETag said. */
   conditional?: true;
   /** Not a GET, and yet it changes nothing: no entry in the audit log is expected of it. */
@@ -75,6 +76,8 @@ export type Audit = (tx: Writing, revisions: Record<Topic, number>, change: Chan
 
 export interface Reply {
   body?: unknown;
+  /** Of the body, one of the operation's `otherTypes`: it is then bytes. */
+  type?: string;
   /** Of the thing that is answered; becomes its ETag. */
   version?: number;
   headers?: Record<string, string>;
@@ -204,7 +207,7 @@ function versionOf(ifMatch: string | undefined): number {
   if (ifMatch.trim() === '*') return ANY;
   const version = /^"(\d{1,15})"$/.exec(ifMatch.trim())?.[1];
   if (version !== undefined) return Number(version);
-  throw new Refusal(412, 'If-Match is no ETag of ours.', 'Send If-Match with the ETag of what you have read.');
+  throw new Refusal(400, 'If-Match is no ETag of ours.', 'Send If-Match with the ETag of what you have read.');
 }
 
 function answered(exchange: Context, operation: Operation, reply: Reply): Response {
@@ -216,9 +219,8 @@ function answered(exchange: Context, operation: Operation, reply: Reply): Respon
     return new Response(null, { status: 304, headers: all });
   }
   if (operation.status === 204) return new Response(null, { status: 204, headers: all });
-  if (operation.answerType) {
-    return exchange.body(body as Uint8Array<ArrayBuffer>, status, { 'Content-Type': operation.answerType, ...all });
-  }
+  const type = reply.type ?? operation.answerType;
+  if (type) return exchange.body(body as Uint8Array<ArrayBuffer>, status, { 'Content-Type': type, ...all });
   return exchange.json(body as never, status, all);
 }
 

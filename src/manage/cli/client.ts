@@ -47,13 +47,14 @@ export class Client {
     return { value: json(answer) as T, etag: answer.etag };
   }
 
-  async bytes(path: string, query?: Query): Promise<Buffer> {
-    return (await this.#ask('GET', path, query ? { query } : {})).body;
-  }
-
   async send<T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, given: Given = {}): Promise<T> {
     const answer = await this.#ask(method, path, given);
     return (answer.body.length === 0 ? undefined : json(answer)) as T;
+  }
+
+  /** What is answered as a file. */
+  async fetch(method: 'GET' | 'POST', path: string, given: Given = {}): Promise<Buffer> {
+    return (await this.#ask(method, path, given)).body;
   }
 
   /** Page after page, `most` items at most; `next` of the answer is null when that were all. */
@@ -86,7 +87,7 @@ export class Client {
       tls,
       timeoutMs,
       headers: {
-        accept: 'application/json',
+        accept: '*/*',
         ...(token !== null && { authorization: `Bearer ${token}` }),
         ...(body !== undefined && { 'content-type': contentType ?? 'application/json' }),
         ...(etag && { 'if-match': etag }),
@@ -94,7 +95,7 @@ export class Client {
       ...(body !== undefined && { body: contentType ? (body as string | Uint8Array) : JSON.stringify(body) }),
     });
     if (answer.status >= 200 && answer.status < 300) return answer;
-    throw refusal(answer, token !== null);
+    throw refusal(answer, token === null ? 'nothing' : 'token');
   }
 }
 
@@ -131,8 +132,11 @@ interface ProblemJson {
   errors?: { pointer?: string; detail?: string }[];
 }
 
+/** What a 401 is told to have been asked with. */
+type Shown = 'nothing' | 'token' | 'certificate';
+
 /** RFC 9457, as a person reads it. */
-function refusal(answer: Answered, hadToken: boolean): Fault {
+export function refusal(answer: Answered, shown: Shown): Fault {
   const { status, contentType } = answer;
   const { title, detail, errors } = (contentType === 'application/problem+json' ? json(answer) : {}) as ProblemJson;
   const lines = [
@@ -140,14 +144,15 @@ function refusal(answer: Answered, hadToken: boolean): Fault {
     ...(detail ? [detail] : []),
   ];
   const sentence = title ?? `the gateway answered ${status}`;
-  if (status === 401) {
-    const would = hadToken
-      ? 'the token is not known, expired or revoked: `portcullis login` keeps another one'
-      : 'give a token with PORTCULLIS_TOKEN, `--token-file` or `portcullis login`';
-    return new Fault(sentence, Exit.Unreachable, [...lines, would]);
-  }
-  if (title === undefined && status === 404) {
-    return new Fault('the gateway answered 404', Exit.Failed, ['is this the admin API of a gateway? See `--admin`']);
+  if (status === 401) return new Fault(sentence, Exit.Unreachable, [...lines, ...WOULD_DO[shown]]);
+  if (title === undefined && status === 404 && shown !== 'certificate') {
+    return new Fault(sentence, Exit.Failed, ['is this the admin API of a gateway? See `--admin`']);
   }
   return new Fault(sentence, status === 403 ? Exit.Unreachable : Exit.Failed, lines);
 }
+
+const WOULD_DO: Record<Shown, string[]> = {
+  nothing: ['give a token with PORTCULLIS_TOKEN, `--token-file` or `portcullis login`'],
+  token: ['the token is not known, expired or revoked: `portcullis login` keeps another one'],
+  certificate: [],
+};

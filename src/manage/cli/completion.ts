@@ -99,7 +99,18 @@ ${commands.flatMap(bashTakers).join('\n')}
     *) return 1 ;;
   esac
 }
-complete -o filenames -F _portcullis portcullis
+_portcullis_offer() {
+  local one
+  for one in "$@"; do
+    [[ $one == "$word"* ]] && COMPREPLY+=("$(printf %q "$one")")
+  done
+}
+_portcullis_files() {
+  # A folder gets its slash; outside of a completion, as in tests, there is nothing to set.
+  compopt -o filenames 2>/dev/null
+  mapfile -t COMPREPLY < <(compgen -f -- "$word")
+}
+complete -F _portcullis portcullis
 `;
 }
 
@@ -133,9 +144,9 @@ function bashWords({ path, commands, options, takes }: Described): string {
 }
 
 function bashReply(takes: Takes): string {
-  if (takes === 'files') return 'mapfile -t COMPREPLY < <(compgen -f -- "$word")';
+  if (takes === 'files') return '_portcullis_files';
   if (takes === 'nothing' || takes === 'anything') return ':';
-  return `mapfile -t COMPREPLY < <(compgen -W ${quoted(takes.join(' '))} -- "$word")`;
+  return `_portcullis_offer ${takes.map(quoted).join(' ')}`;
 }
 
 /** zsh reads bash's completions through its own bridge. */
@@ -206,7 +217,7 @@ function fish(commands: readonly Described[]): string {
       ...options.map(option => `${here} ${fishOption(option)}`),
       ...(below.length > 0 || takes === 'files'
         ? []
-        : [`${here} -f${Array.isArray(takes) ? ` -a ${quoted(takes.join(' '))}` : ''}`]),
+        : [`${here} -f${Array.isArray(takes) ? ` -a ${quoted(takes.map(fishWord).join(' '))}` : ''}`]),
     ];
   });
   const takers = commands.flatMap(({ path, options }) =>
@@ -235,7 +246,7 @@ function __portcullis_path
       set path "$longer"
     end
   end
-  echo -- "$path"
+  printf '%s\\n' "$path"
 end
 ${lines.join('\n')}
 `;
@@ -250,8 +261,13 @@ function fishOption({ flags, summary, takes }: Described['options'][number]): st
         ? '-r -F'
         : takes === 'anything'
           ? '-x'
-          : `-x -a ${quoted(takes.join(' '))}`;
+          : `-x -a ${quoted(takes.map(fishWord).join(' '))}`;
   return `${names.join(' ')} ${value} -d ${quoted(summary)}`;
+}
+
+/** One word of a list that fish splits at spaces. */
+function fishWord(text: string): string {
+  return text.replaceAll(' ', '\\ ');
 }
 
 function fishQuoted(text: string): string {

@@ -86,10 +86,10 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'portcullis pki inspect bundle.p12 request.csr revoked.crl',
   ],
   'pki enrolment create': [
-    'portcullis pki enrolment create line-4 --authority devices --uses 100 --expires 7d --out secret',
+    'portcullis pki enrolment create "line-4-*" --authority devices --uses 100 --expires 7d --out secret',
   ],
   'pki enrolment list': ['portcullis pki enrolment list'],
-  'pki enrolment revoke': ['portcullis pki enrolment revoke line-4'],
+  'pki enrolment revoke': ['portcullis pki enrolment revoke 9f2c4e1ab370'],
   'mtls enable': [
     '# shows what it would do, and asks',
     'portcullis mtls enable api.example.com --trust devices,partners',

@@ -13,7 +13,7 @@ import { addMtls } from './mtls.js';
 import { addPki } from './pki.js';
 import { addRun, type Processes } from './run.js';
 import { addSchema } from './schema.js';
-import type { Terminal } from './terminal.js';
+import { systemTerminal, type Terminal } from './terminal.js';
 import { addToken } from './token.js';
 import { addVersion } from './version.js';
 
@@ -59,6 +59,20 @@ export function makeProgram(parts: Parts): Command {
 
 /** Where nobody's terminal says how wide it is, such as docs/cli.md. */
 const HELP_WIDTH = 100;
+
+/** The tree alone, of which no command can be run: for docs/cli.md. */
+export function bareProgram(): Command {
+  const absent = () => Promise.reject(new Error('this tree only describes commands'));
+  return makeProgram({
+    version: '0.0.0',
+    processes: { supervise: absent, serve: absent },
+    compile: absent,
+    explain: absent,
+    pki: absent,
+    lookups: { env: {}, resolve: absent },
+    terminal: systemTerminal(),
+  });
+}
 
 /** Parses and acts; answers the exit code, or null when the command has set it itself. Tells what went wrong. */
 export async function runProgram(program: Command, args: readonly string[], terminal: Terminal): Promise<Exit | null> {

@@ -14,7 +14,7 @@ import { CONFIG_OPTION } from './options.js';
 import type { Terminal } from './terminal.js';
 
 const DEFAULT_ADMIN = 'http://127.0.0.1:9090';
-const DEFAULT_TIMEOUT = '30s';
+export const DEFAULT_TIMEOUT = '30s';
 const TIMEOUT = /^(\d{1,4})(s|m)$/;
 
 export interface ReachOptions {
@@ -30,15 +30,20 @@ export interface ReachOptions {
 
 /** Options of every command that asks the admin API. */
 export function reaching(command: Command): Command {
-  return command
+  return withOutput(command)
     .option('--admin <url>', `the admin API; PORTCULLIS_ADMIN, or ${DEFAULT_ADMIN}`)
     .option(CONFIG_OPTION[0], 'configuration file, whose `listen.admin` is asked')
     .option('--token-file <file>', 'holds the token; PORTCULLIS_TOKEN, or what `portcullis login` keeps')
     .option('--ca <file>', 'who issued the certificate of the admin API, PEM')
     .option('--client-cert <file>', 'client certificate for the admin API, PEM')
     .option('--client-key <file>', 'its key, PEM')
-    .option('--timeout <duration>', 'how long an answer may take', DEFAULT_TIMEOUT)
-    .addOption(new Option('-o, --output <format>', 'how to tell').choices(['table', 'json']).default('table'));
+    .option('--timeout <duration>', 'how long an answer may take', DEFAULT_TIMEOUT);
+}
+
+export function withOutput(command: Command): Command {
+  return command.addOption(
+    new Option('-o, --output <format>', 'how to tell').choices(['table', 'json']).default('table'),
+  );
 }
 
 export interface Reach {
@@ -87,12 +92,12 @@ function configured(file: string, env: NodeJS.ProcessEnv): URL {
     throw usage((error as Error).message, 'name another file with `-c`');
   }
   const source = new Source(file, text, readSurroundings(absolute, env, new Set()));
-  const { listen } = (source.value ?? {}) as { listen?: unknown };
+  const { listen, admin } = (source.value ?? {}) as { listen?: unknown; admin?: { tls?: unknown } };
   const { data, success } = configSchema.shape.listen.safeParse(listen ?? {});
   if (!success) throw usage(`\`listen\` of ${file} has problems`, 'see `portcullis check`');
   const { address, port } = data.admin;
-  const host = reachable(address);
-  return new URL(`http://${host}:${port}`);
+  const scheme = admin?.tls ? 'https' : 'http';
+  return new URL(`${scheme}://${reachable(address)}:${port}`);
 }
 
 /** An address to listen on that means all of them is reached on this machine. */
