@@ -30,6 +30,7 @@ export const Next = {
   Inspect: 7,
   LastBody: 8,
   Held: 9,
+  Own: 10,
 } as const;
 
 /** `Kind` of native/forward/src/arena.rs. */
@@ -60,6 +61,7 @@ export const NONE = 0xffff_ffff;
 
 export const {
   abandoned,
+  answered,
   attach,
   body,
   boundReceiveBuffers,
@@ -78,6 +80,7 @@ export const {
   inspected,
   metrics,
   opened,
+  own,
   pause,
   peer,
   piece,

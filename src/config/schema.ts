@@ -8,8 +8,9 @@ import { authority, mtls } from '../check/mtls/config.js';
 import { list, rule } from '../check/rules/config.js';
 import { origin } from '../forward/origins/config.js';
 import { events } from '../journal/events/config.js';
+import { admin } from '../manage/admin/config.js';
 import { store } from '../manage/store/config.js';
-import { duration, listen, loopback, size } from './units.js';
+import { duration, listen, size } from './units.js';
 
 /** An edge thread is an event loop that wants a core; more than this is a typing error. */
 const MAX_THREADS = 256;
@@ -29,13 +30,9 @@ export const configSchema = z.strictObject({
     .strictObject({
       https: listen().prefault(8443).describe('Where clients connect. A bare port listens on every address.'),
       admin: listen()
-        .refine(({ address }) => address === null || loopback(address), {
-          error: 'must be a loopback address: the admin port has no authentication yet',
-          params: { hint: '`127.0.0.1:9090`, and reach it from elsewhere through a tunnel' },
-        })
         .transform(({ address, port }) => ({ address: address ?? '127.0.0.1', port }))
         .prefault('127.0.0.1:9090')
-        .describe('Metrics, health and reload. Loopback only; a bare port means 127.0.0.1.'),
+        .describe('The admin API, metrics and health. A bare port means 127.0.0.1; beyond loopback needs `admin.tls`.'),
     })
     .prefault({})
     .describe('Where the gateway listens.'),
@@ -54,6 +51,7 @@ export const configSchema = z.strictObject({
     .default([])
     .describe('Evaluated in order on every request whose certificate was acceptable; the first `block` denies.'),
   events,
+  admin: admin.prefault({}),
   store: store.prefault({}),
   log: z
     .strictObject({

@@ -7,11 +7,13 @@ import { flat, inOrder, type Problem } from '../config/problem.js';
 import { every, Names } from '../forward/origins/refresh.js';
 import { Destination } from '../journal/events/destination.js';
 import type { Metrics } from '../journal/metrics/registry.js';
-import { type Managed, type ReloadResult, routes } from './admin/routes.js';
-import { type AdminServer, serveAdmin } from './admin/server.js';
+import type { Judge } from './admin/certificates.js';
+import { AdminPort } from './admin/port.js';
+import type { Managed, ReloadResult } from './admin/routes.js';
 import type { StartThread } from './edge-thread.js';
 import { Edges, type Plan } from './edges.js';
 import type { Log } from './log.js';
+import type { AnswerOwn } from './own-paths.js';
 import { type Free, freePort } from './port.js';
 import { keepHouse } from './store/housekeeping.js';
 import { findKey } from './store/key.js';
@@ -29,6 +31,7 @@ export interface Native {
   compile(policy: string, activate: boolean): string;
   drain(buffer: Uint8Array): number;
   sample(rate: number): void;
+  judge?: Judge;
 }
 
 export interface Surroundings {
@@ -42,6 +45,8 @@ export interface Surroundings {
   metrics: Metrics;
   log: Log;
   lookups: Lookups;
+  /** Answers requests to the gateway's own paths; without it they are 404. */
+  own?: AnswerOwn;
   /** Tells the supervisor. */
   report(what: 'reloading' | 'reloaded'): void;
 }
@@ -66,7 +71,7 @@ export class Gateway implements Managed {
   #force: Force | null = null;
   #edges: Edges | null = null;
   #events: Destination | null = null;
-  #admin: AdminServer | null = null;
+  #admin: AdminPort | null = null;
   /** From the start to the end; a configuration that names another one wants a restart. */
   #store: Store | null = null;
   #stopHouse = () => {};
@@ -103,12 +108,14 @@ export class Gateway implements Managed {
 
   /** Rejects with Refused when the configuration has problems or a port is taken. */
   async start(): Promise<void> {
-    const { native, stdout, startThread, metrics, log } = this.#from;
+    const { native, stdout, startThread, metrics, log, own } = this.#from;
     const { loaded, parts, names } = await this.#read();
     const listen = await this.#freeListen(parts, loaded);
     this.#store = await this.#openStore(parts, loaded);
     this.#stopHouse = keepHouse(this.#store, log);
-    this.#admin = await this.#openAdmin(parts, loaded);
+    this.#admin = this.#makeAdmin(this.#store);
+    const port = await this.#openAdmin(parts, loaded);
+    await port.settle();
     this.#events = this.#blaming(
       loaded,
       '/events/destination',
@@ -117,8 +124,9 @@ export class Gateway implements Managed {
     this.#judge(parts.policy, loaded, true);
     const contexts = makeContexts(parts.tls, this.#from.folder);
     const plan = planOf(parts, contexts, listen);
-    this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why));
+    this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why), own);
     this.#enforce({ parts, contexts, names });
+    await this.#admin.introduce();
     await this.#edges.start();
     metrics.loaded();
     this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));
@@ -182,7 +190,10 @@ export class Gateway implements Managed {
     const fresh =
       moved || !same([threads, inspect], [was.threads, was.inspect]) || contexts.digest !== before.contexts.digest;
     const redirected = parts.destination !== before.parts.destination;
-    const readmitted = !same(now.admin, then.admin);
+    const readmitted = !same(
+      [parts.admin, adminAuthorities(parts)],
+      [before.parts.admin, adminAuthorities(before.parts)],
+    );
     // What can fail comes before what cannot be taken back.
     if (fresh || redirected || readmitted) this.#judge(parts.policy, loaded, false);
     const listen = moved ? await this.#freeListen(parts, loaded) : edges.listen;
@@ -193,16 +204,12 @@ export class Gateway implements Managed {
       if (fresh) await edges.replaceAll(plan, 'configuration');
     } catch (error) {
       if (redirected) events.reopen(before.parts.destination);
-      await admin?.close();
+      await admin?.abandon();
       throw error;
     }
     const generation = this.#judge(parts.policy, loaded, true);
     if (!fresh) edges.adopt(plan);
-    if (admin) {
-      // The answer to the reload itself may still be on its way through the old one.
-      void this.#admin?.close();
-      this.#admin = admin;
-    }
+    await admin?.settle();
     this.#enforce({ parts, contexts, names });
     return generation;
   }
@@ -289,11 +296,21 @@ export class Gateway implements Managed {
     }
   }
 
-  async #openAdmin({ config }: Parts, loaded: Loaded): Promise<AdminServer> {
-    const { address, port } = config.listen.admin;
+  #makeAdmin(store: Store): AdminPort {
+    const { log, metrics, native } = this.#from;
+    return new AdminPort({
+      gateway: this,
+      store,
+      log,
+      judge: native.judge ?? (() => '{"reason":null}'),
+      counted: why => metrics.adminRefused(why),
+      capabilities: [],
+    });
+  }
+
+  async #openAdmin(parts: Parts, loaded: Loaded) {
     try {
-      await freePort(config.listen.admin, 'listen.admin');
-      return await serveAdmin(routes(this), address, port);
+      return await (this.#admin as AdminPort).open(parts.admin, adminAuthorities(parts));
     } catch (error) {
       throw blame(loaded, '/listen/admin', error);
     }
@@ -323,6 +340,13 @@ function blame(loaded: Loaded, at: string, error: unknown): Refused {
 function otherStore(loaded: Loaded): Problem[] {
   const message = 'a change of the store, or of the file with its key, takes effect when the gateway starts';
   return loaded.place([{ at: '/store', message, hint: 'restart it, or take this change back' }]);
+}
+
+/** Certificates of the authorities whose clients the admin port lets in, PEM. */
+function adminAuthorities({ admin, policy }: Parts): string[] {
+  return policy.authorities
+    .filter(({ name }) => admin.clients?.trust.includes(name))
+    .flatMap(({ certificates, intermediates }) => [certificates, intermediates].filter(pem => pem !== ''));
 }
 
 function planOf({ config }: Parts, { tls }: Contexts, listen: Plan['listen']): Plan {

@@ -105,9 +105,17 @@ export class Gateway {
     throw new Error(this.#running ? `not ready in time:\n${this.log}` : `ended before it was ready:\n${this.log}`);
   }
 
-  /** Asks the admin port. */
+  /** The admin token that the first start prints. */
+  get token(): string {
+    return /^ {4}(pct_\S+)$/m.exec(this.log)?.[1] ?? '';
+  }
+
+  /** Asks the admin port, as an admin. */
   ask(path: string, init: RequestInit = {}): Promise<Response> {
-    return fetch(`http://127.0.0.1:${this.admin}${path}`, { signal: AbortSignal.timeout(5000), ...init });
+    const headers = new Headers(init.headers);
+    if (this.token !== '' && !headers.has('authorization')) headers.set('authorization', `Bearer ${this.token}`);
+    const signal = AbortSignal.timeout(5000);
+    return fetch(`http://127.0.0.1:${this.admin}${path}`, { signal, ...init, headers });
   }
 
   async metrics(): Promise<string> {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use portcullis_engine::mtls::Standings;
 use portcullis_engine::policy::{Policy, Problem};
 use portcullis_engine::snapshot::Snapshot;
 use serde::Serialize;
@@ -45,6 +46,7 @@ pub fn compile(policy: &str, activate: bool) -> Compiled {
         Err(problems) => Compiled { generation, problems },
         Ok(_) if !activate => Compiled { generation, problems: Vec::new() },
         Ok(snapshot) => {
+            Standings::of_process().keep_only(snapshot.authorities.iter().map(|authority| &**authority));
             CURRENT.store(Arc::new(snapshot));
             Compiled { generation: generation + 1, problems: Vec::new() }
         }

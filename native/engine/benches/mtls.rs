@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use portcullis_engine::mtls::{Certificate, CertificateField, TrustSet};
+use portcullis_engine::mtls::{Certificate, CertificateField, Standings, TrustSet};
 use portcullis_engine::policy::Authority;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -42,13 +42,18 @@ fn bench(criterion: &mut Criterion) {
     let authority = Authority { certificates: root.pem(), intermediates: issuing.pem(), ..Authority::default() };
     let trust = TrustSet::compile(&[&authority], NOW, &mut Vec::new());
     let (short, long) = (Certificate::from_pem(&pem_of_root), Certificate::from_pem(&pem_of_issuing));
-    assert_eq!((trust.verify(&short, NOW).fault, trust.verify(&long, NOW).fault), (None, None));
+    assert_eq!(
+        (trust.verify(&short, &Standings::default(), NOW).fault, trust.verify(&long, &Standings::default(), NOW).fault),
+        (None, None)
+    );
 
     let mut group = criterion.benchmark_group("mtls");
     group.bench_function("from_pem", |bencher| bencher.iter(|| Certificate::from_pem(black_box(&pem_of_root))));
-    group.bench_function("verify, P-256, path of two", |bencher| bencher.iter(|| trust.verify(black_box(&short), NOW)));
+    group.bench_function("verify, P-256, path of two", |bencher| {
+        bencher.iter(|| trust.verify(black_box(&short), &Standings::default(), NOW))
+    });
     group.bench_function("verify, P-256, path of three", |bencher| {
-        bencher.iter(|| trust.verify(black_box(&long), NOW));
+        bencher.iter(|| trust.verify(black_box(&long), &Standings::default(), NOW));
     });
     group.bench_function("field, first of a certificate", |bencher| {
         bencher.iter_batched_ref(

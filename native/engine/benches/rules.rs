@@ -77,7 +77,7 @@ fn compile(expressions: impl Iterator<Item = String>) -> Rules {
 fn rules(criterion: &mut Criterion) {
     let mut head = Head::default();
     head.parse_text(HEAD).expect("the head is clean");
-    let identity = Identity { certificate: None, fault: None };
+    let identity = Identity::default();
     let request = Request { head: &head, address: IpAddr::from([203, 0, 113, 7]), identity, found: Default::default() };
     let mut group = criterion.benchmark_group("rules");
     group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(30);

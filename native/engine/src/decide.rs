@@ -5,6 +5,7 @@
 //! | `http` | nothing may read a head that has more than one meaning |
 //! | `host` | everything below is the policy of one host |
 //! | `identity` | the cheapest way to refuse strangers, and rules read its fields |
+//! | `own` | what the gateway itself answers is no operation of the origin's; only the rules are still asked |
 //! | `endpoint` | rules and limits may speak of operations |
 //! | `parameters` | all that the description says about the head, and which of its schemas has to check the body |
 //! | `rules` | on the whole head, with identity, operation and violations known; when a rule reads the verdict on the body, all rules wait for it, so that their order holds |
@@ -19,7 +20,8 @@ use std::sync::Arc;
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
-use crate::mtls::{Certificate, Verdict};
+use crate::mtls::{Certificate, Renewal, Standings, Verdict};
+use crate::own;
 use crate::peer::{Identity, Peer};
 use crate::policy::{Action, MtlsMode, ResponseAction};
 use crate::reason::Reason;
@@ -29,8 +31,6 @@ use crate::snapshot::{Openapi, Operation, Snapshot, Trust};
 
 /// Most bytes of a body that is inspected: it is held in memory whole.
 pub const MAX_INSPECTED_BYTES: u64 = 1024 * 1024;
-/// Most parameters of a path template that are looked at; real ones stay below 10.
-pub const MAX_CAPTURES: usize = 16;
 /// Verdicts kept with one certificate: more trust sets than this in one policy only cost verifications.
 const MAX_VERDICTS: usize = 8;
 
@@ -39,6 +39,7 @@ const MAX_VERDICTS: usize = 8;
 pub struct Tally {
     pub verify_hits: u64,
     pub verify_misses: u64,
+    pub verify_lookups: u64,
 }
 
 /// What the door does next.
@@ -46,6 +47,8 @@ pub struct Tally {
 pub enum Outcome {
     /// Forward; a body streams.
     Pass,
+    /// The gateway itself answers: [`Exchange::own`].
+    Own,
     /// Collect the body and check it with [`Exchange::chosen`], then [`inspected`].
     Inspect,
     /// Answer with the exchange's denial.
@@ -78,23 +81,36 @@ impl Known {
         Known { certificate, verdicts: RefCell::default() }
     }
 
-    /// The verdict under a trust set: cached until it expires; a new snapshot's trust sets have new ids.
-    fn fault(&self, trust: &Trust, now_s: u64, tally: &mut Tally) -> Option<Reason> {
+    /// The verdict under a trust set, of this moment: cached, and held against what has been revoked since. A new
+    /// snapshot's trust sets have new ids. Err: denied; Ok: the authority that it was verified by.
+    fn verdict(&self, trust: &Trust, now_s: u64, tally: &mut Tally) -> Result<Option<Arc<str>>, Reason> {
+        let standings = Standings::of_process();
         let mut verdicts = self.verdicts.borrow_mut();
-        if let Some((_, verdict)) = verdicts.iter().find(|(id, verdict)| *id == trust.id && now_s < verdict.expires_at)
-        {
-            tally.verify_hits += 1;
-            return verdict.fault;
+        let index = if let Some(index) = verdicts.iter().position(|(id, _)| *id == trust.id) {
+            let verdict = &mut verdicts[index].1;
+            match trust.set.renew(verdict, &self.certificate, standings, now_s) {
+                Renewal::Held => tally.verify_hits += 1,
+                Renewal::LookedUp => tally.verify_lookups += 1,
+                Renewal::Verified => tally.verify_misses += 1,
+            }
+            index
+        } else {
+            tally.verify_misses += 1;
+            let verdict = trust.set.verify(&self.certificate, standings, now_s);
+            if verdicts.len() == MAX_VERDICTS {
+                verdicts.remove(0);
+            }
+            verdicts.push((trust.id, verdict));
+            verdicts.len() - 1
+        };
+        let verdict = &verdicts[index].1;
+        if let Some(lenient) = &verdict.lenient {
+            lenient.count();
         }
-        tally.verify_misses += 1;
-        let verdict = trust.set.verify(&self.certificate, now_s);
-        let fault = verdict.fault;
-        verdicts.retain(|(id, _)| *id != trust.id);
-        if verdicts.len() == MAX_VERDICTS {
-            verdicts.remove(0);
+        match verdict.fault {
+            Some(reason) => Err(reason),
+            None => Ok(verdict.authority.clone()),
         }
-        verdicts.push((trust.id, verdict));
-        fault
     }
 }
 
@@ -109,10 +125,7 @@ pub fn decide(
     exchange.snapshot = Some(snapshot.clone());
     match walk(exchange, snapshot, peer, malformed, tally) {
         Ok(outcome) => outcome,
-        Err(denial) => {
-            exchange.denial = Some(denial);
-            Outcome::Deny
-        }
+        Err(denial) => denied(exchange, denial),
     }
 }
 
@@ -137,21 +150,34 @@ fn walk(
         return Err(Reason::HttpBodyTooLarge.into());
     }
     // identity
-    let mode = host.mtls_mode(exchange.head.path());
+    let mtls = host.mtls(exchange.head.path());
+    exchange.own = own::find(host.own, exchange.head.path());
+    // Who has no certificate yet asks there for one: whoever answers is told what the client's is worth.
+    let mode = if exchange.own.is_some() { MtlsMode::Request } else { mtls.mode };
     match (mode, &peer.certificate) {
         (MtlsMode::Off, _) => {}
         (_, None) => exchange.presented = Presented::Absent,
-        (_, Some(known)) => {
-            let fault = known.fault(&host.trust, exchange.started.unix_ms / 1000, tally);
-            exchange.presented = fault.map_or(Presented::Verified, Presented::Fault);
-        }
+        (_, Some(known)) => match known.verdict(&mtls.trust, exchange.started.unix_ms / 1000, tally) {
+            Ok(authority) => {
+                exchange.presented = Presented::Verified;
+                exchange.authority = authority;
+            }
+            Err(reason) => exchange.presented = Presented::Fault(reason),
+        },
     }
     if mode == MtlsMode::Require {
         match exchange.presented {
             Presented::Verified => {}
-            Presented::Fault(reason) => return Err(reason.into()),
-            Presented::Absent | Presented::NotLooked => return Err(Reason::MtlsMissing.into()),
+            Presented::Fault(reason) => staged(mtls.action, reason.into(), &mut exchange.logged)?,
+            Presented::Absent | Presented::NotLooked => {
+                staged(mtls.action, Reason::MtlsMissing.into(), &mut exchange.logged)?;
+            }
         }
+    }
+    // own
+    if exchange.own.is_some() {
+        rules(exchange, snapshot, peer)?;
+        return Ok(Outcome::Own);
     }
     // endpoint
     let Some(openapi) = &host.openapi else {
@@ -192,13 +218,7 @@ fn parameters(exchange: &mut Exchange, openapi: &Openapi, index: u32) -> Result<
     if (operation.action, operation.unknown_query) == (Action::Off, Action::Off) {
         return Ok(BodyCheck::Unchecked);
     }
-    let path = exchange.head.path();
-    let mut captures = [""; MAX_CAPTURES];
-    let captured = exchange.captures.len().min(MAX_CAPTURES);
-    for (text, &(start, end)) in captures.iter_mut().zip(&exchange.captures) {
-        *text = &path[start as usize..end as usize];
-    }
-    let found = openapi.schemas.parameters(index, &exchange.head, &captures[..captured], &mut exchange.parameters);
+    let found = openapi.schemas.parameters(index, &exchange.head, &exchange.captures, &mut exchange.parameters);
     if let Some(violation) = found.violation {
         violated(operation.action, violation, exchange)?;
     }
@@ -228,9 +248,11 @@ fn parameters(exchange: &mut Exchange, openapi: &Openapi, index: u32) -> Result<
 
 fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<(), Denial> {
     let identity = match exchange.presented {
-        Presented::NotLooked | Presented::Absent => Identity { certificate: None, fault: None },
-        Presented::Verified => Identity { certificate: certificate(peer), fault: None },
-        Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason) },
+        Presented::NotLooked | Presented::Absent => Identity::default(),
+        Presented::Verified => {
+            Identity { certificate: certificate(peer), fault: None, authority: exchange.authority.as_deref() }
+        }
+        Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason), authority: None },
     };
     let request = rules::Request { head: &exchange.head, address: peer.address, identity, found: exchange.found };
     let blocking = snapshot.rules.evaluate(&request, &mut exchange.scratch, &mut exchange.matched);
@@ -251,10 +273,7 @@ fn certificate(peer: &Peer) -> Option<&Certificate> {
 pub fn inspected(exchange: &mut Exchange, peer: &Peer, violation: Option<Violation>) -> Outcome {
     match walk_on(exchange, peer, violation) {
         Ok(()) => Outcome::Pass,
-        Err(denial) => {
-            exchange.denial = Some(denial);
-            Outcome::Deny
-        }
+        Err(denial) => denied(exchange, denial),
     }
 }
 
@@ -272,10 +291,7 @@ pub fn oversized(exchange: &mut Exchange, peer: &Peer) -> Outcome {
     let staged = staged(action, Reason::HttpBodyTooLarge.into(), &mut exchange.logged);
     match staged.and_then(|()| rules_at_last(exchange, peer)) {
         Ok(()) => Outcome::Pass,
-        Err(denial) => {
-            exchange.denial = Some(denial);
-            Outcome::Deny
-        }
+        Err(denial) => denied(exchange, denial),
     }
 }
 
@@ -349,6 +365,11 @@ fn answered(exchange: &mut Exchange, violation: Violation) -> ResponseOutcome {
             ResponseOutcome::Deny
         }
     }
+}
+
+fn denied(exchange: &mut Exchange, denial: Denial) -> Outcome {
+    exchange.denial = Some(denial);
+    Outcome::Deny
 }
 
 /// A request that is not as it is described: rules can read that, whatever becomes of it here.

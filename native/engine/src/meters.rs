@@ -3,12 +3,14 @@
 //! Label values come from the policy only (host names, operation ids, rule names), never from a request, and are
 //! interned to small numbers when a policy is compiled, so that counting is an index and an addition.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::HashMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::policy::Stale;
 use crate::reason::Reason;
 
 /// Most label sets of one kind that are told apart; what comes later is counted as `other`.
@@ -92,6 +94,46 @@ pub fn rule_series(rule: &str) -> RuleSeries {
     RuleSeries(with_registry(|registry| registry.rules.intern(vec![rule.to_owned()])))
 }
 
+/// Requests that passed although a certificate's standing was unknown: soft, grace. Rare enough to be shared by threads.
+#[derive(Debug, Clone, Copy)]
+pub struct StaleSeries(&'static [AtomicU64; 2]);
+
+/// By authority; what a series takes is never given back, as with the other label sets.
+static STALE: Mutex<Vec<(String, StaleSeries)>> = Mutex::new(Vec::new());
+
+pub fn stale_series(authority: &str) -> StaleSeries {
+    let mut known = lock(&STALE);
+    let find = |known: &[(String, StaleSeries)], name: &str| {
+        known.iter().find(|(known, _)| known == name).map(|(_, series)| *series)
+    };
+    let name = if known.len() < MAX_SERIES { authority } else { "other" };
+    if let Some(series) = find(&known, authority).or_else(|| find(&known, name)) {
+        return series;
+    }
+    let series = StaleSeries(Box::leak(Box::default()));
+    known.push((name.to_owned(), series));
+    series
+}
+
+impl StaleSeries {
+    pub fn count(self, mode: Stale) {
+        self.0[usize::from(mode == Stale::Grace)].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn stale_family() -> Value {
+    let mut samples = Vec::new();
+    for (authority, series) in lock(&STALE).iter() {
+        for (mode, value) in ["soft", "grace"].iter().zip(series.0) {
+            let value = value.load(Ordering::Relaxed);
+            if value > 0 {
+                samples.push(Sample { labels: json!({ "authority": authority, "mode": mode }), value });
+            }
+        }
+    }
+    json!({ "name": "portcullis_mtls_stale_total", "help": "Requests that passed although the revocation state of a certificate was unknown or outdated (`revocation.stale`).", "type": "counter", "samples": samples })
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Histogram {
     buckets: [u64; BOUNDS.len() + 1],
@@ -148,6 +190,7 @@ scalars! {
     exchanges_open: "gauge", "portcullis_exchanges_open", "Exchanges under way now.";
     verify_hits: "counter", "portcullis_mtls_verification_cache_hits_total", "Certificate verdicts answered from the cache.";
     verify_misses: "counter", "portcullis_mtls_verification_cache_misses_total", "Certificate verdicts that built and checked a path.";
+    verify_lookups: "counter", "portcullis_mtls_verification_lookups_total", "Cached certificate verdicts that were only looked up again, because the revocation state had changed.";
     certificates_parsed: "counter", "portcullis_mtls_certificates_parsed_total", "Client certificates parsed because the thread's cache did not hold them.";
     events_written: "counter", "portcullis_events_total", "Event lines written.";
     events_dropped: "counter", "portcullis_events_dropped_total", "Event lines dropped because the destination was slower than the traffic.";
@@ -247,6 +290,7 @@ pub fn scrape(generation: u64) -> String {
         let mut families = vec![
             requests_family(&sum, &registry.operations),
             denials_family(&sum, &registry.rules),
+            stale_family(),
             histogram_family(
                 "portcullis_exchange_duration_seconds",
                 "The whole exchange, first byte in to last byte out.",

@@ -25,12 +25,14 @@ impl Peer {
 }
 
 /// The client certificate as it counts for one request: verified against the trust of the host asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Identity<'a> {
     /// None when none was presented, or the host's mode is `off`.
     pub certificate: Option<&'a Certificate>,
     /// Why it is not to be trusted; None with a certificate means verified.
     pub fault: Option<Reason>,
+    /// Name of the authority that it was verified by; None unless it was.
+    pub authority: Option<&'a str>,
 }
 
 impl Identity<'_> {

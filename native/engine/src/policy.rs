@@ -26,7 +26,8 @@ pub struct Policy {
 pub struct Authority {
     pub name: String,
     pub at: String,
-    /// Trust anchors, PEM, one or more.
+    /// Trust anchors, PEM, one or more; none while a hosted authority has no certificate yet.
+    #[serde(default)]
     pub certificates: String,
     /// Certificates that clients do not send but their chains need, PEM.
     #[serde(default)]
@@ -34,6 +35,37 @@ pub struct Authority {
     /// Each PEM (`X509 CRL`) or base64 of DER.
     #[serde(default)]
     pub crls: Vec<String>,
+    /// Its certificates come from the store: without one it trusts nobody, which is no problem of the policy.
+    #[serde(default)]
+    pub hosted: bool,
+    #[serde(default)]
+    pub revocation: Revocation,
+}
+
+/// How the standing of an authority's certificates becomes known, and what counts while it is not.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Revocation {
+    pub stale: Stale,
+    /// For [`Stale::Grace`].
+    pub grace_s: u64,
+    /// Revocation lists arrive at run time; until one is there the standing is unknown.
+    pub fetch: bool,
+    /// OCSP answers arrive at run time, one a client certificate.
+    pub ocsp: bool,
+}
+
+/// What an unknown or outdated standing means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stale {
+    /// Denied.
+    #[default]
+    Hard,
+    /// Passes, and is counted.
+    Soft,
+    /// Passes and is counted until the grace is over, then denied.
+    Grace,
 }
 
 /// A named list, written `$name` in expressions.
@@ -109,22 +141,41 @@ pub struct Host {
 #[serde(deny_unknown_fields)]
 pub struct HostMtls {
     pub mode: MtlsMode,
+    /// `log`: what `require` would deny passes, and is recorded.
+    #[serde(default)]
+    pub action: Action,
     /// Names of authorities.
     #[serde(default)]
     pub trust: Vec<String>,
     /// Longest prefix wins; a prefix matches whole path segments.
     #[serde(default)]
-    pub paths: Vec<PathMode>,
+    pub paths: Vec<PathMtls>,
     /// Which headers carry the certificate to the origin.
     #[serde(default)]
     pub forward: Vec<CertificateHeader>,
+    /// What the gateway itself answers on this host.
+    #[serde(default)]
+    pub own: OwnPaths,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PathMode {
+pub struct PathMtls {
     pub prefix: String,
     pub mode: MtlsMode,
+    #[serde(default)]
+    pub action: Action,
+    /// Names of authorities; None: those of the host.
+    #[serde(default)]
+    pub trust: Option<Vec<String>>,
+}
+
+/// Paths below `/.well-known/` that the gateway answers instead of the origin: native/engine/src/own.rs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OwnPaths {
+    pub renew: bool,
+    pub est: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]

@@ -56,7 +56,8 @@ catalogue! {
     MtlsUsage = "mtls.usage", 403, 16, "The client certificate may not be used for client authentication.", "Extended key usage lacks clientAuth, or key usage lacks digitalSignature.";
     MtlsConstraints = "mtls.constraints", 403, 16, "The client certificate violates a constraint of its issuer.", "Basic constraints, path length or name constraints of an issuer forbid this certificate.";
     MtlsRevoked = "mtls.revoked", 403, 16, "The client certificate has been revoked.", "Its serial is on the issuer's revocation list.";
-    MtlsCrlExpired = "mtls.crl_expired", 403, 16, "The client certificate's revocation status is unknown.", "The issuer's CRL is past its nextUpdate: load a newer one. Nobody passes on a stale list.";
+    MtlsCrlExpired = "mtls.crl_expired", 403, 16, "The client certificate's revocation status is unknown.", "The issuer's CRL is past its nextUpdate: load a newer one. Nobody passes on a stale list, unless `authorities.<name>.revocation.stale` says so.";
+    MtlsRevocationUnknown = "mtls.revocation_unknown", 503, 14, "The client certificate's revocation status is not known yet.", "No revocation list or OCSP answer has arrived for the certificate's issuer (`authorities.<name>.revocation`), or more is revoked than the engine holds. The client did nothing wrong and may try again, hence 503.";
 
     // rules, endpoints, schema
     Rule = "rules.", 403, 7, "The request was blocked by a rule.", "The rule's name follows the dot.";
@@ -91,6 +92,9 @@ catalogue! {
     OriginMalformed = "origin.malformed", 502, 14, "The origin's response is malformed.", "The response head cannot be parsed, or its framing is ambiguous.";
     OriginTimeout = "origin.timeout", 504, 4, "The origin did not answer in time.", "`timeouts.connect` or `timeouts.firstByte` of the origin ran out.";
     OriginSaturated = "origin.saturated", 503, 14, "The service is busy.", "All connections to the origin are in use and its queue is full.";
+
+    // own: what the gateway itself answers
+    OwnTimeout = "own.timeout", 504, 4, "The service did not answer in time.", "A request to one of the gateway's own paths (`mtls.own`) was not answered within 10 s: the main thread is busy, or its store is.";
 
     // internal: our own
     InternalPanic = "internal.panic", 500, 13, "Internal error.", "A bug: a panic was caught while the request was decided. Please report it with the log line.";

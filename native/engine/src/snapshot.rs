@@ -7,9 +7,10 @@ use foldhash::HashMap;
 
 use crate::endpoints::Endpoints;
 use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
-use crate::mtls::TrustSet;
+use crate::mtls::{Authority, TrustSet};
 use crate::policy::{
-    Action, CertificateHeader, Detail, MtlsMode, Origin, Overload, PathMode, Policy, Problem, ResponseAction,
+    Action, CertificateHeader, Detail, HostMtls, MtlsMode, Origin, Overload, OwnPaths, PathMtls, Policy, Problem,
+    ResponseAction,
 };
 use crate::rules::Rules;
 use crate::schema::Schemas;
@@ -23,6 +24,8 @@ pub struct Snapshot {
     /// By rule index.
     pub rule_series: Vec<RuleSeries>,
     pub origins: Vec<Origin>,
+    /// All of the policy's, in its order, trusted by a host or not.
+    pub authorities: Vec<Arc<Authority>>,
     exact: HashMap<String, usize>,
     /// `*.example.com` under `example.com`.
     wildcard: HashMap<String, usize>,
@@ -32,15 +35,25 @@ pub struct Host {
     pub name: String,
     pub origin: usize,
     pub max_body_bytes: u64,
-    pub trust: Arc<Trust>,
     pub forward: Vec<CertificateHeader>,
+    pub own: OwnPaths,
     pub openapi: Option<Openapi>,
     pub series: HostSeries,
     /// For requests that match no operation.
     pub unmatched: OperationSeries,
-    mode: MtlsMode,
-    /// Longest prefix first.
-    paths: Vec<PathMode>,
+    /// For requests that the gateway itself answers.
+    pub own_series: OperationSeries,
+    mtls: Mtls,
+    /// Longest prefix first, without slash at the end.
+    paths: Vec<(String, Mtls)>,
+}
+
+/// What is demanded of a client certificate.
+pub struct Mtls {
+    pub mode: MtlsMode,
+    /// What becomes of a request that `mode` denies.
+    pub action: Action,
+    pub trust: Arc<Trust>,
 }
 
 /// A trust set with the number its cached verdicts are kept under.
@@ -85,14 +98,35 @@ impl Snapshot {
             rules,
             rule_series: policy.rules.iter().map(|rule| meters::rule_series(&rule.name)).collect(),
             origins: policy.origins.clone(),
+            authorities: policy
+                .authorities
+                .iter()
+                .map(|written| Arc::new(Authority::compile(written, now, &mut problems)))
+                .collect(),
             exact: HashMap::default(),
             wildcard: HashMap::default(),
         };
         for host in &policy.hosts {
-            let trust = trusts
-                .entry(host.mtls.trust.clone())
-                .or_insert_with(|| compile_trust(policy, &host.mtls.trust, &host.at, now, &mut problems))
-                .clone();
+            let mut trust = |names: &[String], at: &str, problems: &mut Vec<Problem>| match trusts.get(names) {
+                Some(known) => known.clone(),
+                None => {
+                    let compiled = compile_trust(&snapshot.authorities, names, at, problems);
+                    trusts.insert(names.to_owned(), compiled.clone());
+                    compiled
+                }
+            };
+            let HostMtls { mode, action, .. } = host.mtls;
+            let at = format!("{}/mtls", host.at);
+            let mtls = Mtls { mode, action, trust: trust(&host.mtls.trust, &at, &mut problems) };
+            let mut paths: Vec<(String, Mtls)> = Vec::with_capacity(host.mtls.paths.len());
+            for PathMtls { prefix, mode, action, trust: names } in &host.mtls.paths {
+                let trust = match names {
+                    Some(names) => trust(names, &format!("{at}/paths/{}", escaped(prefix)), &mut problems),
+                    None => mtls.trust.clone(),
+                };
+                paths.push((prefix.trim_end_matches('/').to_owned(), Mtls { mode: *mode, action: *action, trust }));
+            }
+            paths.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
             let openapi = host.openapi.as_ref().map(|openapi| Openapi {
                 action: openapi.action,
                 fallthrough: openapi.fallthrough,
@@ -112,13 +146,6 @@ impl Snapshot {
                     })
                     .collect(),
             });
-            let mut paths: Vec<PathMode> = host
-                .mtls
-                .paths
-                .iter()
-                .map(|path| PathMode { prefix: path.prefix.trim_end_matches('/').to_owned(), mode: path.mode })
-                .collect();
-            paths.sort_by_key(|path| std::cmp::Reverse(path.prefix.len()));
             if host.origin >= policy.origins.len() {
                 problems.push(problem(&format!("{}/origin", host.at), "no such origin"));
             }
@@ -134,12 +161,13 @@ impl Snapshot {
                 name: host.name.clone(),
                 origin: host.origin,
                 max_body_bytes: host.max_body_bytes,
-                trust,
                 forward: host.mtls.forward.clone(),
+                own: host.mtls.own,
                 openapi,
                 series: meters::host_series(&host.name),
                 unmatched: meters::operation_series(&host.name, "-"),
-                mode: host.mtls.mode,
+                own_series: meters::operation_series(&host.name, "own"),
+                mtls,
                 paths,
             });
         }
@@ -156,6 +184,13 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    #[must_use]
+    pub fn authority(&self, name: &str) -> Option<&Arc<Authority>> {
+        self.authorities.iter().find(|authority| authority.name() == name)
+    }
+}
+
 impl Openapi {
     #[must_use]
     pub fn operation(&self, index: u32) -> Option<&Operation> {
@@ -164,31 +199,39 @@ impl Openapi {
 }
 
 impl Host {
-    /// The mode for a normalised path: the longest prefix of whole segments, else the host's own.
+    /// What holds for a normalised path: the longest prefix of whole segments, else what holds for the host.
     #[must_use]
-    pub fn mtls_mode(&self, path: &str) -> MtlsMode {
+    pub fn mtls(&self, path: &str) -> &Mtls {
         self.paths
             .iter()
-            .find(|entry| {
-                path.strip_prefix(entry.prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            .find(|(prefix, _)| {
+                path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
-            .map_or(self.mode, |entry| entry.mode)
+            .map_or(&self.mtls, |(_, mtls)| mtls)
     }
 }
 
-fn compile_trust(policy: &Policy, names: &[String], at: &str, now: u64, problems: &mut Vec<Problem>) -> Arc<Trust> {
-    let mut authorities = Vec::with_capacity(names.len());
+fn compile_trust(
+    authorities: &[Arc<Authority>],
+    names: &[String],
+    at: &str,
+    problems: &mut Vec<Problem>,
+) -> Arc<Trust> {
+    let mut trusted = Vec::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
-        match policy.authorities.iter().find(|authority| authority.name == *name) {
-            Some(authority) => authorities.push(authority),
-            None => problems
-                .push(problem(&format!("{at}/mtls/trust/{index}"), &format!("no authority is called \"{name}\""))),
+        match authorities.iter().find(|authority| authority.name() == name) {
+            Some(authority) => trusted.push(authority.clone()),
+            None => {
+                problems.push(problem(&format!("{at}/trust/{index}"), &format!("no authority is called \"{name}\"")))
+            }
         }
     }
-    Arc::new(Trust {
-        id: TRUST_IDS.fetch_add(1, Ordering::Relaxed),
-        set: TrustSet::compile(&authorities, now, problems),
-    })
+    Arc::new(Trust { id: TRUST_IDS.fetch_add(1, Ordering::Relaxed), set: TrustSet::of(trusted) })
+}
+
+/// A key as a step of a JSON pointer (RFC 6901, 3).
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 fn problem(at: &str, message: &str) -> Problem {

@@ -28,26 +28,45 @@ export function compileTls(
   at: string,
   loading: Loading,
 ): TlsHost | null {
-  const pem = loading.text(child(at, 'certificate'), tls.certificate);
-  const secret = loading.text(child(at, 'key'), tls.key);
-  const certificate = pem === null ? null : readCertificate(pem, child(at, 'certificate'), loading);
-  const key = secret === null ? null : readKey(secret, child(at, 'key'), loading);
-  if (certificate) warnOfCertificate(host, certificate, child(at, 'certificate'), loading);
-  if (key) warnOfMode(loading.path(tls.key), child(at, 'key'), loading);
-  if (!certificate || !key) return null;
-  if (!certificate.checkPrivateKey(key)) {
-    loading.problem(child(at, 'key'), 'this key does not belong to the certificate', {
-      hint: "the host's own certificate has to be the first one in its file",
-    });
-    return null;
-  }
+  const pair = readPair(tls, at, loading, certificate =>
+    warnOfCertificate(host, certificate, child(at, 'certificate'), loading),
+  );
+  if (!pair) return null;
   return {
     host,
     certificate: loading.path(tls.certificate),
     key: loading.path(tls.key),
-    content: createHash('sha256').update(`${pem}\0${secret}`).digest('hex'),
+    content: createHash('sha256').update(`${pair.pem}\0${pair.secret}`).digest('hex'),
     clientAuthorities,
   };
+}
+
+export interface Pair {
+  certificate: X509Certificate;
+  /** What the two files hold, PEM. */
+  pem: string;
+  secret: string;
+}
+
+/** A certificate and its key, when TLS can use the two together. `look` sees the certificate also when the key is bad. */
+export function readPair(
+  tls: Pick<Tls, 'certificate' | 'key'>,
+  at: string,
+  loading: Loading,
+  look: (certificate: X509Certificate) => void = () => {},
+): Pair | null {
+  const pem = loading.text(child(at, 'certificate'), tls.certificate);
+  const secret = loading.text(child(at, 'key'), tls.key);
+  const certificate = pem === null ? null : readCertificate(pem, child(at, 'certificate'), loading);
+  const key = secret === null ? null : readKey(secret, child(at, 'key'), loading);
+  if (certificate) look(certificate);
+  if (key) warnOfMode(loading.path(tls.key), child(at, 'key'), loading);
+  if (!certificate || !key || pem === null || secret === null) return null;
+  if (certificate.checkPrivateKey(key)) return { certificate, pem, secret };
+  loading.problem(child(at, 'key'), 'this key does not belong to the certificate', {
+    hint: "the host's own certificate has to be the first one in its file",
+  });
+  return null;
 }
 
 function readCertificate(pem: string, at: string, loading: Loading): X509Certificate | null {

@@ -4,30 +4,72 @@
 import { X509Certificate } from 'node:crypto';
 import type { Loading } from '../../config/loading.js';
 import { child, pointer } from '../../config/pointer.js';
-import type { PolicyAuthority, PolicyMtls } from '../../config/policy.js';
+import type { PolicyAuthority, PolicyMtls, PolicyRevocation } from '../../config/policy.js';
 import { suggest } from '../../config/suggest.js';
 import type { Authority, Mtls } from './config.js';
+import type { StoredAuthority } from './stored.js';
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-export function compileAuthorities(authorities: Record<string, Authority>, loading: Loading): PolicyAuthority[] {
-  return Object.entries(authorities).map(([name, { certificates, intermediates, revocation }]) => {
+export function compileAuthorities(
+  authorities: Record<string, Authority>,
+  stored: readonly StoredAuthority[],
+  loading: Loading,
+): PolicyAuthority[] {
+  const kept = new Map(stored.map(authority => [authority.name, authority]));
+  const written = Object.entries(authorities).map(([name, { certificates, hosted, intermediates, revocation }]) => {
     const at = pointer(['authorities', name]);
-    const anchors = readCertificates(child(at, 'certificates'), certificates, loading);
-    warnOfAnchors(child(at, 'certificates'), anchors, loading);
+    if (hosted === (certificates !== undefined)) {
+      loading.problem(at, hosted ? 'a hosted authority has its certificates in the store' : 'no certificates', {
+        key: true,
+        hint: 'either `certificates: <file>` or `hosted: true`',
+      });
+    }
+    const anchors = certificates ? readCertificates(child(at, 'certificates'), certificates, loading) : [];
+    if (certificates) warnOfAnchors(child(at, 'certificates'), anchors, loading);
+    const own = kept.get(name);
+    if (own && !hosted) {
+      loading.problem(at, `the store keeps an authority called \`${name}\` as well`, {
+        key: true,
+        hint: '`hosted: true` means that one; another name here keeps both',
+      });
+    }
+    const between = intermediates ? readCertificates(child(at, 'intermediates'), intermediates, loading) : [];
     return {
       name,
       at,
-      certificates: anchors.join('\n'),
-      intermediates: intermediates
-        ? readCertificates(child(at, 'intermediates'), intermediates, loading).join('\n')
-        : '',
+      hosted,
+      certificates: hosted ? (own?.certificates ?? '') : anchors.join('\n'),
+      intermediates: [...between, own?.intermediates ?? ''].filter(Boolean).join('\n'),
       crls: (revocation?.crl ?? []).flatMap((file, index, { length }) => {
         const written = pointer(['authorities', name, 'revocation', 'crl']);
         return readCrl(length > 1 ? child(written, index) : written, file, loading) ?? [];
       }),
+      revocation: revocation
+        ? compileRevocation(revocation, child(at, 'revocation'), loading)
+        : (own?.revocation ?? NO_LISTS),
     };
   });
+  const named = new Set(Object.keys(authorities));
+  const unwritten = stored.filter(({ name }) => !named.has(name));
+  return [...written, ...unwritten.map(authority => ({ ...authority, at: '/authorities', hosted: true, crls: [] }))];
+}
+
+const NO_LISTS: PolicyRevocation = { stale: 'hard', grace_s: 0, fetch: false, ocsp: false };
+
+function compileRevocation(
+  written: NonNullable<Authority['revocation']>,
+  at: string,
+  loading: Loading,
+): PolicyRevocation {
+  const { crl, fetch, ocsp, stale, grace } = written;
+  if (!crl && !fetch && !ocsp) {
+    loading.problem(at, 'nothing says which certificates have been taken back', {
+      key: true,
+      hint: '`crl: <file>`, `fetch: true` or `ocsp: true`',
+    });
+  }
+  return { stale, grace_s: stale === 'grace' ? Math.ceil(grace / 1000) : 0, fetch, ocsp };
 }
 
 function readCertificates(at: string, file: string, loading: Loading): string[] {
@@ -76,24 +118,16 @@ function readCrl(at: string, file: string, loading: Loading): string | null {
     : bytes.toString('base64');
 }
 
-export function compileMtls(mtls: Mtls, at: string, loading: Loading): PolicyMtls {
-  const known = loading.names('/authorities');
-  for (const [index, name] of mtls.trust.entries()) {
-    if (known.includes(name)) continue;
-    const meant = suggest(name, known);
-    loading.problem(child(child(at, 'trust'), index), `no authority is called \`${name}\``, {
-      hint: meant ? `did you mean \`${meant}\`?` : `authorities: ${known.join(', ') || 'none'}`,
-    });
-  }
-  if (wantsCertificates(mtls) && mtls.trust.length === 0) {
-    loading.problem(at, 'client certificates are asked for, but no authority is trusted', {
-      key: true,
-      hint: '`trust: [<name under authorities>]`, or `mode: off` to let clients in without a certificate',
-    });
-  }
-  for (const prefix of Object.keys(mtls.paths)) {
+export function compileMtls(mtls: Mtls, known: readonly string[], at: string, loading: Loading): PolicyMtls {
+  checkTrust(mtls.trust, known, child(at, 'trust'), loading);
+  const paths = pathsOf(mtls);
+  if (mtls.trust.length === 0 && (asks(mtls) || mtls.own.renew)) nobodyTrusted(at, loading);
+  for (const { prefix, trust, ...path } of paths) {
+    const place = child(child(at, 'paths'), prefix);
+    if (trust) checkTrust(trust, known, child(place, 'trust'), loading);
+    if (asks(path) && (trust ?? mtls.trust).length === 0 && !asks(mtls)) nobodyTrusted(place, loading);
     if (!/^\/[^?#%\s]*$/.test(prefix) || /\/\.{0,2}(\/|$)/.test(prefix.replace(/\/$/, ''))) {
-      loading.problem(child(child(at, 'paths'), prefix), `\`${prefix}\` is not a path prefix`, {
+      loading.problem(place, `\`${prefix}\` is not a path prefix`, {
         key: true,
         hint: 'starts with `/`, whole segments, normalised: such as `/orders`',
       });
@@ -101,20 +135,51 @@ export function compileMtls(mtls: Mtls, at: string, loading: Loading): PolicyMtl
   }
   return {
     mode: mtls.mode,
+    action: mtls.action,
     trust: mtls.trust,
-    paths: Object.entries(mtls.paths).map(([prefix, mode]) => ({ prefix, mode })),
+    paths,
     forward: [...new Set(mtls.forward)],
+    own: mtls.own,
   };
+}
+
+function pathsOf({ paths, mode, action }: Mtls): PolicyMtls['paths'] {
+  return Object.entries(paths).map(([prefix, written]) => {
+    const path = typeof written === 'string' ? { mode: written } : written;
+    return { prefix, mode: path.mode ?? mode, action: path.action ?? action, trust: path.trust ?? null };
+  });
+}
+
+function checkTrust(trust: readonly string[], known: readonly string[], at: string, loading: Loading): void {
+  for (const [index, name] of trust.entries()) {
+    if (known.includes(name)) continue;
+    const meant = suggest(name, known);
+    loading.problem(child(at, index), `no authority is called \`${name}\``, {
+      hint: meant ? `did you mean \`${meant}\`?` : `authorities: ${known.join(', ') || 'none'}`,
+    });
+  }
+}
+
+function nobodyTrusted(at: string, loading: Loading): void {
+  loading.problem(at, 'client certificates are asked for, but no authority is trusted', {
+    key: true,
+    hint: '`trust: [<name under authorities>]`, or `mode: off` to let clients in without a certificate',
+  });
 }
 
 /** Certificates that TLS has to know to let this host's clients in; null when it asks for none. */
 export function clientAuthorities(mtls: Mtls, authorities: readonly PolicyAuthority[]): string[] | null {
-  if (!wantsCertificates(mtls)) return null;
-  return authorities
-    .filter(({ name }) => mtls.trust.includes(name))
+  const paths = pathsOf(mtls);
+  // Whoever enrols again shows the certificate that ends soon.
+  const own = mtls.own.renew || mtls.own.est;
+  if (!own && !asks(mtls) && !paths.some(asks)) return null;
+  const trusted = new Set([...mtls.trust, ...paths.flatMap(({ trust }) => trust ?? [])]);
+  const certificates = authorities
+    .filter(({ name }) => trusted.has(name))
     .flatMap(({ certificates, intermediates }) => `${certificates}\n${intermediates}`.match(PEM_CERTIFICATE) ?? []);
+  return certificates.length > 0 ? certificates : null;
 }
 
-function wantsCertificates({ mode, paths }: Mtls): boolean {
-  return mode !== 'off' || Object.values(paths).some(other => other !== 'off');
+function asks({ mode }: { mode: Mtls['mode'] }): boolean {
+  return mode !== 'off';
 }

@@ -1,6 +1,7 @@
 // What GET /metrics answers: the families counted in native code, those counted here, and the process's own.
 
 import { type Counter, Counter as CounterMetric, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { RevocationMetrics } from './revocation.js';
 
 /** As `metrics()` of the native door answers them. */
 export type Family =
@@ -24,12 +25,14 @@ export type Reload = 'applied' | 'refused';
 
 export class Metrics {
   readonly #own = new Registry();
+  readonly revocation = new RevocationMetrics(this.#own);
   readonly #native: () => string;
   readonly #successful: Gauge;
   readonly #timestamp: Gauge;
   readonly #reloads: Counter<'result'>;
   readonly #replacements: Counter<'why'>;
   readonly #storeUp: Gauge;
+  readonly #adminFailures: Counter<'why'>;
 
   constructor(native: () => string, build: Labels) {
     this.#native = native;
@@ -61,6 +64,12 @@ export class Metrics {
       help: 'Whether the store answered when it was last asked: 1, or 0. Requests are served either way.',
       registers,
     });
+    this.#adminFailures = new CounterMetric({
+      name: 'portcullis_admin_authentication_failures_total',
+      help: 'Credentials that the admin API refused, by what was wrong with them.',
+      labelNames: ['why'],
+      registers,
+    });
     new Gauge({
       name: 'portcullis_build_info',
       help: 'What is running; always 1.',
@@ -90,6 +99,10 @@ export class Metrics {
 
   storeUp(up: boolean): void {
     this.#storeUp.set(up ? 1 : 0);
+  }
+
+  adminRefused(why: string): void {
+    this.#adminFailures.inc({ why });
   }
 
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;

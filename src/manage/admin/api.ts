@@ -9,13 +9,12 @@ import { type AuditEntry, audit } from '../store/audit.js';
 import type { Writing } from '../store/open.js';
 import type { Role, Topic } from '../store/tables.js';
 import { readBody, refuseBody } from './body.js';
-import { described } from './openapi.js';
+import { BASE, described } from './openapi.js';
 import { problemJson } from './problem.js';
 import { Refusal, refused } from './refusal.js';
 
+export { BASE } from './openapi.js';
 export { Refusal } from './refusal.js';
-
-export const BASE = '/admin/v1';
 
 /** Who asks. */
 export interface Principal {
@@ -43,8 +42,9 @@ export interface Operation<P extends Shape = Shape, Q extends Shape = Shape, B e
   /** An object: what it does not name is refused. */
   query?: Q;
   body?: B;
-  /** Of the body, when it is not JSON: the body is then text. */
+  /** Of the body, when it is not JSON: the body is then text, or bytes with `bytes`. */
   bodyType?: string;
+  bytes?: true;
   /** Of the body; 1 MiB unless given. */
   maxBytes?: number;
   /** Of the answer that says it worked. */
@@ -81,6 +81,8 @@ export interface Reply {
   /** Of the thing that is answered; becomes its ETag. */
   version?: number;
   headers?: Record<string, string>;
+  /** It was only asked what a change would do: no entry in the audit log is expected this time. */
+  unchanged?: true;
 }
 
 /** What `If-Match: *` is: whatever there is. */
@@ -166,7 +168,7 @@ export class Api {
         [entries, within] = [tx === within ? entries + 1 : 1, tx];
       },
     });
-    const expected = operation.method === 'get' || operation.changes === false ? 0 : 1;
+    const expected = operation.method === 'get' || operation.changes === false || reply.unchanged ? 0 : 1;
     if (entries !== expected) this.#tell.unaudited(operation.id, entries);
     return answered(exchange, operation, reply);
   }
@@ -205,7 +207,7 @@ function versionOf(ifMatch: string | undefined): number {
   if (ifMatch.trim() === '*') return ANY;
   const version = /^"(\d{1,15})"$/.exec(ifMatch.trim())?.[1];
   if (version !== undefined) return Number(version);
-  throw new Refusal(412, 'If-Match is no ETag of ours.', 'Send If-Match with the ETag of what you have read.');
+  throw new Refusal(400, 'If-Match is no ETag of ours.', 'Send If-Match with the ETag of what you have read.');
 }
 
 function answered(exchange: Context, operation: Operation, reply: Reply): Response {

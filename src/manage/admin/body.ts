@@ -11,17 +11,24 @@ const JSON_TYPE = 'application/json';
 export interface Expected {
   /** Media type without parameters; JSON unless given. */
   bodyType?: string;
+  /** As it came, a Buffer. */
+  bytes?: true;
   maxBytes?: number;
 }
 
 /** Text, or what JSON says; `undefined` for an empty JSON body. Throws Refusal. */
-export async function readBody(exchange: Context, { bodyType = JSON_TYPE, maxBytes }: Expected): Promise<unknown> {
+export async function readBody(
+  exchange: Context,
+  { bodyType = JSON_TYPE, bytes, maxBytes }: Expected,
+): Promise<unknown> {
   // A form of another site can be posted without asking first, but not as one of these types (Fetch, CORS).
   if (mediaType(exchange) !== bodyType) {
     const title = `The body has to be ${bodyType}.`;
     throw new Refusal(415, title, `Send Content-Type: ${bodyType}`, [], { headers: { Accept: bodyType } });
   }
-  const text = utf8(await bounded(exchange, maxBytes ?? MAX_BODY_BYTES));
+  const body = await bounded(exchange, maxBytes ?? MAX_BODY_BYTES);
+  if (bytes) return body;
+  const text = utf8(body);
   if (bodyType !== JSON_TYPE) return text;
   try {
     return text === '' ? undefined : JSON.parse(text);

@@ -1,35 +1,73 @@
 // The admin port: a small HTTP server on the main thread, never in the way of an exchange.
 
-import type { Server } from 'node:http';
+import { createServer, type Server, type ServerOptions } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Hono } from 'hono';
 
-/** Prometheus, probes and a person: loopback clients only, but none of them may hold the port for ever. */
+/** Prometheus, probes and people: none of them may hold the port for ever. */
 const MAX_CONNECTIONS = 64;
 const REQUEST_MS = 30_000;
 const HEAD_MS = 5_000;
+const HANDSHAKE_MS = 5_000;
+/** How often Node.js looks for requests that are late. */
+const LOOK_MS = 1_000;
+/** A token, and what browsers send along. */
+const MAX_HEAD_BYTES = 16_384;
 
 export interface AdminServer {
   port: number;
+  /** No new connections from now on; resolves when those that are open have ended. */
   close(): Promise<void>;
 }
 
-/** Rejects with the system's error when the address cannot be listened on. */
-export function serveAdmin(app: Hono, address: string, port: number): Promise<AdminServer> {
-  const server = createAdaptorServer({ fetch: app.fetch }) as Server;
+export interface AdminTls {
+  /** PEM. */
+  certificate: string;
+  key: string;
+  /** Authorities of client certificates, PEM; null asks for none. */
+  clientAuthorities: string[] | null;
+}
+
+/** Made, but not listening yet: what can fail for the sake of its certificate has not. `listen` rejects with the system's error. */
+export function prepareAdmin(app: Hono, tls: AdminTls | null) {
+  const server = makeServer(app, tls);
   server.maxConnections = MAX_CONNECTIONS;
-  server.requestTimeout = REQUEST_MS;
-  server.headersTimeout = HEAD_MS;
   const close = () =>
     new Promise<void>(resolve => {
       server.close(() => resolve());
       server.closeIdleConnections();
     });
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, address, () => {
-      const bound = server.address();
-      resolve({ port: typeof bound === 'object' && bound ? bound.port : port, close });
+  const listen = (address: string, port: number) =>
+    new Promise<AdminServer>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, address, () => {
+        const bound = server.address();
+        server.off('error', reject);
+        resolve({ port: typeof bound === 'object' && bound ? bound.port : port, close });
+      });
     });
-  });
+  return { listen };
+}
+
+function makeServer({ fetch }: Hono, tls: AdminTls | null): Server {
+  const limits: ServerOptions = {
+    requestTimeout: REQUEST_MS,
+    headersTimeout: HEAD_MS,
+    connectionsCheckingInterval: LOOK_MS,
+    maxHeaderSize: MAX_HEAD_BYTES,
+  };
+  if (!tls) return createAdaptorServer({ fetch, createServer, serverOptions: limits }) as Server;
+  const { certificate: cert, key, clientAuthorities } = tls;
+  // Not refused by TLS itself, so that a token will do, and that the answer can say what is wrong.
+  const asked = { requestCert: true, rejectUnauthorized: false, ca: clientAuthorities ?? [] };
+  const serverOptions = {
+    ...limits,
+    cert,
+    key,
+    minVersion: 'TLSv1.2' as const,
+    handshakeTimeout: HANDSHAKE_MS,
+    ...(clientAuthorities && asked),
+  };
+  return createAdaptorServer({ fetch, createServer: createTlsServer, serverOptions } as never) as Server;
 }

@@ -1,9 +1,12 @@
-//! The certificates of one authority, as an operator wrote them.
+//! One authority, read from what an operator wrote.
 //!
 //! webpki checks nothing about a trust anchor but its name, key and name constraints (RFC 5280, 6.2 allows that).
 //! OpenSSL and nginx check more, and an operator expects it: so what can be refused when the policy is loaded is
 //! refused here, and what depends on the path or the clock is kept for [`super::path`].
 
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::asn1_rs::Any;
@@ -13,12 +16,65 @@ use x509_parser::x509::X509Version;
 
 use super::distinguished_name::rfc2253;
 use super::key_strength;
-use crate::policy::{Authority, Problem};
+use super::revocation_list::{RevocationList, read_lists};
+use crate::meters::{self, StaleSeries};
+use crate::policy::{self, Problem, Revocation};
+
+/// SHA-256 of a whole SubjectPublicKeyInfo: what tells issuers apart. Names do not.
+pub type KeyId = [u8; 32];
+
+/// Who may issue client certificates: its certificates and its lists, compiled once and shared by all trust sets.
+#[derive(Debug)]
+pub struct Authority {
+    pub(super) name: Arc<str>,
+    pub(super) anchors: Vec<Issuer>,
+    pub(super) intermediates: Vec<Issuer>,
+    /// From files; of one scope the newest.
+    pub(super) lists: Vec<Arc<RevocationList>>,
+    pub(super) revocation: Revocation,
+    pub(super) stale: StaleSeries,
+}
+
+impl Authority {
+    /// Whatever is wrong is added to `problems`, and the authority must then not be used. `now` is in Unix seconds.
+    pub fn compile(written: &policy::Authority, now: u64, problems: &mut Vec<Problem>) -> Authority {
+        let anchors = read_anchors(written, now, problems);
+        let intermediates = read_intermediates(written, problems);
+        let issuers: Vec<&Issuer> = anchors.iter().chain(&intermediates).collect();
+        let lists = read_lists(written, &issuers, problems);
+        Authority {
+            name: written.name.as_str().into(),
+            anchors,
+            intermediates,
+            lists,
+            revocation: written.revocation,
+            stale: meters::stale_series(&written.name),
+        }
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn issuers(&self) -> impl Iterator<Item = &Issuer> {
+        self.anchors.iter().chain(&self.intermediates)
+    }
+
+    /// Whether a key is one of the authority's own.
+    #[must_use]
+    pub fn holds_key(&self, key: &KeyId) -> bool {
+        self.issuers().any(|issuer| issuer.key_id == *key)
+    }
+}
 
 /// A certificate that may issue others.
 #[derive(Debug)]
 pub(super) struct Issuer {
     pub(super) der: CertificateDer<'static>,
+    pub(super) key_id: KeyId,
+    /// RFC 2253, for people.
+    pub(super) shown: String,
     /// Content of the subject's SEQUENCE: how webpki compares names.
     pub(super) subject: Vec<u8>,
     /// Whole SubjectPublicKeyInfo.
@@ -32,9 +88,13 @@ pub(super) struct Issuer {
 }
 
 /// `certificates`: at least one has to be valid at `now`, because an expired anchor is no use but harmless beside its
-/// successor; all of them expired means that every client is locked out.
-pub(super) fn read_anchors(authority: &Authority, now: u64, problems: &mut Vec<Problem>) -> Vec<Issuer> {
+/// successor; all of them expired means that every client is locked out. A hosted authority may have none, or only
+/// expired ones: the file cannot mend that, and must not be refused for it.
+fn read_anchors(authority: &policy::Authority, now: u64, problems: &mut Vec<Problem>) -> Vec<Issuer> {
     let at = format!("{}/certificates", authority.at);
+    if authority.hosted && authority.certificates.trim().is_empty() {
+        return Vec::new();
+    }
     let before = problems.len();
     let anchors = read(&authority.certificates, &at, Role::Anchor, problems);
     if problems.len() > before {
@@ -42,7 +102,7 @@ pub(super) fn read_anchors(authority: &Authority, now: u64, problems: &mut Vec<P
     }
     if anchors.is_empty() {
         problem(problems, &at, "There is no certificate in it.", "PEM with at least one `BEGIN CERTIFICATE` section.");
-    } else if anchors.iter().all(|anchor| anchor.not_after < now) {
+    } else if !authority.hosted && anchors.iter().all(|anchor| anchor.not_after < now) {
         problem(
             problems,
             &at,
@@ -54,7 +114,7 @@ pub(super) fn read_anchors(authority: &Authority, now: u64, problems: &mut Vec<P
 }
 
 /// `intermediates`: may be absent; expired ones are skipped while paths are built.
-pub(super) fn read_intermediates(authority: &Authority, problems: &mut Vec<Problem>) -> Vec<Issuer> {
+fn read_intermediates(authority: &policy::Authority, problems: &mut Vec<Problem>) -> Vec<Issuer> {
     if authority.intermediates.trim().is_empty() {
         return Vec::new();
     }
@@ -161,6 +221,8 @@ fn read_issuer(der: CertificateDer<'static>, role: Role) -> Result<Issuer, Refus
     let Ok((_, subject)) = Any::from_der(certificate.subject().as_raw()) else { return Err(unreadable()) };
     Ok(Issuer {
         subject: subject.data.to_vec(),
+        key_id: key_id(certificate.public_key().raw),
+        shown: rfc2253(certificate.subject()),
         public_key: certificate.public_key().raw.to_vec(),
         not_before: unix(certificate.validity().not_before.timestamp()),
         not_after: unix(certificate.validity().not_after.timestamp()),
@@ -172,6 +234,16 @@ fn read_issuer(der: CertificateDer<'static>, role: Role) -> Result<Issuer, Refus
 
 const CA_HINT: &str = "The certificate of the authority that issues client certificates, with \
                        `basicConstraints=critical,CA:TRUE` and `keyUsage=critical,keyCertSign,cRLSign`.";
+
+pub(super) fn key_id(public_key: &[u8]) -> KeyId {
+    sha256(public_key)
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
+}
 
 /// Times before 1970 count as 1970.
 fn unix(seconds: i64) -> u64 {

@@ -6,15 +6,16 @@
 
 use std::sync::OnceLock;
 
-use aws_lc_rs::digest;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Version;
 
+use super::authority::sha256;
 use super::fields::{self, CertificateField, Fields};
 use super::key_strength;
+use super::pem::pem;
 use crate::reason::Reason;
 
 /// Largest certificate that is read: the bound of a whole request head, because a larger one could not be forwarded
@@ -28,6 +29,7 @@ const MAX_PEM_BYTES: usize = MAX_DER_BYTES / 2 * 3;
 #[derive(Debug)]
 pub struct Certificate {
     der: CertificateDer<'static>,
+    sha256: [u8; 32],
     sha256_hex: String,
     not_after: u64,
     fault: Option<Reason>,
@@ -45,6 +47,7 @@ impl Certificate {
             Some(der) if der.len() <= MAX_DER_BYTES => Certificate::from_der(der),
             _ => Certificate {
                 der: CertificateDer::from(Vec::new()),
+                sha256: [0; 32],
                 sha256_hex: String::new(),
                 not_after: 0,
                 fault: Some(Reason::MtlsMalformed),
@@ -60,8 +63,10 @@ impl Certificate {
             Ok((not_after, unfit)) => (not_after, None, unfit),
             Err(fault) => (0, Some(fault), None),
         };
+        let sha256 = sha256(&der);
         Certificate {
-            sha256_hex: fields::lower_hex(digest::digest(&digest::SHA256, &der).as_ref()),
+            sha256,
+            sha256_hex: fields::lower_hex(&sha256),
             der,
             not_after,
             fault,
@@ -98,6 +103,16 @@ impl Certificate {
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// RFC 7468, 64 characters a line, with a newline at the end; empty when there is no DER.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        if self.der.is_empty() { String::new() } else { pem(&self.der) }
+    }
+
+    pub(super) fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
     }
 
     pub(super) fn as_der(&self) -> &CertificateDer<'static> {

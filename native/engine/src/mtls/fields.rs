@@ -141,6 +141,12 @@ pub(super) fn rfc9440(der: &[u8]) -> Option<String> {
     Some(value)
 }
 
+/// The same for Unix seconds; their number where no calendar reaches.
+pub(super) fn date_of(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| ASN1Time::from_timestamp(seconds).ok());
+    time.map_or_else(|| seconds.to_string(), date)
+}
+
 /// As OpenSSL's `ASN1_TIME_print` writes it; the day is padded with a space.
 fn date(time: ASN1Time) -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -160,7 +166,7 @@ pub(super) fn lower_hex(bytes: &[u8]) -> String {
     hex(bytes, b"0123456789abcdef")
 }
 
-fn upper_hex(bytes: &[u8]) -> String {
+pub(super) fn upper_hex(bytes: &[u8]) -> String {
     hex(bytes, b"0123456789ABCDEF")
 }
 

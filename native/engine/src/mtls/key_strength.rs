@@ -29,6 +29,27 @@ pub(super) fn is_strong(key: &SubjectPublicKeyInfo<'_>) -> bool {
     *algorithm == OID_SIG_ED25519
 }
 
+/// What people call the key: `P-256`, `RSA 3072`.
+pub(super) fn describe(key: &SubjectPublicKeyInfo<'_>) -> String {
+    let algorithm = &key.algorithm.algorithm;
+    if let Ok(PublicKey::RSA(key)) = key.parsed()
+        && *algorithm == OID_PKCS1_RSAENCRYPTION
+    {
+        return format!("RSA {}", bits(key.modulus));
+    }
+    if *algorithm == OID_SIG_ED25519 {
+        return "Ed25519".to_owned();
+    }
+    let curve = key.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
+    match curve {
+        Some(curve) if curve == OID_EC_P256 => "P-256".to_owned(),
+        Some(curve) if curve == OID_NIST_EC_P384 => "P-384".to_owned(),
+        Some(curve) if curve == OID_NIST_EC_P521 => "P-521".to_owned(),
+        Some(curve) => format!("{algorithm} over {curve}"),
+        None => algorithm.to_string(),
+    }
+}
+
 fn bits(modulus: &[u8]) -> usize {
     let significant = modulus.iter().position(|&byte| byte != 0).unwrap_or(modulus.len());
     let modulus = &modulus[significant..];

@@ -7,15 +7,17 @@
 //! Bounds are webpki's, for one call: 100 signature checks, 200,000 path steps, 250,000 comparisons of name
 //! constraints, 6 intermediates in a path. What runs into them has no path.
 
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use rustls_pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use webpki::aws_lc_rs as algorithm;
 use webpki::{EndEntityCert, Error, KeyUsage, VerifiedPath};
 
-use super::Certificate;
-use super::revocation::Standing;
+use super::revocation::{self, Good, Link};
+use super::revocation_list::serial_key;
 use super::trust_set::{Limits, TrustSet};
+use super::{Certificate, Standings};
 use crate::reason::Reason;
 
 /// Signatures that count, in certificates and revocation lists: no SHA-1, no RSA below 2048 bits, no P-224.
@@ -47,34 +49,72 @@ pub(super) struct Fault {
     pub(super) reason: Reason,
     /// When time itself may mend it: a notBefore that lies ahead.
     pub(super) ends_at: Option<u64>,
+    /// A path failed for what is known about revocation only.
+    pub(super) revocable: bool,
 }
 
-/// The second from which the path no longer holds, or why there is none.
-pub(super) fn verify(set: &TrustSet, certificate: &Certificate, now: u64) -> Result<u64, Fault> {
-    let leaf = EndEntityCert::try_from(certificate.as_der()).map_err(fault)?;
-    let accept = |path: &VerifiedPath<'_>| check_candidate(set, path, now);
-    let path = leaf
-        .verify_for_usage(
+/// A path that webpki has found, as it is kept.
+#[derive(Debug, Clone)]
+pub(super) struct Path {
+    /// The leaf first, then each intermediate.
+    pub(super) links: Vec<Link>,
+    /// Unix seconds: from then on a certificate in it is past its notAfter.
+    pub(super) ends_at: u64,
+    /// Index of the authority that it ends at.
+    pub(super) authority: u32,
+}
+
+/// What stands against the certificate, and the last path that was looked at.
+pub(super) fn verify(
+    set: &TrustSet,
+    certificate: &Certificate,
+    standings: &Standings,
+    now: u64,
+) -> (Result<Good, Fault>, Option<Path>) {
+    let found: RefCell<Option<(Path, Option<Good>)>> = RefCell::default();
+    let revocable = Cell::new(false);
+    let accept = |candidate: &VerifiedPath<'_>| {
+        let path = read_path(set, candidate, certificate).ok_or(Error::UnknownIssuer)?;
+        let looked_up = revocation::look_up(&set.issuers, &set.authorities, certificate, &path.links, standings, now);
+        let checked = check_anchor(set, candidate, now);
+        revocable.set(revocable.get() || looked_up.is_err());
+        *found.borrow_mut() = Some((path, looked_up.ok()));
+        checked?;
+        looked_up.map(drop).map_err(|reason| match reason {
+            Reason::MtlsRevoked => Error::CertRevoked,
+            // The two times are for the log of webpki's callers; here nobody reads them.
+            Reason::MtlsCrlExpired => Error::CrlExpired { time: at(now), next_update: at(now) },
+            _ => Error::UnknownRevocationStatus,
+        })
+    };
+    let verified = EndEntityCert::try_from(certificate.as_der()).and_then(|leaf| {
+        leaf.verify_for_usage(
             SIGNATURE_ALGORITHMS,
             &set.anchors,
             &set.intermediates,
-            UnixTime::since_unix_epoch(Duration::from_secs(now)),
+            at(now),
             // Required if present, like OpenSSL and nginx: RFC 5280, 4.2.1.12 takes absence for any purpose.
             // anyExtendedKeyUsage alone is not enough, as with OpenSSL.
             KeyUsage::client_auth(),
             None,
             Some(&accept),
         )
-        .map_err(fault)?;
-    if let Some(reason) = certificate.unfit() {
-        return Err(Fault { reason, ends_at: None });
-    }
-    Ok(expires_at(set, &path, certificate.not_after(), now))
+        .map(drop)
+    });
+    let (path, good) = found.into_inner().unzip();
+    let outcome = match (verified, certificate.unfit(), good.flatten()) {
+        (Err(error), ..) => Err(Fault { revocable: revocable.get(), ..fault(error) }),
+        (Ok(()), Some(reason), _) => Err(Fault { reason, ends_at: None, revocable: false }),
+        (Ok(()), None, Some(good)) => Ok(good),
+        // webpki takes no path that was not shown to `accept`.
+        (Ok(()), None, None) => Err(Fault { reason: Reason::MtlsUntrusted, ends_at: None, revocable: false }),
+    };
+    (outcome, path)
 }
 
-fn check_candidate(set: &TrustSet, path: &VerifiedPath<'_>, now: u64) -> Result<(), Error> {
-    let limits = limits(set, path).ok_or(Error::UnknownIssuer)?;
-    let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+/// What webpki does not check of an anchor.
+fn check_anchor(set: &TrustSet, path: &VerifiedPath<'_>, now: u64) -> Result<(), Error> {
+    let limits = anchor_limits(set, path).ok_or(Error::UnknownIssuer)?;
     if now > limits.not_after {
         return Err(Error::CertExpired { time: at(now), not_after: at(limits.not_after) });
     }
@@ -86,63 +126,51 @@ fn check_candidate(set: &TrustSet, path: &VerifiedPath<'_>, now: u64) -> Result<
     if limits.path_length.is_some_and(|most| followers as u64 > u64::from(most)) {
         return Err(Error::PathLenConstraintViolated);
     }
-    for standing in standings(set, path, now) {
-        match standing {
-            Standing::Unchecked | Standing::Good(_) => {}
-            Standing::Revoked => return Err(Error::CertRevoked),
-            Standing::Unknown(next_update) => {
-                return Err(Error::CrlExpired { time: at(now), next_update: at(next_update) });
-            }
-        }
-    }
     Ok(())
 }
 
-/// The leaf first, then each intermediate. The anchor is believed, not looked up.
-fn standings(set: &TrustSet, path: &VerifiedPath<'_>, now: u64) -> impl Iterator<Item = Standing> {
-    let mut standings = Vec::new();
-    if !set.revocations.is_empty() {
-        let leaf = path.end_entity();
-        standings.push(set.revocations.look_up(leaf.issuer(), leaf.serial(), now));
-        for issuer in path.intermediate_certificates() {
-            standings.push(set.revocations.look_up(issuer.issuer(), issuer.serial(), now));
-        }
+fn read_path(set: &TrustSet, path: &VerifiedPath<'_>, certificate: &Certificate) -> Option<Path> {
+    let anchor = anchor_limits(set, path)?;
+    let mut serial = serial_key(path.end_entity().serial());
+    let mut links = Vec::with_capacity(4);
+    // notAfter is the last good second (RFC 5280, 4.1.2.5).
+    let mut last = certificate.not_after().min(anchor.not_after);
+    let mut nearest: Option<&Limits> = None;
+    for intermediate in path.intermediate_certificates() {
+        let der = intermediate.der();
+        let index = set.intermediates.iter().position(|known| *known == der)?;
+        let limits = &set.intermediate_limits[index];
+        links.push(Link { issuer: limits.issuer, serial });
+        serial = serial_key(intermediate.serial());
+        last = last.min(limits.not_after);
+        nearest = nearest.or(Some(limits));
     }
-    standings.into_iter()
+    links.push(Link { issuer: anchor.issuer, serial });
+    let both = nearest.and_then(|issuer| anchor.authorities.iter().find(|index| issuer.authorities.contains(index)));
+    let authority = *both.or(anchor.authorities.first())?;
+    Some(Path { links, ends_at: last.saturating_add(1), authority })
 }
 
-fn expires_at(set: &TrustSet, path: &VerifiedPath<'_>, leaf_not_after: u64, now: u64) -> u64 {
-    // notAfter is the last good second (RFC 5280, 4.1.2.5), nextUpdate the first bad one, as webpki counts.
-    let mut last = leaf_not_after.min(limits(set, path).map_or(now, |limits| limits.not_after));
-    for issuer in path.intermediate_certificates() {
-        let der = issuer.der();
-        let index = set.intermediates.iter().position(|known| *known == der);
-        last = last.min(index.map_or(now, |index| set.intermediates_not_after[index]));
-    }
-    let mut end = last.saturating_add(1);
-    for standing in standings(set, path, now) {
-        if let Standing::Good(next_update) = standing {
-            end = end.min(next_update);
-        }
-    }
-    end
-}
-
-fn limits<'a>(set: &'a TrustSet, path: &VerifiedPath<'_>) -> Option<&'a Limits> {
+fn anchor_limits<'a>(set: &'a TrustSet, path: &VerifiedPath<'_>) -> Option<&'a Limits> {
     // webpki hands back a reference into the list it was given.
     let index = set.anchors.iter().position(|known| std::ptr::eq(known, path.anchor()))?;
     set.limits.get(index)
+}
+
+fn at(seconds: u64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
 /// Of several failures webpki tells the most specific one; here it gets the name that an operator can act on.
 fn fault(error: Error) -> Fault {
     let reason = match error {
         Error::CertNotValidYet { not_before, .. } => {
-            return Fault { reason: Reason::MtlsNotYetValid, ends_at: Some(not_before.as_secs()) };
+            return Fault { reason: Reason::MtlsNotYetValid, ends_at: Some(not_before.as_secs()), revocable: false };
         }
         Error::CertExpired { .. } => Reason::MtlsExpired,
         Error::CertRevoked => Reason::MtlsRevoked,
-        Error::CrlExpired { .. } | Error::UnknownRevocationStatus => Reason::MtlsCrlExpired,
+        Error::CrlExpired { .. } => Reason::MtlsCrlExpired,
+        Error::UnknownRevocationStatus => Reason::MtlsRevocationUnknown,
         Error::UnsupportedCertVersion => Reason::MtlsVersion,
         Error::EmptyEkuExtension | Error::RequiredEkuNotFoundContext(_) => Reason::MtlsUsage,
         Error::InvalidSignatureForPublicKey
@@ -168,5 +196,5 @@ fn fault(error: Error) -> Fault {
         // UnknownIssuer, a spent budget, and whatever webpki adds: there is no path.
         _ => Reason::MtlsUntrusted,
     };
-    Fault { reason, ends_at: None }
+    Fault { reason, ends_at: None, revocable: false }
 }

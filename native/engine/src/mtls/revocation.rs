@@ -1,79 +1,206 @@
-//! What is revoked, by issuer: the lists of all authorities of a trust set, merged.
+//! Whether the certificates of one path are still good: what was revoked here, lists from files, lists and OCSP answers
+//! that arrived since.
 //!
-//! A list counts for every certificate whose issuer has its name, whichever of that name's keys signed it (keys are
-//! rolled over, names stay). Among lists of one scope the newest counts; lists of different scopes (partitioned by
-//! distribution point, or signed by an older key) add up, and each of them has to be current.
+//! Everything is about an issuer's key. A list speaks for what its authority's keys of the list's issuer name have
+//! issued (keys are rolled over, names stay; RFC 5280, 5.1.1.3), and never for another authority of that name. Among
+//! lists of one scope the newest counts; lists of different scopes (partitioned by distribution point, or signed by an
+//! older key) add up, and each of them has to be current.
+//!
+//! A list or an answer is demanded for the leaf only, where the policy says that they arrive. Intermediates are the
+//! operator's own choice: what is known about them counts, what is not known does not stop them.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::revocation_list::{RevocationList, Scope, Serial, serial_key};
-use super::serial_set::SerialSet;
+use super::Certificate;
+use super::authority::{Authority, KeyId};
+use super::revocation_list::{RevocationList, Serial};
+use super::standings::{Standings, Status, Table};
+use crate::policy::Stale;
+use crate::reason::Reason;
 
-/// Per issuer name, what is revoked.
-#[derive(Debug, Default)]
-pub(super) struct Revocations {
-    by_issuer: HashMap<Vec<u8>, Revoked>,
-}
-
+/// A key that issues for a trust set, with the name it issues under.
 #[derive(Debug)]
-struct Revoked {
-    serials: SerialSet,
-    /// The earliest nextUpdate of the lists.
-    next_update: u64,
+pub(super) struct IssuerKey {
+    pub(super) key_id: KeyId,
+    /// Content of the name.
+    pub(super) name: Vec<u8>,
+    /// RFC 2253.
+    pub(super) shown: String,
+    /// Indices of the set's authorities that hold it.
+    pub(super) authorities: Vec<u32>,
 }
 
-/// What the lists say about one certificate.
+/// One certificate of a path as revocation knows it; the leaf comes first. The anchor has none: it is believed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Link {
+    /// Index of an [`IssuerKey`].
+    pub(super) issuer: u32,
+    /// None when longer than 20 octets: no list can hold it, and none is accepted that tries.
+    pub(super) serial: Option<Serial>,
+}
+
+/// Nothing speaks against a path.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Good {
+    /// Unix seconds; then it has to be looked up again.
+    pub(super) until: u64,
+    /// Index of the authority whose `soft` or `grace` let an unknown or outdated standing pass.
+    pub(super) leniently: Option<u32>,
+}
+
+/// What is known about one link from one authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// No list speaks for the issuer.
+    /// Nobody speaks for the issuer, and nobody has to.
     Unchecked,
-    /// On no list; holds until the given second.
-    Good(u64),
-    Revoked,
-    /// A list of the issuer is past its nextUpdate, given here: nothing is known.
+    /// Until the given second.
+    Good(u64, Source),
+    Revoked(Source),
+    /// Known once, until the given second.
+    Outdated(u64, Source),
+    /// Never known; first asked at the given second.
     Unknown(u64),
 }
 
-impl Revocations {
-    pub(super) fn merge(lists: Vec<RevocationList>) -> Revocations {
-        let mut newest: HashMap<Scope, RevocationList> = HashMap::new();
-        for list in lists {
-            if newest.get(&list.scope).is_none_or(|known| known.age < list.age) {
-                newest.insert(list.scope.clone(), list);
+/// Who says so. Times in Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Here,
+    List { this_update: i64 },
+    Ocsp { this_update: u64 },
+}
+
+/// The path's links in the state of this moment. `now` is in Unix seconds.
+pub(super) fn look_up(
+    issuers: &[IssuerKey],
+    authorities: &[Arc<Authority>],
+    certificate: &Certificate,
+    links: &[Link],
+    standings: &Standings,
+    now: u64,
+) -> Result<Good, Reason> {
+    let table = standings.read();
+    if table.is_revoked_leaf(certificate.sha256()) {
+        return Err(Reason::MtlsRevoked);
+    }
+    if table.is_full() {
+        return Err(Reason::MtlsRevocationUnknown);
+    }
+    let mut all = Good { until: u64::MAX, leniently: None };
+    for (depth, link) in links.iter().enumerate() {
+        let issuer = &issuers[link.issuer as usize];
+        for &index in &issuer.authorities {
+            let authority = &authorities[index as usize];
+            let standing = standing(&table, standings, authority, issuer, link.serial, depth == 0, now);
+            let good = weigh(authority, standing, now)?;
+            all.until = all.until.min(good.until);
+            all.leniently = all.leniently.or(good.leniently.then_some(index));
+        }
+    }
+    Ok(all)
+}
+
+/// What one standing comes to.
+pub(super) struct Weighed {
+    pub(super) until: u64,
+    pub(super) leniently: bool,
+}
+
+/// Whether a standing passes under what its authority says about unknown and outdated ones.
+pub(super) fn weigh(authority: &Authority, standing: Standing, now: u64) -> Result<Weighed, Reason> {
+    let (since, reason) = match standing {
+        Standing::Unchecked => return Ok(Weighed { until: u64::MAX, leniently: false }),
+        Standing::Good(until, _) => return Ok(Weighed { until, leniently: false }),
+        Standing::Revoked(_) => return Err(Reason::MtlsRevoked),
+        Standing::Outdated(since, Source::List { .. }) => (since, Reason::MtlsCrlExpired),
+        Standing::Outdated(since, _) | Standing::Unknown(since) => (since, Reason::MtlsRevocationUnknown),
+    };
+    let end = since.saturating_add(authority.revocation.grace_s);
+    match authority.revocation.stale {
+        Stale::Soft => Ok(Weighed { until: u64::MAX, leniently: true }),
+        Stale::Grace if now < end => Ok(Weighed { until: end, leniently: true }),
+        Stale::Hard | Stale::Grace => Err(reason),
+    }
+}
+
+/// What `authority` knows about one certificate of `issuer`.
+pub(super) fn standing(
+    table: &Table,
+    standings: &Standings,
+    authority: &Authority,
+    issuer: &IssuerKey,
+    serial: Option<Serial>,
+    leaf: bool,
+    now: u64,
+) -> Standing {
+    if serial.is_some_and(|serial| table.is_revoked(&issuer.key_id, &serial)) {
+        return Standing::Revoked(Source::Here);
+    }
+    let listed = listed(table, authority, issuer, serial.as_ref(), now);
+    if matches!(listed, Standing::Revoked(_)) {
+        return listed;
+    }
+    let answered = match serial.and_then(|serial| table.answer(&issuer.key_id, &serial, now)) {
+        None => Standing::Unchecked,
+        Some(answer) => {
+            let source = Source::Ocsp { this_update: answer.this_update };
+            match answer.status {
+                Status::Revoked => return Standing::Revoked(source),
+                Status::Unknown => Standing::Unchecked,
+                Status::Good if now < answer.next_update => Standing::Good(answer.next_update, source),
+                Status::Good => Standing::Outdated(answer.next_update, source),
             }
         }
-        let mut merged: HashMap<Vec<u8>, (Vec<Serial>, u64)> = HashMap::new();
-        for (scope, list) in newest {
-            let (serials, next_update) = merged.entry(scope.issuer).or_insert((Vec::new(), u64::MAX));
-            serials.extend(list.serials);
-            *next_update = list.next_update.min(*next_update);
+    };
+    match (listed, answered) {
+        // One of the two is enough; with both the later end counts.
+        (Standing::Good(one, _), Standing::Good(other, _)) if one < other => answered,
+        (Standing::Good(..), _) => listed,
+        (_, Standing::Good(..)) => answered,
+        (Standing::Outdated(..), _) => listed,
+        (_, Standing::Outdated(..)) => answered,
+        _ if !leaf => Standing::Unchecked,
+        _ if authority.revocation.fetch => Standing::Unknown(standings.first_asked(issuer.key_id, None, now)),
+        _ if authority.revocation.ocsp => {
+            // A serial that no answer can be kept for shares its issuer's question.
+            Standing::Unknown(standings.first_asked(issuer.key_id, serial, now))
         }
-        let by_issuer = merged.into_iter().map(|(issuer, (serials, next_update))| {
-            (issuer, Revoked { serials: SerialSet::new(&serials), next_update })
-        });
-        Revocations { by_issuer: by_issuer.collect() }
+        _ => Standing::Unchecked,
     }
+}
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_issuer.is_empty()
-    }
-
-    /// `issuer` and `serial` as webpki shows them: content octets, without tag and length.
-    pub(super) fn look_up(&self, issuer: &[u8], serial: &[u8], now: u64) -> Standing {
-        let Some(revoked) = self.by_issuer.get(issuer) else { return Standing::Unchecked };
-        // A serial too long for a list cannot be on one: lists with such serials are refused when loaded.
-        let listed = serial_key(serial).is_some_and(|serial| revoked.serials.contains(&serial));
-        if listed {
-            Standing::Revoked
-        } else if now >= revoked.next_update {
-            Standing::Unknown(revoked.next_update)
-        } else {
-            Standing::Good(revoked.next_update)
+fn listed(table: &Table, authority: &Authority, issuer: &IssuerKey, serial: Option<&Serial>, now: u64) -> Standing {
+    let arrived = table.lists(&authority.name);
+    // Scopes are unique within each of the two.
+    let kept = authority.lists.iter().filter(|list| !is_replaced(list, arrived));
+    let come = arrived.iter().filter(|list| !is_replaced(list, &authority.lists));
+    let mut standing = Standing::Unchecked;
+    for list in kept.chain(come).filter(|list| list.issuer == issuer.name) {
+        // The snapshot may have lost the certificate that signed a list since it arrived.
+        if !authority.holds_key(&list.signer) {
+            continue;
+        }
+        let source = Source::List { this_update: list.this_update };
+        if serial.is_some_and(|serial| list.serials.contains(serial)) {
+            return Standing::Revoked(source);
+        }
+        // Each has to be current: the first to end counts.
+        let until = match standing {
+            Standing::Good(until, _) | Standing::Outdated(until, _) => until,
+            _ => u64::MAX,
+        };
+        if list.next_update < until {
+            standing = if now < list.next_update {
+                Standing::Good(list.next_update, source)
+            } else {
+                Standing::Outdated(list.next_update, source)
+            };
         }
     }
+    standing
+}
 
-    #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
-        self.by_issuer.values().map(|revoked| revoked.serials.bytes()).sum()
-    }
+/// Whether a newer list of the same scope is among `others`.
+fn is_replaced(list: &RevocationList, others: &[Arc<RevocationList>]) -> bool {
+    others.iter().any(|other| other.scope == list.scope && other.age() > list.age())
 }

@@ -4,6 +4,8 @@
 //! indirect, not partitioned by reason, no unknown critical extension), but it would verify the signature again at each
 //! use: 28 ms with a million serials. So the signature is verified here, and only serials and dates are kept.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::CertificateRevocationListDer;
@@ -13,9 +15,10 @@ use x509_parser::asn1_rs::Any;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
-use super::authority::{Issuer, problem};
+use super::authority::{Issuer, KeyId, problem, sha256};
 use super::path::SIGNATURE_ALGORITHMS;
-use crate::policy::{Authority, Problem};
+use super::serial_set::SerialSet;
+use crate::policy::{self, Problem};
 
 /// RFC 5280, 4.1.2.2: "Conforming CAs MUST NOT use serialNumber values longer than 20 octets."
 pub(super) const MAX_SERIAL_BYTES: usize = 20;
@@ -23,34 +26,51 @@ pub(super) const MAX_SERIAL_BYTES: usize = 20;
 /// A serial number, padded with zeros on the left: fixed width, so that a million of them are 20 MB in one piece.
 pub(super) type Serial = [u8; MAX_SERIAL_BYTES];
 
-/// What a list speaks for: lists of the same scope replace each other.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Scope {
-    /// Content of the issuer's name.
-    pub(super) issuer: Vec<u8>,
-    /// The key that signed it.
-    pub(super) public_key: Vec<u8>,
-    /// Value of issuingDistributionPoint, or nothing.
-    pub(super) distribution_point: Vec<u8>,
-}
-
 /// A list whose signature has been verified.
 #[derive(Debug)]
-pub(super) struct RevocationList {
-    pub(super) scope: Scope,
-    /// cRLNumber, then thisUpdate: of two lists of one scope the greater is newer.
-    pub(super) age: (Serial, i64),
+pub struct RevocationList {
+    /// What it speaks for, hashed: issuer's name, signing key, distribution point. Lists of one scope replace each
+    /// other.
+    pub(super) scope: [u8; 32],
+    /// Content of the issuer's name.
+    pub(super) issuer: Vec<u8>,
+    /// RFC 2253, for people.
+    pub(super) issuer_shown: String,
+    /// The key that signed it.
+    pub(super) signer: KeyId,
+    pub(super) number: Serial,
+    /// Unix seconds.
+    pub(super) this_update: i64,
+    /// Unix seconds: from then on nothing is known.
     pub(super) next_update: u64,
-    pub(super) serials: Vec<Serial>,
+    pub(super) serials: SerialSet,
 }
 
-/// The lists of `crls` that hold; each has to be signed by one of the authority's own certificates.
+impl RevocationList {
+    /// Of two lists of one scope the one with the greater number is newer, then the later.
+    pub(super) fn age(&self) -> (Serial, i64) {
+        (self.number, self.this_update)
+    }
+
+    /// Reads a list as far as that goes without its issuer: whether it is one that could be relied on, and how many
+    /// serials it holds. Says nothing about its signature.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would do.
+    pub fn check(der: &[u8]) -> Result<usize, Refusal> {
+        let list = BorrowedCertRevocationList::from_der(der).map_err(refusal)?;
+        Head::read(der).ok_or(UNREADABLE)?;
+        Ok(read_serials(&list)?.len())
+    }
+}
+
+/// The lists of `crls` that hold, the newest of each scope; each has to be signed by one of the authority's own certificates.
 pub(super) fn read_lists(
-    authority: &Authority,
+    authority: &policy::Authority,
     issuers: &[&Issuer],
     problems: &mut Vec<Problem>,
-) -> Vec<RevocationList> {
-    let mut lists = Vec::new();
+) -> Vec<Arc<RevocationList>> {
+    let mut lists: Vec<Arc<RevocationList>> = Vec::new();
     for (index, text) in authority.crls.iter().enumerate() {
         let at = format!("{}/revocation/crl/{index}", authority.at);
         let ders = match ders(text) {
@@ -62,7 +82,11 @@ pub(super) fn read_lists(
         };
         for der in ders {
             match read_list(&der, issuers) {
-                Ok(list) => lists.push(list),
+                Ok(list) => match lists.iter_mut().find(|known| known.scope == list.scope) {
+                    Some(known) if known.age() < list.age() => *known = Arc::new(list),
+                    Some(_) => {}
+                    None => lists.push(Arc::new(list)),
+                },
                 Err((message, hint)) => problem(problems, &at, message, hint),
             }
         }
@@ -85,33 +109,49 @@ fn ders(text: &str) -> Result<Vec<Vec<u8>>, String> {
     }
 }
 
-type Refusal = (&'static str, &'static str);
+/// What is wrong, and what would do.
+pub type Refusal = (&'static str, &'static str);
 
 const UNREADABLE: Refusal =
     ("The revocation list is not valid DER.", "`openssl crl -in FILE -noout -text` shows what is wrong.");
 
-fn read_list(der: &[u8], issuers: &[&Issuer]) -> Result<RevocationList, Refusal> {
+pub(super) fn read_list(der: &[u8], issuers: &[&Issuer]) -> Result<RevocationList, Refusal> {
     let list = BorrowedCertRevocationList::from_der(der).map_err(refusal)?;
     let head = Head::read(der).ok_or(UNREADABLE)?;
     let signer = find_signer(&head, issuers)?;
-    let mut serials = Vec::new();
-    for revoked in &list {
-        let serial = revoked.map_err(refusal)?.serial_number;
-        serials.push(serial_key(serial).ok_or((
-            "The revocation list holds a serial number of more than 20 octets (RFC 5280, 4.1.2.2).",
-            "Reissue the certificate in question with a shorter serial number.",
-        ))?);
-    }
     Ok(RevocationList {
-        scope: Scope {
-            issuer: head.issuer.to_vec(),
-            public_key: signer.public_key.clone(),
-            distribution_point: head.distribution_point.to_vec(),
-        },
-        age: (serial_key(head.number).unwrap_or_default(), head.this_update),
+        scope: sha256(&[&sha256(head.issuer)[..], &signer.key_id, &sha256(head.distribution_point)].concat()),
+        issuer: head.issuer.to_vec(),
+        issuer_shown: signer.shown.clone(),
+        signer: signer.key_id,
+        number: serial_key(head.number).unwrap_or_default(),
+        this_update: head.this_update,
         next_update: head.next_update,
-        serials,
+        serials: SerialSet::new(&read_serials(&list)?),
     })
+}
+
+fn read_serials(list: &BorrowedCertRevocationList<'_>) -> Result<Vec<Serial>, Refusal> {
+    list.into_iter()
+        .map(|revoked| {
+            serial_key(revoked.map_err(refusal)?.serial_number).ok_or((
+                "The revocation list holds a serial number of more than 20 octets (RFC 5280, 4.1.2.2).",
+                "Reissue the certificate in question with a shorter serial number.",
+            ))
+        })
+        .collect()
+}
+
+/// One list as it was fetched or uploaded: PEM or DER. None when it is PEM of none or of several.
+pub(super) fn der_of(bytes: &[u8]) -> Option<Vec<u8>> {
+    if !bytes[..bytes.len().min(4096)].windows(10).any(|window| window == b"-----BEGIN") {
+        return Some(bytes.to_vec());
+    }
+    let mut ders = CertificateRevocationListDer::pem_slice_iter(bytes);
+    match (ders.next(), ders.next()) {
+        (Some(Ok(der)), None) => Some(der.as_ref().to_vec()),
+        _ => None,
+    }
 }
 
 /// None when longer than [`MAX_SERIAL_BYTES`].

@@ -49,6 +49,10 @@ impl SerialSet {
         self.serials[start..end].contains(serial)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.serials.len()
+    }
+
     fn bucket(&self, serial: &Serial) -> usize {
         // One less than `starts` has: a power of two.
         self.hasher.hash_one(serial) as usize & (self.starts.len() - 2)

@@ -217,7 +217,7 @@ proptest! {
         for (text, address) in requests {
             let mut head = Head::default();
             head.parse_text(&text).unwrap();
-            let identity = Identity { certificate: None, fault: None };
+            let identity = Identity::default();
             let request = Request { head: &head, address: address.parse().unwrap(), identity, found: Default::default() };
             let (mut logged, mut expected) = (Vec::new(), Vec::new());
             let blocked = compiled.evaluate(&request, &mut scratch, &mut logged);

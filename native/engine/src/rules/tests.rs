@@ -115,6 +115,7 @@ fn identity(certificate: &Certificate, presented: Option<Presented>) -> Identity
             Some(Presented::Untrusted) => Some(Reason::MtlsUntrusted),
             Some(Presented::Verified) | None => None,
         },
+        authority: None,
     }
 }
 
@@ -180,12 +181,8 @@ fn outcome(rules: &[(&str, RuleAction)]) -> (Option<u32>, Vec<u32>) {
     let rules: Vec<_> = rules.iter().map(|(expression, action)| ((*expression).to_owned(), *action)).collect();
     let rules = compile(&rules, &[]).unwrap();
     let head = head(&["GET /a".to_owned()]);
-    let request = Request {
-        head: &head,
-        address: loopback(),
-        identity: Identity { certificate: None, fault: None },
-        found: Default::default(),
-    };
+    let request =
+        Request { head: &head, address: loopback(), identity: Identity::default(), found: Default::default() };
     let (mut scratch, mut logged) = (Scratch::default(), Vec::new());
     let blocked = rules.evaluate(&request, &mut scratch, &mut logged);
     (blocked, logged)

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rcgen::{CustomExtension, DistinguishedName, DnType, DnValue, KeyPair, SanType, SerialNumber, date_time_ymd};
 
 use super::pki::*;
-use crate::mtls::{Certificate, CertificateField, MAX_DER_BYTES};
+use crate::mtls::{Certificate, CertificateField, MAX_DER_BYTES, Standings};
 use crate::reason::Reason;
 
 fn james() -> (Ca, Certificate) {
@@ -299,7 +299,7 @@ fn damage_anywhere_never_panics_and_never_passes() {
             der[position] ^= change;
             let damaged = Certificate::from_pem(&pem("CERTIFICATE", &der));
             ask_everything(&damaged);
-            assert!(set.verify(&damaged, NOW).fault.is_some(), "byte {position} ^ {change:#x}");
+            assert!(set.verify(&damaged, &Standings::default(), NOW).fault.is_some(), "byte {position} ^ {change:#x}");
         }
     }
 }

@@ -9,7 +9,7 @@ use rcgen::{
 };
 
 use super::pki::*;
-use crate::mtls::{Certificate, TrustSet};
+use crate::mtls::{Certificate, Standings, TrustSet};
 use crate::reason::Reason;
 
 #[test]
@@ -121,9 +121,9 @@ fn passes_at_notafter_and_denies_a_second_later() {
     let leaf = root.leaf_with(|leaf| leaf.not_after = date_time_ymd(2030, 6, 1));
     let last = date_time_ymd(2030, 6, 1).unix_timestamp() as u64;
     let set = root.trust();
-    assert_eq!(set.verify(&leaf, last).fault, None);
-    assert_eq!(set.verify(&leaf, last).expires_at, last + 1);
-    assert_eq!(set.verify(&leaf, last + 1).fault, Some(Reason::MtlsExpired));
+    assert_eq!(set.verify(&leaf, &Standings::default(), last).fault, None);
+    assert_eq!(set.verify(&leaf, &Standings::default(), last).expires_at, last + 1);
+    assert_eq!(set.verify(&leaf, &Standings::default(), last + 1).fault, Some(Reason::MtlsExpired));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn looks_again_when_a_leaf_becomes_valid() {
     let leaf = root.leaf_with(|leaf| leaf.not_before = begins);
     let verdict = assert_denies(&root.trust(), &leaf, Reason::MtlsNotYetValid);
     assert_eq!(verdict.expires_at, NOW + 60, "sooner than the usual five minutes");
-    assert_eq!(root.trust().verify(&leaf, NOW + 60).fault, None);
+    assert_eq!(root.trust().verify(&leaf, &Standings::default(), NOW + 60).fault, None);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use rcgen::{
     SerialNumber, SignatureAlgorithm, SigningKey, date_time_ymd,
 };
 
-use crate::mtls::{Certificate, TrustSet, Verdict};
+use crate::mtls::{Certificate, Standings, TrustSet, Verdict};
 use crate::policy::{Authority, Problem};
 use crate::reason::Reason;
 
@@ -158,7 +158,7 @@ pub fn crls(authority: Authority, crls: &[&str]) -> Authority {
 
 #[track_caller]
 pub fn assert_passes(set: &TrustSet, certificate: &Certificate) -> Verdict {
-    let verdict = set.verify(certificate, NOW);
+    let verdict = set.verify(certificate, &Standings::default(), NOW);
     assert_eq!(verdict.fault, None);
     assert!(verdict.expires_at > NOW);
     verdict
@@ -166,7 +166,7 @@ pub fn assert_passes(set: &TrustSet, certificate: &Certificate) -> Verdict {
 
 #[track_caller]
 pub fn assert_denies(set: &TrustSet, certificate: &Certificate, reason: Reason) -> Verdict {
-    let verdict = set.verify(certificate, NOW);
+    let verdict = set.verify(certificate, &Standings::default(), NOW);
     assert_eq!(verdict.fault, Some(reason));
     assert!(verdict.expires_at > NOW, "a denial may be kept for a while");
     assert!(verdict.expires_at <= NOW + 300, "a denial has to be looked at again");

@@ -1,0 +1,173 @@
+// Asks the OCSP responders of brought authorities about the certificates that clients show, ahead of time: a request
+// never waits for a responder. What they answer is verified, and the engine keeps it.
+//
+// Only verified certificates are asked about: another one could name any responder.
+
+import type { RevocationMetrics } from '../../journal/metrics/revocation.js';
+import type { Log } from '../log.js';
+import type { BroughtAuthority } from './brought.js';
+import type { Clock } from './clock.js';
+import { PkiError, type Run, requestOcsp, verifyOcsp } from './commands.js';
+import { download } from './download.js';
+
+const TICK_MS = 500;
+const CONCURRENT = 8;
+/** Certificates that are kept fresh; of more, those that came last. The engine holds ten times as many answers. */
+export const MAX_ASKED = 10_000;
+/** An answer with its responder's certificates has some KiB. */
+const MAX_ANSWER_BYTES = 64 * 1024;
+/** A certificate that was not shown for so long is not asked about any more. */
+const FORGET_MS = 86_400_000;
+const LEAST_MS = 60_000;
+const MOST_MS = 86_400_000;
+/** Of an answer without nextUpdate: newer information is always available (RFC 6960, 4.2.2.1). */
+const NO_DATE_MS = 300_000;
+const FIRST_BACKOFF_MS = 15_000;
+const MOST_BACKOFF_MS = 1_800_000;
+const PART_OF_LIFE = 2 / 3;
+const JITTER = 0.1;
+
+export interface Answering {
+  ocspAnswer(answer: string): void;
+}
+
+/** Of a certificate that was seen. */
+export interface SeenCertificate {
+  authority: string | null;
+  key_id: string | null;
+  serial: string;
+  crl_urls: readonly string[];
+  ocsp_urls: readonly string[];
+}
+
+interface Question {
+  authority: string;
+  keyId: string;
+  serial: string;
+  url: string;
+  /** By the steady clock. */
+  due: number;
+  seen: number;
+  failures: number;
+  busy: boolean;
+}
+
+export interface AskingParts {
+  native: Answering;
+  run: Run;
+  log: Log;
+  metrics: RevocationMetrics;
+  clock: Clock;
+}
+
+export class Asking {
+  readonly #parts: AskingParts;
+  /** The longest unseen first. */
+  readonly #questions = new Map<string, Question>();
+  #authorities = new Map<string, BroughtAuthority>();
+  #busy = 0;
+  #stopTicking = () => {};
+  readonly #aborting = new AbortController();
+
+  constructor(parts: AskingParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#stopTicking = this.#parts.clock.every(TICK_MS, () => this.tick());
+  }
+
+  stop(): void {
+    this.#stopTicking();
+    this.#aborting.abort();
+  }
+
+  adopt(authorities: readonly BroughtAuthority[]): void {
+    this.#authorities = new Map(authorities.filter(it => it.revocation.ocsp).map(it => [it.name, it]));
+    for (const [key, { authority }] of this.#questions) {
+      if (!this.#authorities.has(authority)) this.#questions.delete(key);
+    }
+  }
+
+  seen({ authority, key_id, serial, ocsp_urls }: SeenCertificate): void {
+    const url = ocsp_urls.find(written => /^https?:\/\//i.test(written));
+    if (authority === null || key_id === null || url === undefined || !this.#authorities.has(authority)) return;
+    const key = `${authority} ${key_id}:${serial}`;
+    const now = this.#parts.clock.elapsed();
+    const known = this.#questions.get(key);
+    this.#questions.delete(key);
+    this.#questions.set(
+      key,
+      known
+        ? { ...known, seen: now }
+        : { authority, keyId: key_id, serial, url, due: 0, seen: now, failures: 0, busy: false },
+    );
+    if (this.#questions.size > MAX_ASKED) this.#questions.delete(this.#questions.keys().next().value ?? '');
+  }
+
+  tick(): void {
+    const now = this.#parts.clock.elapsed();
+    for (const [key, question] of this.#questions) {
+      if (this.#busy >= CONCURRENT) return;
+      if (now - question.seen > FORGET_MS) this.#questions.delete(key);
+      if (question.busy || question.due > now) continue;
+      question.busy = true;
+      this.#busy += 1;
+      void this.#ask(question)
+        .then(waitMs => {
+          // While it was asked, the certificate may have been seen again.
+          const current = this.#questions.get(key) ?? question;
+          const due = this.#parts.clock.elapsed() + waitMs * (1 + JITTER * (Math.random() * 2 - 1));
+          Object.assign(current, { due, failures: question.failures, busy: false });
+        })
+        .finally(() => {
+          this.#busy -= 1;
+        });
+    }
+  }
+
+  /** Answers how long to wait. */
+  async #ask(question: Question): Promise<number> {
+    const { run, native, metrics, log, clock } = this.#parts;
+    const { authority, keyId, serial, url } = question;
+    const brought = this.#authorities.get(authority);
+    const issuer = brought?.issuers.find(it => it.keyId === keyId)?.pem;
+    if (!brought || issuer === undefined) return MOST_BACKOFF_MS;
+    try {
+      const { der, nonce } = await requestOcsp(run, { issuer, serial, nonce: false });
+      const { bytes } = await download(url, {
+        allowPrivateAddresses: brought.revocation.allowPrivateAddresses,
+        maxBytes: MAX_ANSWER_BYTES,
+        body: { bytes: Buffer.from(der, 'base64'), contentType: 'application/ocsp-request' },
+        accept: 'application/ocsp-response',
+        signal: this.#aborting.signal,
+      });
+      const response = bytes?.toString('base64') ?? '';
+      const { status, this_update, next_update } = await verifyOcsp(run, {
+        response,
+        issuer,
+        serial,
+        nonce,
+        now: clock.now(),
+      });
+      native.ocspAnswer(JSON.stringify({ authority, key_id: keyId, serial, status, this_update, next_update }));
+      metrics.fetched(authority, 'ocsp', 'replaced');
+      question.failures = 0;
+      const life =
+        next_update === null ? NO_DATE_MS : this_update + (next_update - this_update) * PART_OF_LIFE - clock.now();
+      return Math.min(MOST_MS, Math.max(LEAST_MS, life));
+    } catch (error) {
+      const refused = error instanceof PkiError;
+      metrics.fetched(authority, 'ocsp', refused ? 'refused' : 'failed');
+      // Of a responder that is down every certificate would tell: the first failure of each is enough.
+      if (question.failures === 0) {
+        log.warn(
+          { authority, serial, url, error: (error as Error).message },
+          'OCSP gave no answer that can be relied on; the last one stays',
+        );
+      }
+      question.failures += 1;
+      return Math.min(MOST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(10, question.failures - 1));
+    }
+  }
+}
