@@ -13,6 +13,8 @@ import type { Managed, ReloadResult } from './admin/routes.js';
 import type { StartThread } from './edge-thread.js';
 import { Edges, type Plan } from './edges.js';
 import type { Log } from './log.js';
+import { broughtBy } from './pki/brought.js';
+import { RevocationFlow } from './pki/flow.js';
 import { type Free, freePort } from './port.js';
 import { keepHouse } from './store/housekeeping.js';
 import { findKey } from './store/key.js';
@@ -30,6 +32,10 @@ export interface Native {
   compile(policy: string, activate: boolean): string;
   drain(buffer: Uint8Array): number;
   sample(rate: number): void;
+  pki(request: string): Promise<string>;
+  revoke(change: string): void;
+  loadRevocationList(authority: string, list: Buffer): Promise<string>;
+  ocspAnswer(answer: string): void;
   judge?: Judge;
 }
 
@@ -71,6 +77,7 @@ export class Gateway implements Managed {
   #admin: AdminPort | null = null;
   /** From the start to the end; a configuration that names another one wants a restart. */
   #store: Store | null = null;
+  #revocation: RevocationFlow | null = null;
   #stopHouse = () => {};
   #stopNames = () => {};
   /** Loads come one after the other. */
@@ -110,7 +117,14 @@ export class Gateway implements Managed {
     const listen = await this.#freeListen(parts, loaded);
     this.#store = await this.#openStore(parts, loaded);
     this.#stopHouse = keepHouse(this.#store, log);
-    this.#admin = this.#makeAdmin(this.#store);
+    this.#revocation = new RevocationFlow({
+      store: this.#store,
+      native,
+      run: native.pki,
+      log,
+      metrics: metrics.revocation,
+    });
+    this.#admin = this.#makeAdmin(this.#store, this.#revocation);
     const port = await this.#openAdmin(parts, loaded);
     await port.settle();
     this.#events = this.#blaming(
@@ -124,6 +138,7 @@ export class Gateway implements Managed {
     this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why));
     this.#enforce({ parts, contexts, names });
     await this.#admin.introduce();
+    await this.#revocation.start(broughtBy(parts));
     await this.#edges.start();
     metrics.loaded();
     this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));
@@ -170,6 +185,7 @@ export class Gateway implements Managed {
     const drained = (await this.#edges?.stop(graceMs)) ?? true;
     await this.#events?.close(FLUSH_MS);
     await this.#admin?.close();
+    this.#revocation?.stop();
     this.#stopHouse();
     await this.#store?.close();
     return drained;
@@ -206,6 +222,7 @@ export class Gateway implements Managed {
     }
     const generation = this.#judge(parts.policy, loaded, true);
     if (!fresh) edges.adopt(plan);
+    await this.#revocation?.adopt(broughtBy(parts));
     await admin?.settle();
     this.#enforce({ parts, contexts, names });
     return generation;
@@ -293,7 +310,7 @@ export class Gateway implements Managed {
     }
   }
 
-  #makeAdmin(store: Store): AdminPort {
+  #makeAdmin(store: Store, revocation: RevocationFlow): AdminPort {
     const { log, metrics, native } = this.#from;
     return new AdminPort({
       gateway: this,
@@ -301,7 +318,7 @@ export class Gateway implements Managed {
       log,
       judge: native.judge ?? (() => '{"reason":null}'),
       counted: why => metrics.adminRefused(why),
-      capabilities: [],
+      capabilities: [api => revocation.routes(api)],
     });
   }
 

@@ -40,7 +40,10 @@ export function compileAuthorities(authorities: Record<string, Authority>, loadi
 
 function compileRevocation(written: Authority['revocation'], at: string, loading: Loading): PolicyRevocation {
   if (!written) return { stale: 'hard', grace_s: 0, fetch: false, ocsp: false };
-  const { crl, fetch, ocsp, stale, grace } = written;
+  const { crl, fetch, urls, ocsp, stale, grace } = written;
+  if (urls && !fetch) {
+    loading.problem(child(at, 'urls'), 'nothing is fetched', { hint: '`fetch: true` fetches them' });
+  }
   if (!crl && !fetch && !ocsp) {
     loading.problem(at, 'nothing says which certificates have been taken back', {
       key: true,
