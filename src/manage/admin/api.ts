@@ -53,6 +53,8 @@ export interface Operation<P extends Shape = Shape, Q extends Shape = Shape, B e
   answer?: Shape;
   /** Of the answer, when it is not JSON. */
   answerType?: string;
+  /** Types that it answers as well, each when the caller asks for it: `Reply.type` says which. */
+  otherTypes?: readonly string[];
   /** Changes a thing that has a version: If-Match is required, as the answer's ETag said. */
   conditional?: true;
   /** Not a GET, and yet it changes nothing: no entry in the audit log is expected of it. */
@@ -75,6 +77,8 @@ export type Audit = (tx: Writing, revisions: Record<Topic, number>, change: Chan
 
 export interface Reply {
   body?: unknown;
+  /** Of the body, one of the operation's `otherTypes`: it is then bytes. */
+  type?: string;
   /** Of the thing that is answered; becomes its ETag. */
   version?: number;
   headers?: Record<string, string>;
@@ -216,9 +220,8 @@ function answered(exchange: Context, operation: Operation, reply: Reply): Respon
     return new Response(null, { status: 304, headers: all });
   }
   if (operation.status === 204) return new Response(null, { status: 204, headers: all });
-  if (operation.answerType) {
-    return exchange.body(body as Uint8Array<ArrayBuffer>, status, { 'Content-Type': operation.answerType, ...all });
-  }
+  const type = reply.type ?? operation.answerType;
+  if (type) return exchange.body(body as Uint8Array<ArrayBuffer>, status, { 'Content-Type': type, ...all });
   return exchange.json(body as never, status, all);
 }
 

@@ -6,9 +6,12 @@ import { BASE, type Operation } from './api.js';
 
 export function described(operation: Operation): RouteConfig {
   const { id, method, path, summary, tag, params, query, body, bodyType, answer, answerType } = operation;
-  const content = answerType
-    ? { [answerType]: { schema: z.string().meta({ format: 'binary' }) } }
-    : answer && { 'application/json': { schema: answer } };
+  const bytes = [...(answerType ? [answerType] : []), ...(operation.otherTypes ?? [])];
+  const types = [
+    ...(answer && !answerType ? [['application/json', { schema: answer }]] : []),
+    ...bytes.map(type => [type, { schema: z.string().meta({ format: 'binary' }) }]),
+  ];
+  const content = types.length > 0 ? Object.fromEntries(types) : undefined;
   return {
     operationId: id,
     method,
