@@ -18,6 +18,7 @@ import { Responses } from './forward/responses.js';
 import { connect, type WebSocketBridge } from './forward/websocket.js';
 import * as native from './native.js';
 import { AnswerFlag, Next, NONE, Word } from './native.js';
+import { type OwnAnswer, OwnPaths, type OwnRequest } from './own-paths.js';
 
 export interface EdgeOptions {
   thread: number;
@@ -28,10 +29,12 @@ export interface EdgeOptions {
   exchanges: number;
 }
 
-export type ToEdge = { type: 'drain'; graceMs: number };
+export type ToEdge = { type: 'drain'; graceMs: number } | ({ type: 'own'; id: number } & OwnAnswer);
 export type FromEdge =
   | { type: 'listening'; port: number }
   | { type: 'failed'; what: string; message: string }
+  /** The gateway itself has to answer this request. */
+  | { type: 'own'; id: number; request: OwnRequest; body: Uint8Array }
   /** It takes no new connections any more. */
   | { type: 'stopped' }
   | { type: 'drained' };
@@ -67,6 +70,13 @@ const responses = new Responses(arena, entries, answer, exchanges, {
   release,
   responded: exchange => act(exchange, native.responded(exchange.slot)),
   failed: (exchange, reason) => act(exchange, native.refuse(exchange.slot, reason)),
+});
+
+const ownPaths = new OwnPaths({
+  ask: (id, request, body) => port.postMessage({ type: 'own', id, request, body } satisfies FromEdge),
+  refuse: (exchange, reason) => act(exchange, native.refuse(exchange.slot, reason)),
+  write,
+  failed: error => fail('own', error),
 });
 
 // First of all, since it is what may fail: an exception ends a thread well only while it has no native handles.
@@ -156,6 +166,7 @@ function take(res: HttpResponse): Exchange | null {
 
 function release(exchange: Exchange): void {
   if (exchange.ticket >= 0) waiting.delete(exchange.ticket);
+  if (exchange.own >= 0) ownPaths.forget(exchange.own);
   exchange.reset();
   if (!identity) native.abandoned(exchange.slot);
   open--;
@@ -187,6 +198,9 @@ function act(exchange: Exchange, next: number): void {
       return;
     case Next.Inspect:
       queue(exchange);
+      return;
+    case Next.Own:
+      ownPaths.take(exchange, res);
       return;
     case Next.Pause:
       res.pause();
@@ -370,7 +384,8 @@ function drain(graceMs: number): void {
 
 port.on('message', (message: ToEdge) => {
   try {
-    drain(message.graceMs);
+    if (message.type === 'own') ownPaths.answer(message.id, message);
+    else drain(message.graceMs);
   } catch (error) {
     fail('message', error);
   }

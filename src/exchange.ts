@@ -22,6 +22,8 @@ export class Exchange {
   paused = false;
   /** Number of the body that waits for the inspection pool, or -1. */
   ticket = -1;
+  /** Number of the request that the main thread is asked to answer, or -1. */
+  own = -1;
 
   constructor(slot: number) {
     this.slot = slot;
@@ -36,5 +38,6 @@ export class Exchange {
     this.complete = false;
     this.paused = false;
     this.ticket = -1;
+    this.own = -1;
   }
 }

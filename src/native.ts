@@ -30,6 +30,7 @@ export const Next = {
   Inspect: 7,
   LastBody: 8,
   Held: 9,
+  Own: 10,
 } as const;
 
 /** `Kind` of native/forward/src/arena.rs. */
@@ -60,6 +61,7 @@ export const NONE = 0xffff_ffff;
 
 export const {
   abandoned,
+  answered,
   attach,
   body,
   boundReceiveBuffers,
@@ -81,6 +83,7 @@ export const {
   metrics,
   ocspAnswer,
   opened,
+  own,
   pause,
   peer,
   piece,

@@ -3,6 +3,9 @@
 /** Without identity: the exchange of this slot is over, or its client is gone. */
 export declare function abandoned(slot: number): void
 
+/** The gateway's own answer was written, with so many bytes of body: the exchange is over. */
+export declare function answered(slot: number, status: number, bytes: number): void
+
 /** Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled. */
 export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void): void
 
@@ -117,6 +120,9 @@ export declare function ocspAnswer(answer: string): void
 /** A connection was opened. */
 export declare function opened(response: unknown): void
 
+/** What the main thread has to know of a request that the gateway itself answers: JSON of edge/owning.rs. */
+export declare function own(slot: number): string | null
+
 /** Stops reading a response: the client is slower than the origin. */
 export declare function pause(slot: number): void
 
@@ -139,6 +145,8 @@ export interface ReasonNumbers {
   malformed: number
   originConnect: number
   overload: number
+  bodyTooLarge: number
+  ownTimeout: number
 }
 
 /** docs/reasons.md. */

@@ -86,9 +86,14 @@ function inside(
 
 /** Of a union's branches, the one whose outer shape fits: its faults lie deeper. */
 function meantBranch(branches: readonly (readonly Issue[])[]): readonly Issue[] | null {
-  const fitting = branches.filter(
+  const shaped = branches.filter(
     issues => !issues.some(({ path, code }) => path.length === 0 && code === 'invalid_type'),
   );
+  // A map where words are listed beside maps was meant for a map.
+  const deeper = shaped.filter(
+    issues => !issues.some(({ path, code }) => path.length === 0 && code === 'invalid_value'),
+  );
+  const fitting = deeper.length > 0 ? deeper : shaped;
   return fitting.length === 1 && !fitting[0]?.some(({ path, code }) => path.length === 0 && code === 'invalid_format')
     ? (fitting[0] ?? null)
     : null;

@@ -49,11 +49,17 @@ export interface PolicyHost {
 
 export type MtlsMode = 'off' | 'request' | 'require';
 
+export type MtlsAction = 'log' | 'block';
+
 export interface PolicyMtls {
   mode: MtlsMode;
+  /** What becomes of a request that `mode` denies. */
+  action: MtlsAction;
   trust: string[];
-  paths: { prefix: string; mode: MtlsMode }[];
+  /** `trust` null: the host's. */
+  paths: { prefix: string; mode: MtlsMode; action: MtlsAction; trust: string[] | null }[];
   forward: ('rfc9440' | 'sha256')[];
+  own: { renew: boolean; est: boolean };
 }
 
 export type PolicyAction = 'off' | 'log' | 'block';

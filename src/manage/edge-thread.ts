@@ -2,6 +2,7 @@
 
 import { Worker } from 'node:worker_threads';
 import type { EdgeOptions, FromEdge, ToEdge } from '../edge.js';
+import { type AnswerOwn, notHere } from './own-paths.js';
 
 /** The part of a Worker that is used; tests give their own. */
 export interface Thread {
@@ -36,11 +37,12 @@ export class EdgeThread {
   #failure: Failure | null = null;
   readonly #thread: Thread;
 
-  /** `failed` is called at most once, and never while the thread starts or drains. */
+  /** `failed` is called at most once, and never while the thread starts or drains; `own` never rejects. */
   constructor(
     readonly number: number,
     thread: Thread,
     failed: (failure: Failure) => void,
+    own: AnswerOwn = notHere,
   ) {
     this.#thread = thread;
     let heard: (port: number) => void;
@@ -68,6 +70,9 @@ export class EdgeThread {
       if (message.type === 'listening') {
         if (this.state === 'starting') this.state = 'listening';
         heard(message.port);
+      } else if (message.type === 'own') {
+        const { id, request, body } = message;
+        void own(request, body).then(answer => this.tell({ type: 'own', id, ...answer }));
       } else if (message.type === 'failed') fail({ why: 'failed', message: `${message.what}: ${message.message}` });
       else if (message.type === 'stopped') stopped();
       else this.drained = true;

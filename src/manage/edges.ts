@@ -6,6 +6,7 @@
 import type { EdgeOptions } from '../edge.js';
 import { EdgeThread, type Failure, type StartThread } from './edge-thread.js';
 import type { Log } from './log.js';
+import { type AnswerOwn, contained, notHere } from './own-paths.js';
 
 /** Loading the addon and listening takes a fraction of a second. */
 const START_MS = 15_000;
@@ -37,13 +38,15 @@ export class Edges {
   readonly #start: StartThread;
   readonly #log: Log;
   readonly #replaced: (why: string) => void;
+  readonly #own: AnswerOwn;
   #stopping = false;
 
-  constructor(plan: Plan, start: StartThread, log: Log, replaced: (why: string) => void) {
+  constructor(plan: Plan, start: StartThread, log: Log, replaced: (why: string) => void, own: AnswerOwn = notHere) {
     this.#plan = plan;
     this.#start = start;
     this.#log = log;
     this.#replaced = replaced;
+    this.#own = contained(own, log);
   }
 
   /** Whether every place is served. */
@@ -116,8 +119,11 @@ export class Edges {
 
   async #startOne(): Promise<EdgeThread> {
     const { threads: _threads, graceMs: _graceMs, ...shared } = this.#plan;
-    const thread = new EdgeThread(this.#freeNumber(), this.#start({ ...shared, thread: this.#freeNumber() }), failure =>
-      this.#failed(thread, failure),
+    const thread = new EdgeThread(
+      this.#freeNumber(),
+      this.#start({ ...shared, thread: this.#freeNumber() }),
+      failure => this.#failed(thread, failure),
+      this.#own,
     );
     this.#alive.add(thread);
     void thread.ended.then(() => this.#alive.delete(thread));

@@ -13,8 +13,10 @@ import type { Managed, ReloadResult } from './admin/routes.js';
 import type { StartThread } from './edge-thread.js';
 import { Edges, type Plan } from './edges.js';
 import type { Log } from './log.js';
+import type { AnswerOwn } from './own-paths.js';
 import { broughtBy } from './pki/brought.js';
 import { RevocationFlow } from './pki/flow.js';
+
 import { type Free, freePort } from './port.js';
 import { keepHouse } from './store/housekeeping.js';
 import { findKey } from './store/key.js';
@@ -50,6 +52,8 @@ export interface Surroundings {
   metrics: Metrics;
   log: Log;
   lookups: Lookups;
+  /** Answers requests to the gateway's own paths; without it they are 404. */
+  own?: AnswerOwn;
   /** Tells the supervisor. */
   report(what: 'reloading' | 'reloaded'): void;
 }
@@ -112,7 +116,7 @@ export class Gateway implements Managed {
 
   /** Rejects with Refused when the configuration has problems or a port is taken. */
   async start(): Promise<void> {
-    const { native, stdout, startThread, metrics, log } = this.#from;
+    const { native, stdout, startThread, metrics, log, own } = this.#from;
     const { loaded, parts, names } = await this.#read();
     const listen = await this.#freeListen(parts, loaded);
     this.#store = await this.#openStore(parts, loaded);
@@ -135,7 +139,7 @@ export class Gateway implements Managed {
     this.#judge(parts.policy, loaded, true);
     const contexts = makeContexts(parts.tls, this.#from.folder);
     const plan = planOf(parts, contexts, listen);
-    this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why));
+    this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why), own);
     this.#enforce({ parts, contexts, names });
     await this.#admin.introduce();
     await this.#revocation.start(broughtBy(parts));

@@ -57,12 +57,39 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
           name: 'api.example.com',
           at: '/hosts/api.example.com',
           origin: 0,
-          mtls: { mode: 'require', trust: ['partners'], paths: [], forward: [] },
+          mtls: {
+            mode: 'require',
+            action: 'block',
+            trust: ['partners'],
+            paths: [],
+            forward: [],
+            own: { renew: false, est: false },
+          },
           openapi: null,
           max_body_bytes: 10 * 2 ** 20,
         },
       ],
     });
+  });
+
+  test('says for each path what holds there, of the host where nothing else is said', async () => {
+    const { policy, tls } = await parts(
+      GOOD.replace(
+        'mode: require, trust: [partners]',
+        `mode: "off", action: log, trust: [], own: { est: true },
+      paths: { /open: request, /v2: { trust: [partners] }, /v3: { mode: require, action: block, trust: [partners] } }`,
+      ).replace('/open: request', '/open: "off"'),
+    );
+    expect(policy.hosts[0]?.mtls).toMatchObject({
+      own: { renew: false, est: true },
+      paths: [
+        { prefix: '/open', mode: 'off', action: 'log', trust: null },
+        { prefix: '/v2', mode: 'off', action: 'log', trust: ['partners'] },
+        { prefix: '/v3', mode: 'require', action: 'block', trust: ['partners'] },
+      ],
+    });
+    // TLS has to know whom any path trusts.
+    expect(tls[0]?.clientAuthorities).toHaveLength(1);
   });
 
   test('has one origin for hosts that share it, and all addresses of a name', async () => {

@@ -1,6 +1,7 @@
 //! One edge thread's exchanges: joins the engine's decision, the upstream client and the record.
 
 mod inspecting;
+mod owning;
 mod responding;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -53,6 +54,8 @@ pub enum Next {
     Inspect = 7,
     /// The answer's memory holds a response that was held back, or how it begins: write it.
     Held = 9,
+    /// The gateway itself answers: `own(slot)`, then `answered(slot, ..)`.
+    Own = 10,
 }
 
 /// No exchange on this connection.
@@ -78,6 +81,8 @@ enum Stage {
     /// The body is gathered for inspection.
     Collecting,
     Inspecting,
+    /// The gateway's main thread answers.
+    Own,
     Forwarded,
     /// A response is gathered to be checked: the client has seen nothing of it.
     Holding,
@@ -214,7 +219,7 @@ impl Edge {
                 self.client.client().cancel(Token { slot: index, generation: slot.generation });
             }
             Stage::Inspecting => self.forget_ticket(index),
-            Stage::Deciding | Stage::Passed | Stage::Collecting | Stage::Upgraded => {}
+            Stage::Deciding | Stage::Passed | Stage::Collecting | Stage::Own | Stage::Upgraded => {}
         }
         lock(&self.meters).scalars.clients_gone += 1;
         let slot = &self.slots[index as usize];
@@ -313,6 +318,10 @@ impl Edge {
                     return Next::Upgrade;
                 }
                 self.forward(index)
+            }
+            Outcome::Own => {
+                slot.stage = Stage::Own;
+                Next::Own
             }
             Outcome::Inspect => {
                 slot.stage = Stage::Collecting;
@@ -482,9 +491,13 @@ impl Edge {
                 }
             }
             // An answer went out before the whole body was here: the rest is read and dropped.
-            Stage::Free | Stage::Deciding | Stage::Passed | Stage::Inspecting | Stage::Settled | Stage::Upgraded => {
-                Next::Sent
-            }
+            Stage::Free
+            | Stage::Deciding
+            | Stage::Passed
+            | Stage::Inspecting
+            | Stage::Own
+            | Stage::Settled
+            | Stage::Upgraded => Next::Sent,
         }
     }
 

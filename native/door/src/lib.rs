@@ -241,12 +241,26 @@ pub fn refuse(slot: u32, reason: u32) -> u32 {
     on_slot(slot, |edge| edge.refuse(slot, reason))
 }
 
+/// What the main thread has to know of a request that the gateway itself answers: JSON of edge/owning.rs.
+#[napi]
+pub fn own(slot: u32) -> Option<String> {
+    with_edge(|edge| edge.own(slot)).flatten()
+}
+
+/// The gateway's own answer was written, with so many bytes of body: the exchange is over.
+#[napi]
+pub fn answered(slot: u32, status: u32, bytes: u32) {
+    with_edge(|edge| edge.answered(slot, status as u16, u64::from(bytes)));
+}
+
 /// The reasons that JavaScript gives, as the numbers that `refuse` takes.
 #[napi(object)]
 pub struct ReasonNumbers {
     pub malformed: u32,
     pub origin_connect: u32,
     pub overload: u32,
+    pub body_too_large: u32,
+    pub own_timeout: u32,
 }
 
 #[napi]
@@ -255,6 +269,8 @@ pub fn reason_numbers() -> ReasonNumbers {
         malformed: Reason::HttpMalformed as u32,
         origin_connect: Reason::OriginConnect as u32,
         overload: Reason::InternalOverload as u32,
+        body_too_large: Reason::HttpBodyTooLarge as u32,
+        own_timeout: Reason::OwnTimeout as u32,
     }
 }
 

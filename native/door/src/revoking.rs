@@ -115,10 +115,11 @@ fn judge_for(pem: &str, asked: &str) -> std::result::Result<String, String> {
             let index = snapshot.host(&name.to_ascii_lowercase());
             let host = &snapshot.hosts[index.ok_or_else(|| format!("host \"{name}\" is not served here"))?];
             let path = path.as_deref().unwrap_or("/");
-            if host.mtls_mode(path) == MtlsMode::Off {
+            let mtls = host.mtls(path);
+            if mtls.mode == MtlsMode::Off {
                 unasked = Some(format!("{name} asks for no client certificate at {path}: it is not looked at there."));
             }
-            judged(&host.trust.set)
+            judged(&mtls.trust.set)
         }
         For::Authorities { authorities } => {
             let known = authorities.iter().map(|name| {

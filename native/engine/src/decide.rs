@@ -5,6 +5,7 @@
 //! | `http` | nothing may read a head that has more than one meaning |
 //! | `host` | everything below is the policy of one host |
 //! | `identity` | the cheapest way to refuse strangers, and rules read its fields |
+//! | `own` | what the gateway itself answers is no operation of the origin's; only the rules are still asked |
 //! | `endpoint` | rules and limits may speak of operations |
 //! | `parameters` | all that the description says about the head, and which of its schemas has to check the body |
 //! | `rules` | on the whole head, with identity, operation and violations known; when a rule reads the verdict on the body, all rules wait for it, so that their order holds |
@@ -20,6 +21,7 @@ use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
 use crate::mtls::{Certificate, Renewal, Standings, Verdict};
+use crate::own;
 use crate::peer::{Identity, Peer};
 use crate::policy::{Action, MtlsMode, ResponseAction};
 use crate::reason::Reason;
@@ -47,6 +49,8 @@ pub struct Tally {
 pub enum Outcome {
     /// Forward; a body streams.
     Pass,
+    /// The gateway itself answers: [`Exchange::own`].
+    Own,
     /// Collect the body and check it with [`Exchange::chosen`], then [`inspected`].
     Inspect,
     /// Answer with the exchange's denial.
@@ -151,11 +155,14 @@ fn walk(
         return Err(Reason::HttpBodyTooLarge.into());
     }
     // identity
-    let mode = host.mtls_mode(exchange.head.path());
+    let mtls = host.mtls(exchange.head.path());
+    exchange.own = own::find(host.own, exchange.head.path());
+    // Who has no certificate yet asks there for one: whoever answers is told what the client's is worth.
+    let mode = if exchange.own.is_some() { MtlsMode::Request } else { mtls.mode };
     match (mode, &peer.certificate) {
         (MtlsMode::Off, _) => {}
         (_, None) => exchange.presented = Presented::Absent,
-        (_, Some(known)) => match known.verdict(&host.trust, exchange.started.unix_ms / 1000, tally) {
+        (_, Some(known)) => match known.verdict(&mtls.trust, exchange.started.unix_ms / 1000, tally) {
             Ok(authority) => {
                 exchange.presented = Presented::Verified;
                 exchange.authority = authority;
@@ -166,9 +173,16 @@ fn walk(
     if mode == MtlsMode::Require {
         match exchange.presented {
             Presented::Verified => {}
-            Presented::Fault(reason) => return Err(reason.into()),
-            Presented::Absent | Presented::NotLooked => return Err(Reason::MtlsMissing.into()),
+            Presented::Fault(reason) => staged(mtls.action, reason.into(), &mut exchange.logged)?,
+            Presented::Absent | Presented::NotLooked => {
+                staged(mtls.action, Reason::MtlsMissing.into(), &mut exchange.logged)?;
+            }
         }
+    }
+    // own
+    if exchange.own.is_some() {
+        rules(exchange, snapshot, peer)?;
+        return Ok(Outcome::Own);
     }
     // endpoint
     let Some(openapi) = &host.openapi else {

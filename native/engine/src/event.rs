@@ -90,6 +90,9 @@ pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &P
     {
         text(out, "OperationID", &openapi.operations[operation as usize].id);
     }
+    if let Some(own) = exchange.own {
+        clean(out, "OwnPath", own.name());
+    }
     if let Some(denial) = &exchange.denial {
         text(out, "SecurityAction", "block");
         text(out, "SecurityRuleID", &exchange.reason_id(denial));

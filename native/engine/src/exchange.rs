@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::head::Head;
 use crate::meters::{Meters, Verdict};
+use crate::own::Own;
 use crate::reason::Reason;
 use crate::rules::{self, Found};
 use crate::schema::{Chosen, Parameters, Violation, ViolationError};
@@ -61,6 +62,8 @@ pub struct Exchange {
     /// The policy this exchange is decided by, from start to end.
     pub snapshot: Option<Arc<Snapshot>>,
     pub host: Option<usize>,
+    /// What the gateway itself answers.
+    pub own: Option<Own>,
     pub operation: Option<u32>,
     /// What stood in the place of the path template's parameters: ranges of the head's path.
     pub captures: Vec<(u32, u32)>,
@@ -94,6 +97,7 @@ impl Exchange {
         self.id.push_str(id);
         self.snapshot = None;
         self.host = None;
+        self.own = None;
         self.operation = None;
         self.captures.clear();
         self.found = Found::default();
@@ -143,6 +147,7 @@ impl Exchange {
         let Some(host) = self.host() else { return };
         let series = match (&host.openapi, self.operation) {
             (Some(openapi), Some(operation)) => openapi.operations[operation as usize].series,
+            _ if self.own.is_some() => host.own_series,
             _ => host.unmatched,
         };
         meters.exchange(series, self.verdict(), status);

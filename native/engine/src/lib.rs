@@ -14,6 +14,7 @@ pub mod guard;
 pub mod head;
 pub mod meters;
 pub mod mtls;
+pub mod own;
 pub mod peer;
 pub mod policy;
 pub mod reason;

@@ -141,22 +141,41 @@ pub struct Host {
 #[serde(deny_unknown_fields)]
 pub struct HostMtls {
     pub mode: MtlsMode,
+    /// `log`: what `require` would deny passes, and is recorded.
+    #[serde(default)]
+    pub action: Action,
     /// Names of authorities.
     #[serde(default)]
     pub trust: Vec<String>,
     /// Longest prefix wins; a prefix matches whole path segments.
     #[serde(default)]
-    pub paths: Vec<PathMode>,
+    pub paths: Vec<PathMtls>,
     /// Which headers carry the certificate to the origin.
     #[serde(default)]
     pub forward: Vec<CertificateHeader>,
+    /// What the gateway itself answers on this host.
+    #[serde(default)]
+    pub own: OwnPaths,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PathMode {
+pub struct PathMtls {
     pub prefix: String,
     pub mode: MtlsMode,
+    #[serde(default)]
+    pub action: Action,
+    /// Names of authorities; None: those of the host.
+    #[serde(default)]
+    pub trust: Option<Vec<String>>,
+}
+
+/// Paths below `/.well-known/` that the gateway answers instead of the origin: native/engine/src/own.rs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OwnPaths {
+    pub renew: bool,
+    pub est: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]

@@ -93,6 +93,9 @@ catalogue! {
     OriginTimeout = "origin.timeout", 504, 4, "The origin did not answer in time.", "`timeouts.connect` or `timeouts.firstByte` of the origin ran out.";
     OriginSaturated = "origin.saturated", 503, 14, "The service is busy.", "All connections to the origin are in use and its queue is full.";
 
+    // own: what the gateway itself answers
+    OwnTimeout = "own.timeout", 504, 4, "The service did not answer in time.", "A request to one of the gateway's own paths (`mtls.own`) was not answered within 10 s: the main thread is busy, or its store is.";
+
     // internal: our own
     InternalPanic = "internal.panic", 500, 13, "Internal error.", "A bug: a panic was caught while the request was decided. Please report it with the log line.";
     InternalOverload = "internal.overload", 503, 14, "The service is busy.", "Exchange slots, or the queue of bodies to inspect, are full.";

@@ -9,7 +9,8 @@ use crate::endpoints::Endpoints;
 use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
 use crate::mtls::{Authority, TrustSet};
 use crate::policy::{
-    Action, CertificateHeader, Detail, MtlsMode, Origin, Overload, PathMode, Policy, Problem, ResponseAction,
+    Action, CertificateHeader, Detail, HostMtls, MtlsMode, Origin, Overload, OwnPaths, PathMtls, Policy, Problem,
+    ResponseAction,
 };
 use crate::rules::Rules;
 use crate::schema::Schemas;
@@ -34,15 +35,25 @@ pub struct Host {
     pub name: String,
     pub origin: usize,
     pub max_body_bytes: u64,
-    pub trust: Arc<Trust>,
     pub forward: Vec<CertificateHeader>,
+    pub own: OwnPaths,
     pub openapi: Option<Openapi>,
     pub series: HostSeries,
     /// For requests that match no operation.
     pub unmatched: OperationSeries,
-    mode: MtlsMode,
-    /// Longest prefix first.
-    paths: Vec<PathMode>,
+    /// For requests that the gateway itself answers.
+    pub own_series: OperationSeries,
+    mtls: Mtls,
+    /// Longest prefix first, without slash at the end.
+    paths: Vec<(String, Mtls)>,
+}
+
+/// What is demanded of a client certificate.
+pub struct Mtls {
+    pub mode: MtlsMode,
+    /// What becomes of a request that `mode` denies.
+    pub action: Action,
+    pub trust: Arc<Trust>,
 }
 
 /// A trust set with the number its cached verdicts are kept under.
@@ -96,10 +107,26 @@ impl Snapshot {
             wildcard: HashMap::default(),
         };
         for host in &policy.hosts {
-            let trust = trusts
-                .entry(host.mtls.trust.clone())
-                .or_insert_with(|| compile_trust(&snapshot.authorities, &host.mtls.trust, &host.at, &mut problems))
-                .clone();
+            let mut trust = |names: &[String], at: &str, problems: &mut Vec<Problem>| match trusts.get(names) {
+                Some(known) => known.clone(),
+                None => {
+                    let compiled = compile_trust(&snapshot.authorities, names, at, problems);
+                    trusts.insert(names.to_owned(), compiled.clone());
+                    compiled
+                }
+            };
+            let HostMtls { mode, action, .. } = host.mtls;
+            let at = format!("{}/mtls", host.at);
+            let mtls = Mtls { mode, action, trust: trust(&host.mtls.trust, &at, &mut problems) };
+            let mut paths: Vec<(String, Mtls)> = Vec::with_capacity(host.mtls.paths.len());
+            for PathMtls { prefix, mode, action, trust: names } in &host.mtls.paths {
+                let trust = match names {
+                    Some(names) => trust(names, &format!("{at}/paths/{}", escaped(prefix)), &mut problems),
+                    None => mtls.trust.clone(),
+                };
+                paths.push((prefix.trim_end_matches('/').to_owned(), Mtls { mode: *mode, action: *action, trust }));
+            }
+            paths.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
             let openapi = host.openapi.as_ref().map(|openapi| Openapi {
                 action: openapi.action,
                 fallthrough: openapi.fallthrough,
@@ -119,13 +146,6 @@ impl Snapshot {
                     })
                     .collect(),
             });
-            let mut paths: Vec<PathMode> = host
-                .mtls
-                .paths
-                .iter()
-                .map(|path| PathMode { prefix: path.prefix.trim_end_matches('/').to_owned(), mode: path.mode })
-                .collect();
-            paths.sort_by_key(|path| std::cmp::Reverse(path.prefix.len()));
             if host.origin >= policy.origins.len() {
                 problems.push(problem(&format!("{}/origin", host.at), "no such origin"));
             }
@@ -141,12 +161,13 @@ impl Snapshot {
                 name: host.name.clone(),
                 origin: host.origin,
                 max_body_bytes: host.max_body_bytes,
-                trust,
                 forward: host.mtls.forward.clone(),
+                own: host.mtls.own,
                 openapi,
                 series: meters::host_series(&host.name),
                 unmatched: meters::operation_series(&host.name, "-"),
-                mode: host.mtls.mode,
+                own_series: meters::operation_series(&host.name, "own"),
+                mtls,
                 paths,
             });
         }
@@ -178,15 +199,15 @@ impl Openapi {
 }
 
 impl Host {
-    /// The mode for a normalised path: the longest prefix of whole segments, else the host's own.
+    /// What holds for a normalised path: the longest prefix of whole segments, else what holds for the host.
     #[must_use]
-    pub fn mtls_mode(&self, path: &str) -> MtlsMode {
+    pub fn mtls(&self, path: &str) -> &Mtls {
         self.paths
             .iter()
-            .find(|entry| {
-                path.strip_prefix(entry.prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            .find(|(prefix, _)| {
+                path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
-            .map_or(self.mode, |entry| entry.mode)
+            .map_or(&self.mtls, |(_, mtls)| mtls)
     }
 }
 
@@ -200,11 +221,17 @@ fn compile_trust(
     for (index, name) in names.iter().enumerate() {
         match authorities.iter().find(|authority| authority.name() == name) {
             Some(authority) => trusted.push(authority.clone()),
-            None => problems
-                .push(problem(&format!("{at}/mtls/trust/{index}"), &format!("no authority is called \"{name}\""))),
+            None => {
+                problems.push(problem(&format!("{at}/trust/{index}"), &format!("no authority is called \"{name}\"")))
+            }
         }
     }
     Arc::new(Trust { id: TRUST_IDS.fetch_add(1, Ordering::Relaxed), set: TrustSet::of(trusted) })
+}
+
+/// A key as a step of a JSON pointer (RFC 6901, 3).
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 fn problem(at: &str, message: &str) -> Problem {

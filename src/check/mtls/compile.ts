@@ -100,23 +100,15 @@ function readCrl(at: string, file: string, loading: Loading): string | null {
 }
 
 export function compileMtls(mtls: Mtls, at: string, loading: Loading): PolicyMtls {
-  const known = loading.names('/authorities');
-  for (const [index, name] of mtls.trust.entries()) {
-    if (known.includes(name)) continue;
-    const meant = suggest(name, known);
-    loading.problem(child(child(at, 'trust'), index), `no authority is called \`${name}\``, {
-      hint: meant ? `did you mean \`${meant}\`?` : `authorities: ${known.join(', ') || 'none'}`,
-    });
-  }
-  if (wantsCertificates(mtls) && mtls.trust.length === 0) {
-    loading.problem(at, 'client certificates are asked for, but no authority is trusted', {
-      key: true,
-      hint: '`trust: [<name under authorities>]`, or `mode: off` to let clients in without a certificate',
-    });
-  }
-  for (const prefix of Object.keys(mtls.paths)) {
+  checkTrust(mtls.trust, child(at, 'trust'), loading);
+  const paths = pathsOf(mtls);
+  if (mtls.trust.length === 0 && (asks(mtls) || mtls.own.renew)) nobodyTrusted(at, loading);
+  for (const { prefix, trust, ...path } of paths) {
+    const place = child(child(at, 'paths'), prefix);
+    if (trust) checkTrust(trust, child(place, 'trust'), loading);
+    if (asks(path) && (trust ?? mtls.trust).length === 0 && !asks(mtls)) nobodyTrusted(place, loading);
     if (!/^\/[^?#%\s]*$/.test(prefix) || /\/\.{0,2}(\/|$)/.test(prefix.replace(/\/$/, ''))) {
-      loading.problem(child(child(at, 'paths'), prefix), `\`${prefix}\` is not a path prefix`, {
+      loading.problem(place, `\`${prefix}\` is not a path prefix`, {
         key: true,
         hint: 'starts with `/`, whole segments, normalised: such as `/orders`',
       });
@@ -124,20 +116,52 @@ export function compileMtls(mtls: Mtls, at: string, loading: Loading): PolicyMtl
   }
   return {
     mode: mtls.mode,
+    action: mtls.action,
     trust: mtls.trust,
-    paths: Object.entries(mtls.paths).map(([prefix, mode]) => ({ prefix, mode })),
+    paths,
     forward: [...new Set(mtls.forward)],
+    own: mtls.own,
   };
+}
+
+function pathsOf({ paths, mode, action }: Mtls): PolicyMtls['paths'] {
+  return Object.entries(paths).map(([prefix, written]) => {
+    const path = typeof written === 'string' ? { mode: written } : written;
+    return { prefix, mode: path.mode ?? mode, action: path.action ?? action, trust: path.trust ?? null };
+  });
+}
+
+function checkTrust(trust: readonly string[], at: string, loading: Loading): void {
+  const known = loading.names('/authorities');
+  for (const [index, name] of trust.entries()) {
+    if (known.includes(name)) continue;
+    const meant = suggest(name, known);
+    loading.problem(child(at, index), `no authority is called \`${name}\``, {
+      hint: meant ? `did you mean \`${meant}\`?` : `authorities: ${known.join(', ') || 'none'}`,
+    });
+  }
+}
+
+function nobodyTrusted(at: string, loading: Loading): void {
+  loading.problem(at, 'client certificates are asked for, but no authority is trusted', {
+    key: true,
+    hint: '`trust: [<name under authorities>]`, or `mode: off` to let clients in without a certificate',
+  });
 }
 
 /** Certificates that TLS has to know to let this host's clients in; null when it asks for none. */
 export function clientAuthorities(mtls: Mtls, authorities: readonly PolicyAuthority[]): string[] | null {
-  if (!wantsCertificates(mtls)) return null;
-  return authorities
-    .filter(({ name }) => mtls.trust.includes(name))
+  const paths = pathsOf(mtls);
+  // Whoever enrols again shows the certificate that ends soon.
+  const own = mtls.own.renew || mtls.own.est;
+  if (!own && !asks(mtls) && !paths.some(asks)) return null;
+  const trusted = new Set([...mtls.trust, ...paths.flatMap(({ trust }) => trust ?? [])]);
+  const certificates = authorities
+    .filter(({ name }) => trusted.has(name))
     .flatMap(({ certificates, intermediates }) => `${certificates}\n${intermediates}`.match(PEM_CERTIFICATE) ?? []);
+  return certificates.length > 0 ? certificates : null;
 }
 
-function wantsCertificates({ mode, paths }: Mtls): boolean {
-  return mode !== 'off' || Object.values(paths).some(other => other !== 'off');
+function asks({ mode }: { mode: Mtls['mode'] }): boolean {
+  return mode !== 'off';
 }

@@ -124,7 +124,9 @@ impl Edge {
         };
         match decide::inspected(&mut slot.exchange, peer, result.err()) {
             Outcome::Deny => self.answer(index),
-            Outcome::Pass | Outcome::Inspect => self.send(index, Framing::Length(body.len() as u64), Body::Whole(body)),
+            Outcome::Pass | Outcome::Inspect | Outcome::Own => {
+                self.send(index, Framing::Length(body.len() as u64), Body::Whole(body))
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use x509_parser::x509::X509Version;
 use super::authority::sha256;
 use super::fields::{self, CertificateField, Fields};
 use super::key_strength;
+use super::pem::pem;
 use crate::reason::Reason;
 
 /// Largest certificate that is read: the bound of a whole request head, because a larger one could not be forwarded
@@ -102,6 +103,12 @@ impl Certificate {
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// RFC 7468, 64 characters a line, with a newline at the end; empty when there is no DER.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        if self.der.is_empty() { String::new() } else { pem(&self.der) }
     }
 
     pub(super) fn sha256(&self) -> &[u8; 32] {

@@ -15,6 +15,7 @@ mod fields;
 mod judgement;
 mod key_strength;
 mod path;
+mod pem;
 mod revocation;
 mod revocation_list;
 mod serial_set;
