@@ -15,7 +15,8 @@ import { Edges, type Plan } from './edges.js';
 import type { Log } from './log.js';
 import type { AnswerOwn } from './own-paths.js';
 import { broughtBy } from './pki/brought.js';
-import { RevocationFlow } from './pki/flow.js';
+import { endingOf } from './pki/expiry.js';
+import { type InForce, RevocationFlow } from './pki/flow.js';
 
 import { type Free, freePort } from './port.js';
 import { keepHouse } from './store/housekeeping.js';
@@ -142,7 +143,7 @@ export class Gateway implements Managed {
     this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why), own);
     this.#enforce({ parts, contexts, names });
     await this.#admin.introduce();
-    await this.#revocation.start(broughtBy(parts));
+    await this.#revocation.start(inForce(parts));
     await this.#edges.start();
     metrics.loaded();
     this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));
@@ -226,7 +227,7 @@ export class Gateway implements Managed {
     }
     const generation = this.#judge(parts.policy, loaded, true);
     if (!fresh) edges.adopt(plan);
-    await this.#revocation?.adopt(broughtBy(parts));
+    await this.#revocation?.adopt(inForce(parts));
     await admin?.settle();
     this.#enforce({ parts, contexts, names });
     return generation;
@@ -365,6 +366,11 @@ function adminAuthorities({ admin, policy }: Parts): string[] {
   return policy.authorities
     .filter(({ name }) => admin.clients?.trust.includes(name))
     .flatMap(({ certificates, intermediates }) => [certificates, intermediates].filter(pem => pem !== ''));
+}
+
+function inForce(parts: Parts): InForce {
+  const servers = parts.tls.flatMap(({ host, shown }) => endingOf('server', host, shown) ?? []);
+  return { authorities: broughtBy(parts), servers };
 }
 
 function planOf({ config }: Parts, { tls }: Contexts, listen: Plan['listen']): Plan {

@@ -4,7 +4,17 @@
 // kept under .cache, one for each version, and copied: making one takes longer than most test files.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,17 +41,26 @@ export class Postgres {
     readonly settings: string[],
   ) {}
 
-  /** `settings` are of postgresql.conf: `fsync=off`. With a port it listens on 127.0.0.1, too. */
-  static async start(settings: string[] = [], port = 0): Promise<Postgres> {
+  /** `settings` are of postgresql.conf: `fsync=off`. With a port it listens on 127.0.0.1, too, with a certificate by TLS. */
+  static async start(settings: string[] = [], port = 0, tls?: { cert: string; key: string }): Promise<Postgres> {
     const folder = mkdtempSync(join(tmpdir(), 'portcullis-pg-'));
-    const server = new Postgres(folder, port || 5432, port ? [...settings, 'listen_addresses=127.0.0.1'] : settings);
+    const server = new Postgres(folder, port || 5432, [...settings, `listen_addresses=${port ? '127.0.0.1' : ''}`]);
     atTheEnd(async () => {
       await server.kill();
       rmSync(folder, { recursive: true, force: true });
     });
     copy(template(), server.data);
+    const own = [folder];
+    if (tls) {
+      for (const [name, pem] of Object.entries({ cert: tls.cert, key: tls.key })) {
+        const file = join(folder, name);
+        writeFileSync(file, pem, { mode: 0o600 });
+        own.push(file);
+      }
+      server.settings.push('ssl=on', `ssl_cert_file=${folder}/cert`, `ssl_key_file=${folder}/key`);
+    }
     const { uid, gid } = owner();
-    if (uid !== undefined && gid !== undefined) chownSync(folder, uid, gid);
+    if (uid !== undefined && gid !== undefined) for (const path of own) chownSync(path, uid, gid);
     await server.start();
     return server;
   }
@@ -74,7 +93,6 @@ export class Postgres {
 
   async start(): Promise<void> {
     const given = [...this.settings, `port=${this.port}`, `unix_socket_directories=${this.folder}`];
-    if (!this.settings.some(one => one.startsWith('listen_addresses'))) given.push('listen_addresses=');
     const args = ['-D', this.data, ...given.flatMap(one => ['-c', one])];
     let told = '';
     const server = spawn(join(programs as string, 'postgres'), args, {

@@ -10,9 +10,13 @@ import { type Brought, type BroughtAuthority, Issuers } from './brought.js';
 import { type Clock, systemClock } from './clock.js';
 import type { Run } from './commands.js';
 import { Enforcing, type Refusing } from './enforcing.js';
+import { type Ending, ExpiryWatch } from './expiry.js';
 import { Fetching } from './fetching.js';
 import { type Listing, Lists } from './lists.js';
 import { listRoutes } from './lists-routes.js';
+import { OwnLists } from './own-lists.js';
+import { type Listening, publish, publishing } from './publish.js';
+import { Responder } from './responder.js';
 import { Revocations } from './revocation.js';
 import { revocationRoutes } from './revocation-routes.js';
 
@@ -28,6 +32,13 @@ export interface FlowParts {
   clock?: Clock;
 }
 
+/** What of a configuration in force matters here. */
+export interface InForce {
+  authorities: readonly Brought[];
+  /** Certificates that the gateway shows. */
+  servers: readonly Ending[];
+}
+
 export class RevocationFlow {
   readonly #parts: Required<FlowParts>;
   readonly #enforcing: Enforcing;
@@ -35,6 +46,9 @@ export class RevocationFlow {
   readonly #lists: Lists;
   readonly #fetching: Fetching;
   readonly #asking: Asking;
+  readonly #ownLists: OwnLists;
+  readonly #responder: Responder;
+  readonly #expiry: ExpiryWatch;
   #authorities: readonly BroughtAuthority[] = [];
   #retry: NodeJS.Timeout | undefined;
 
@@ -47,25 +61,30 @@ export class RevocationFlow {
     this.#lists = new Lists(store, native, log);
     this.#fetching = new Fetching({ ...parts, lists: this.#lists });
     this.#asking = new Asking(parts);
+    this.#ownLists = new OwnLists(parts);
+    this.#responder = new Responder({ ...parts, revision: () => this.#enforcing.revision });
+    this.#expiry = new ExpiryWatch(parts);
+  }
+
+  get #running() {
+    return [this.#lists, this.#fetching, this.#asking, this.#ownLists, this.#responder, this.#expiry];
   }
 
   /** To be awaited before the first request is served. Rejects when the store cannot be read. */
-  async start(authorities: readonly Brought[]): Promise<void> {
+  async start(force: InForce): Promise<void> {
     await this.#enforcing.start();
-    await this.#take(await this.#issuers.read(authorities));
-    this.#lists.start();
-    this.#fetching.start();
-    this.#asking.start();
+    await this.#take(force);
+    for (const part of this.#running) part.start();
   }
 
   /** Of a policy that came into force. What fails is tried again. */
-  async adopt(authorities: readonly Brought[]): Promise<void> {
+  async adopt(force: InForce): Promise<void> {
     clearTimeout(this.#retry);
     try {
-      await this.#take(await this.#issuers.read(authorities));
+      await this.#take(force);
     } catch (error) {
       this.#parts.log.warn({ error: (error as Error).message }, 'kept revocation lists cannot be read yet');
-      this.#retry = setTimeout(() => void this.adopt(authorities), RETRY_MS).unref();
+      this.#retry = setTimeout(() => void this.adopt(force), RETRY_MS).unref();
     }
   }
 
@@ -79,6 +98,12 @@ export class RevocationFlow {
     }
   }
 
+  /** Publishes lists, OCSP and certificates. Rejects with the system's error when the address is taken. */
+  listen(address: string | null, port: number): Promise<Listening> {
+    const parts = { ...this.#parts, lists: this.#ownLists, responder: this.#responder };
+    return publish(publishing(parts), address, port);
+  }
+
   /** Its operations of the admin API. */
   routes(api: Api): void {
     const { store, clock } = this.#parts;
@@ -88,16 +113,15 @@ export class RevocationFlow {
 
   stop(): void {
     clearTimeout(this.#retry);
-    this.#enforcing.stop();
-    this.#lists.stop();
-    this.#fetching.stop();
-    this.#asking.stop();
+    for (const part of [this.#enforcing, ...this.#running]) part.stop();
   }
 
-  async #take(authorities: readonly BroughtAuthority[]): Promise<void> {
+  async #take({ authorities: brought, servers }: InForce): Promise<void> {
+    const authorities = await this.#issuers.read(brought);
     this.#authorities = authorities;
     this.#fetching.adopt(authorities);
     this.#asking.adopt(authorities);
+    this.#expiry.adopt(authorities, servers);
     await this.#lists.adopt(authorities);
   }
 

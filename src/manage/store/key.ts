@@ -115,28 +115,42 @@ function ifThere(file: string): FoundKey | null {
 
 /** The file appears whole or not at all, under its name at once; of two processes one makes it and both use it. */
 function makeKey(folder: string, file: string): void {
-  const beside = `${file}.${process.pid}`;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const beside = `${file}.${process.pid}`;
     rmSync(beside, { force: true });
-    const opened = openSync(beside, 'wx', 0o600);
-    writeSync(opened, `${randomBytes(KEY_BYTES).toString('base64')}\n`);
-    fsyncSync(opened);
-    closeSync(opened);
-    linkSync(beside, file);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== 'EEXIST') {
-      throw new StoreRefused(
-        `the store's key cannot be made: ${message}`,
-        `the gateway has to be able to write to ${folder}, or \`store.folder\` names another`,
-      );
+    try {
+      write(beside, `${randomBytes(KEY_BYTES).toString('base64')}\n`);
+      linkUnlessThere(beside, file);
+    } finally {
+      rmSync(beside, { force: true });
     }
-  } finally {
-    rmSync(beside, { force: true });
+    // The name, too, has to outlast a failure of power: the store that is made next cannot be read without.
+    const above = openSync(folder, 'r');
+    fsyncSync(above);
+    closeSync(above);
+  } catch (error) {
+    throw new StoreRefused(
+      `the store's key cannot be made: ${(error as Error).message}`,
+      `the gateway has to be able to write to ${folder}, or \`store.folder\` names another`,
+    );
   }
-  // The name, too, has to outlast a failure of power: the store that is made next cannot be read without.
-  const above = openSync(folder, 'r');
-  fsyncSync(above);
-  closeSync(above);
+}
+
+function write(file: string, text: string): void {
+  const opened = openSync(file, 'wx', 0o600);
+  try {
+    writeSync(opened, text);
+    fsyncSync(opened);
+  } finally {
+    closeSync(opened);
+  }
+}
+
+function linkUnlessThere(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
 }
