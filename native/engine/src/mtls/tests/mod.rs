@@ -2,6 +2,7 @@
 
 mod authorities;
 mod certificates;
+mod headers;
 mod paths;
 mod pki;
 mod revocations;
