@@ -348,5 +348,5 @@ fn every_certificate_field_is_the_certificates_own() {
         }
         checked += 1;
     }
-    assert_eq!(checked, 16);
+    assert_eq!(checked, 18);
 }
