@@ -87,8 +87,35 @@ export declare function inspect(ticket: number): void
 /** The pool is done with a body, or gave it up. Answers what to do next. */
 export declare function inspected(slot: number, ticket: number): number
 
+/**
+ * Would this gateway accept a certificate, and if not why: what a request gets under the policy in force, step by step.
+ * `host_or_authorities`: JSON `{ "host", "path"? }` or `{ "authorities": [..] }`. Answers JSON `{ "steps": [{ "step",
+ * "ok", "detail" }], "reason": null | "mtls.expired" }`.
+ *
+ * # Errors
+ * A host or an authority that the policy in force lacks.
+ */
+export declare function judge(certificatePem: string, hostOrAuthorities: string): string
+
+/**
+ * Reads a revocation list, PEM or DER, off the event loop: signed by a certificate that the authority has in the
+ * policy in force. Answers JSON `{ issuer, key_id, number, this_update, next_update, serials, replaced }`, or `{
+ * problem: { message, hint } }`, and whatever was kept stays. A list that is not newer than the one kept is left out:
+ * `replaced` is false.
+ */
+export declare function loadRevocationList(authority: string, list: Buffer): Promise<string>
+
 /** Metric families as JSON, all threads added up. */
 export declare function metrics(): string
+
+/**
+ * Takes an OCSP answer whose signature and dates have been checked. JSON `{ authority, key_id, serial, status:
+ * "good"|"revoked"|"unknown", this_update, next_update }`, times in Unix milliseconds, `next_update` may be null.
+ *
+ * # Errors
+ * What cannot be read; an authority that the policy in force lacks, or that does not hold the key.
+ */
+export declare function ocspAnswer(answer: string): void
 
 /** A connection was opened. */
 export declare function opened(response: unknown): void
@@ -129,6 +156,16 @@ export declare function refused(reason: number): void
 export declare function responded(slot: number): number
 
 export declare function resume(slot: number): void
+
+/**
+ * Changes what is refused, on all edge threads, for every request from now on. JSON `{ "reset"?: true, "revoked":
+ * [{"key_id","serial"}], "restored": [..], "revoked_fingerprints": ["hex"], "restored_fingerprints": [..] }`; `reset`
+ * empties it first, in the same step. `key_id`: SHA-256 of the issuer's SubjectPublicKeyInfo, hex.
+ *
+ * # Errors
+ * An entry that cannot be read: nothing is changed. Or more than the engine holds: it denies everybody then.
+ */
+export declare function revoke(change: string): void
 
 /** Share (0 to 1) of plain access lines that are written; security events always are. */
 export declare function sample(rate: number): void

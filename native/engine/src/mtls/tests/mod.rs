@@ -2,7 +2,9 @@
 
 mod authorities;
 mod certificates;
+mod corpus;
 mod headers;
 mod paths;
 mod pki;
 mod revocations;
+mod standings;
