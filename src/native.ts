@@ -78,6 +78,7 @@ export const {
   hasIdentity,
   inspect,
   inspected,
+  judge,
   metrics,
   opened,
   own,

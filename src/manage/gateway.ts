@@ -31,7 +31,7 @@ export interface Native {
   compile(policy: string, activate: boolean): string;
   drain(buffer: Uint8Array): number;
   sample(rate: number): void;
-  judge?: Judge;
+  judge: Judge;
 }
 
 export interface Surroundings {
@@ -302,7 +302,7 @@ export class Gateway implements Managed {
       gateway: this,
       store,
       log,
-      judge: native.judge ?? (() => '{"reason":null}'),
+      judge: native.judge,
       counted: why => metrics.adminRefused(why),
       capabilities: [],
     });
