@@ -38,7 +38,7 @@ export function compileTls(
     host,
     certificate: loading.path(tls.certificate),
     key: loading.path(tls.key),
-    shown: pem as string,
+    shown: pair.pem,
     content: createHash('sha256').update(`${pair.pem}\0${pair.secret}`).digest('hex'),
     clientAuthorities,
   };

@@ -9,13 +9,12 @@ import { type AuditEntry, audit } from '../store/audit.js';
 import type { Writing } from '../store/open.js';
 import type { Role, Topic } from '../store/tables.js';
 import { readBody, refuseBody } from './body.js';
-import { described } from './openapi.js';
+import { BASE, described } from './openapi.js';
 import { problemJson } from './problem.js';
 import { Refusal, refused } from './refusal.js';
 
+export { BASE } from './openapi.js';
 export { Refusal } from './refusal.js';
-
-export const BASE = '/admin/v1';
 
 /** Who asks. */
 export interface Principal {
@@ -208,7 +207,7 @@ function versionOf(ifMatch: string | undefined): number {
   if (ifMatch.trim() === '*') return ANY;
   const version = /^"(\d{1,15})"$/.exec(ifMatch.trim())?.[1];
   if (version !== undefined) return Number(version);
-  throw new Refusal(412, 'If-Match is no ETag of ours.', 'Send If-Match with the ETag of what you have read.');
+  throw new Refusal(400, 'If-Match is no ETag of ours.', 'Send If-Match with the ETag of what you have read.');
 }
 
 function answered(exchange: Context, operation: Operation, reply: Reply): Response {

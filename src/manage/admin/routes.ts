@@ -8,6 +8,7 @@ import type { Store } from '../store/open.js';
 import { Api, BASE, Refusal } from './api.js';
 import { routes as auditRoutes } from './audit-routes.js';
 import { authentication, type Doorkeeping } from './authenticate.js';
+import { routes as descriptionRoutes } from './description-routes.js';
 import { type Guarded, guard } from './guard.js';
 import { problemJson } from './problem.js';
 import { routes as tokenRoutes } from './token-routes.js';
@@ -44,6 +45,7 @@ export function routes(surface: Surface): Hono {
   tokenRoutes(api, store, tokens);
   auditRoutes(api, store);
   for (const add of capabilities) add(api);
+  descriptionRoutes(api);
 
   const app = new Hono();
   app.use(guard(surface));

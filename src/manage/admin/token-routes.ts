@@ -18,7 +18,6 @@ const role = z
 const name = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/)
-  .refine(value => value !== 'system', { error: 'stands for Portcullis itself' })
   .meta({ description: 'What the audit log names.', example: 'deploy-pipeline' });
 
 const token = z
@@ -83,6 +82,7 @@ export function routes(api: Api, store: Store, tokens: Tokens): void {
       answer: made,
     },
     async ({ body, principal, audit }) => {
+      if (body.name === 'system') throw new Refusal(422, '`system` stands for Portcullis itself.', 'Another name.');
       const expiresAt = body.expires_at === undefined ? null : Date.parse(body.expires_at);
       if (expiresAt !== null && expiresAt <= Date.now()) {
         throw new Refusal(422, 'The token would have expired already.', 'A time in the future.', [
@@ -125,27 +125,32 @@ export function routes(api: Api, store: Store, tokens: Tokens): void {
   api.operation(
     {
       id: 'revokeToken',
-      method: 'delete',
-      path: '/tokens/{id}',
+      method: 'post',
+      path: '/tokens/{id}/revoke',
       summary: 'Revoke a token. It is refused from now on, by every process within a second.',
       role: 'admin',
       tag: 'tokens',
       params,
-      status: 204,
+      answer: token,
       conditional: true,
     },
-    async ({ params: { id }, version, audit }) => {
-      await store.write(['tokens'], async (tx, revisions) => {
+    async ({ params: { id }, version, principal, audit }) => {
+      const revoked = await store.write(['tokens'], async (tx, revisions) => {
         const row = existing(await tx.selectFrom('tokens').selectAll().where('id', '=', id).executeTakeFirst());
         expectVersion(version, row.version);
+        if (principal.kind === 'token' && principal.name === row.name && row.revoked_at === null) {
+          // So there always is one token left that makes others.
+          throw new Refusal(409, 'A token cannot revoke itself.', 'Make another one, and revoke this one with it.');
+        }
         const after = { ...row, revoked_at: row.revoked_at ?? Date.now(), version: row.version + 1 };
         const { revoked_at, version: next } = after;
         await tx.updateTable('tokens').set({ revoked_at, version: next }).where('id', '=', id).execute();
         const [from, to] = [recorded(row), recorded(after)];
         await audit(tx, revisions, { action: 'tokens.revoke', target: id, before: from, after: to });
+        return after;
       });
       tokens.forget();
-      return {};
+      return { body: shown(revoked), version: revoked.version };
     },
   );
 }
