@@ -18,6 +18,8 @@ const GENERATED = {
   'docs/reasons.md': async () => (await built('native.js')).reasons(),
   'docs/config.md': async () =>
     (await built('config/document.js')).markdown((await built('config/schema.js')).jsonSchema()),
+  'docs/cli.md': async () =>
+    (await built('manage/cli/document.js')).markdown((await built('manage/cli/program.js')).bareProgram()),
   'src/config/portcullis.schema.json': async () =>
     JSON.stringify((await built('config/schema.js')).jsonSchema(), null, 2),
 };

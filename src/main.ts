@@ -6,22 +6,15 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Command, CommanderError } from 'commander';
 import { systemLookups } from './config/load.js';
 import { Metrics } from './journal/metrics/registry.js';
-import { addCheck } from './manage/cli/check.js';
-import { addExplain } from './manage/cli/explain.js';
-import { addRun } from './manage/cli/run.js';
-import { addSchema } from './manage/cli/schema.js';
-import { addVersion } from './manage/cli/version.js';
+import { makeProgram, runProgram } from './manage/cli/program.js';
+import { systemTerminal } from './manage/cli/terminal.js';
 import { startWorker } from './manage/edge-thread.js';
 import { makeLog } from './manage/log.js';
 import { live } from './manage/process.js';
 import { FOLDER_VARIABLE, supervise } from './manage/supervisor.js';
 import { makeNotify } from './manage/systemd.js';
-
-/** Of what cannot be done as asked: 0 is success, 1 a configuration with problems. */
-const USAGE = 2;
 
 const script = fileURLToPath(import.meta.url);
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -57,19 +50,15 @@ async function serve(file: string): Promise<void> {
   });
 }
 
-const program = new Command('portcullis')
-  .description('An API shield that teams run themselves.')
-  .version(version, '-V, --version')
-  .exitOverride();
-addRun(program, { supervise: run, serve });
-addCheck(program, async () => (await import('./native.js')).compile, systemLookups);
-addExplain(program, async () => (await import('./native.js')).explain, systemLookups);
-addSchema(program);
-addVersion(program, version);
-
-try {
-  await program.parseAsync();
-} catch (error) {
-  if (!(error instanceof CommanderError)) process.stderr.write(`portcullis: ${(error as Error).message}\n`);
-  process.exitCode = error instanceof CommanderError && error.exitCode === 0 ? 0 : USAGE;
-}
+const terminal = systemTerminal();
+const program = makeProgram({
+  version,
+  processes: { supervise: run, serve },
+  compile: async () => (await import('./native.js')).compile,
+  explain: async () => (await import('./native.js')).explain,
+  pki: async () => (await import('./native.js')).pki,
+  lookups: systemLookups,
+  terminal,
+});
+const exit = await runProgram(program, process.argv.slice(2), terminal);
+if (exit !== null) process.exitCode = exit;

@@ -5,6 +5,7 @@ import { dirname, resolve as resolvePath } from 'node:path';
 import { compileTls, type TlsHost } from '../accept/tls/compile.js';
 import { compileOpenapi } from '../check/endpoints/compile.js';
 import { clientAuthorities, compileAuthorities, compileMtls } from '../check/mtls/compile.js';
+import { NOTHING_STORED, type Stored, withRules } from '../check/mtls/stored.js';
 import { compileLists, compileRules } from '../check/rules/compile.js';
 import { compileOrigins, type Resolve } from '../forward/origins/compile.js';
 import { compileEvents } from '../journal/events/compile.js';
@@ -48,6 +49,11 @@ export interface Parts {
 export interface Lookups {
   env: NodeJS.ProcessEnv;
   resolve: Resolve;
+  /**
+   * What the store adds; `hosted` are the authorities that the configuration expects there. Without, a configuration is
+   * judged by itself. Rejects when the store cannot be read.
+   */
+  stored?(store: StorePlan, hosted: readonly string[]): Promise<Stored>;
 }
 
 export const systemLookups: Lookups = {
@@ -89,18 +95,23 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
   if (Object.keys(config.hosts).length === 0 && loading.names('/hosts').length === 0) {
     loading.problem('/hosts', 'no host is served', { key: true, hint: 'add one, such as `api.example.com:`' });
   }
-  const authorities = compileAuthorities(config.authorities, loading);
+  const store = compileStore(config.store, loading, lookups.env);
+  const stored = await readStored(config, store, loading, lookups);
+  const authorities = compileAuthorities(config.authorities, stored.authorities, loading);
+  // Also those that have problems: a name that exists is never reported as unknown.
+  const known = [...new Set([...loading.names('/authorities'), ...authorities.map(({ name }) => name)])];
   const tls: TlsHost[] = [];
   const hosts: Omit<PolicyHost, 'origin'>[] = [];
   for (const [name, host] of Object.entries(config.hosts)) {
     const at = pointer(['hosts', name]);
-    const trusted = clientAuthorities(host.mtls, authorities);
+    const mtls = withRules(name, host.mtls, stored.rules);
+    const trusted = clientAuthorities(mtls, authorities);
     const shown = compileTls(name, host.tls, trusted, child(at, 'tls'), loading);
     if (shown) tls.push(shown);
     hosts.push({
       name,
       at,
-      mtls: compileMtls(host.mtls, child(at, 'mtls'), loading),
+      mtls: compileMtls(mtls, known, child(at, 'mtls'), loading),
       openapi: host.openapi ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading) : null,
       max_body_bytes: host.maxBodyBytes,
     });
@@ -121,13 +132,26 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
   return {
     config,
     destination: compileEvents(config.events, loading),
-    store: compileStore(config.store, loading, lookups.env),
+    store,
     admin: compileAdmin(config.admin, config.listen.admin, loading),
     tls,
     policy: await forward(lookups.resolve, loading),
     // What is said about names again later has nowhere to go: `resolve` answers for those that fail by then.
     resolved: resolve => forward(resolve, new Loading(source, directory)),
   };
+}
+
+async function readStored(config: Config, store: StorePlan, loading: Loading, lookups: Lookups): Promise<Stored> {
+  // A configuration that is refused anyway leaves no store behind.
+  if (!lookups.stored || loading.faulty.size > 0) return NOTHING_STORED;
+  const hosted = Object.entries(config.authorities).flatMap(([name, { hosted }]) => (hosted ? [name] : []));
+  try {
+    return await lookups.stored(store, hosted);
+  } catch (error) {
+    const { message, hint } = error as Error & { hint?: string };
+    loading.problem('/store', message, { key: true, hint });
+    return NOTHING_STORED;
+  }
 }
 
 /** Where the engine's problems may only be echoes of a problem that was found here, by its section. */

@@ -78,10 +78,13 @@ function masked(text: string): string {
   });
 }
 
-/** Tabs as one space, so that carets line up; no control characters on somebody's terminal. */
+/**
+ * Tabs as one space, so that carets line up; no control characters on somebody's terminal, nor what turns the text
+ * around or hides in it (Unicode TR 9, TR 36): a name is read as it is compared.
+ */
 export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ');
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, ' ');
 }
 
 /** Colours only where a person looks, and has not declined them (https://no-color.org). */

@@ -31,8 +31,6 @@ use crate::snapshot::{Openapi, Operation, Snapshot, Trust};
 
 /// Most bytes of a body that is inspected: it is held in memory whole.
 pub const MAX_INSPECTED_BYTES: u64 = 1024 * 1024;
-/// Most parameters of a path template that are looked at; real ones stay below 10.
-pub const MAX_CAPTURES: usize = 16;
 /// Verdicts kept with one certificate: more trust sets than this in one policy only cost verifications.
 const MAX_VERDICTS: usize = 8;
 
@@ -127,10 +125,7 @@ pub fn decide(
     exchange.snapshot = Some(snapshot.clone());
     match walk(exchange, snapshot, peer, malformed, tally) {
         Ok(outcome) => outcome,
-        Err(denial) => {
-            exchange.denial = Some(denial);
-            Outcome::Deny
-        }
+        Err(denial) => denied(exchange, denial),
     }
 }
 
@@ -223,13 +218,7 @@ fn parameters(exchange: &mut Exchange, openapi: &Openapi, index: u32) -> Result<
     if (operation.action, operation.unknown_query) == (Action::Off, Action::Off) {
         return Ok(BodyCheck::Unchecked);
     }
-    let path = exchange.head.path();
-    let mut captures = [""; MAX_CAPTURES];
-    let captured = exchange.captures.len().min(MAX_CAPTURES);
-    for (text, &(start, end)) in captures.iter_mut().zip(&exchange.captures) {
-        *text = &path[start as usize..end as usize];
-    }
-    let found = openapi.schemas.parameters(index, &exchange.head, &captures[..captured], &mut exchange.parameters);
+    let found = openapi.schemas.parameters(index, &exchange.head, &exchange.captures, &mut exchange.parameters);
     if let Some(violation) = found.violation {
         violated(operation.action, violation, exchange)?;
     }
@@ -284,10 +273,7 @@ fn certificate(peer: &Peer) -> Option<&Certificate> {
 pub fn inspected(exchange: &mut Exchange, peer: &Peer, violation: Option<Violation>) -> Outcome {
     match walk_on(exchange, peer, violation) {
         Ok(()) => Outcome::Pass,
-        Err(denial) => {
-            exchange.denial = Some(denial);
-            Outcome::Deny
-        }
+        Err(denial) => denied(exchange, denial),
     }
 }
 
@@ -305,10 +291,7 @@ pub fn oversized(exchange: &mut Exchange, peer: &Peer) -> Outcome {
     let staged = staged(action, Reason::HttpBodyTooLarge.into(), &mut exchange.logged);
     match staged.and_then(|()| rules_at_last(exchange, peer)) {
         Ok(()) => Outcome::Pass,
-        Err(denial) => {
-            exchange.denial = Some(denial);
-            Outcome::Deny
-        }
+        Err(denial) => denied(exchange, denial),
     }
 }
 
@@ -382,6 +365,11 @@ fn answered(exchange: &mut Exchange, violation: Violation) -> ResponseOutcome {
             ResponseOutcome::Deny
         }
     }
+}
+
+fn denied(exchange: &mut Exchange, denial: Denial) -> Outcome {
+    exchange.denial = Some(denial);
+    Outcome::Deny
 }
 
 /// A request that is not as it is described: rules can read that, whatever becomes of it here.

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::decide::{MAX_CAPTURES, MAX_INSPECTED_BYTES};
+use crate::decide::MAX_INSPECTED_BYTES;
 use crate::endpoints::Match;
 use crate::head::{Framing, Head};
 use crate::policy::{Action, ResponseAction};
@@ -80,9 +80,6 @@ pub fn explain(snapshot: &Snapshot, head: &str, body: &[u8], response: Option<Re
         Match::Method { .. } => found.add(Reason::EndpointsMethod, action(openapi.action)),
         Match::None => found.add(Reason::EndpointsFallthrough, action(openapi.fallthrough)),
         Match::Operation(index) => {
-            let path = parsed.path();
-            let captures: Vec<&str> =
-                captures.iter().take(MAX_CAPTURES).map(|&(start, end)| &path[start as usize..end as usize]).collect();
             found.request(openapi, index, &parsed, &captures, body);
             if let Some(response) = response {
                 found.response(openapi, index, parsed.method(), response);
@@ -93,7 +90,7 @@ pub fn explain(snapshot: &Snapshot, head: &str, body: &[u8], response: Option<Re
 }
 
 impl Explanation {
-    fn request(&mut self, openapi: &Openapi, index: u32, head: &Head, captures: &[&str], body: &[u8]) {
+    fn request(&mut self, openapi: &Openapi, index: u32, head: &Head, captures: &[(u32, u32)], body: &[u8]) {
         let operation = &openapi.operations[index as usize];
         self.operation = Some(operation.id.clone());
         let checked = openapi.schemas.parameters(index, head, captures, &mut Parameters::default());

@@ -60,8 +60,6 @@ fuzz_target!(|text: &str| {
         if host.endpoints.find("GET", head.path(), &mut captures) != Match::Operation(0) {
             return;
         }
-        let captures: Vec<&str> =
-            captures.iter().map(|&(start, end)| &head.path()[start as usize..end as usize]).collect();
         let found = host.schemas.parameters(0, &head, &captures, &mut Parameters::default());
         if found.violation.is_none() {
             let numbers = head.query().split('&').filter_map(|pair| pair.strip_prefix("n="));

@@ -7,11 +7,17 @@ import { child, pointer } from '../../config/pointer.js';
 import type { PolicyAuthority, PolicyMtls, PolicyRevocation } from '../../config/policy.js';
 import { suggest } from '../../config/suggest.js';
 import type { Authority, Mtls } from './config.js';
+import type { StoredAuthority } from './stored.js';
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-export function compileAuthorities(authorities: Record<string, Authority>, loading: Loading): PolicyAuthority[] {
-  return Object.entries(authorities).map(([name, { certificates, hosted, intermediates, revocation }]) => {
+export function compileAuthorities(
+  authorities: Record<string, Authority>,
+  stored: readonly StoredAuthority[],
+  loading: Loading,
+): PolicyAuthority[] {
+  const kept = new Map(stored.map(authority => [authority.name, authority]));
+  const written = Object.entries(authorities).map(([name, { certificates, hosted, intermediates, revocation }]) => {
     const at = pointer(['authorities', name]);
     if (hosted === (certificates !== undefined)) {
       loading.problem(at, hosted ? 'a hosted authority has its certificates in the store' : 'no certificates', {
@@ -21,25 +27,41 @@ export function compileAuthorities(authorities: Record<string, Authority>, loadi
     }
     const anchors = certificates ? readCertificates(child(at, 'certificates'), certificates, loading) : [];
     if (certificates) warnOfAnchors(child(at, 'certificates'), anchors, loading);
+    const own = kept.get(name);
+    if (own && !hosted) {
+      loading.problem(at, `the store keeps an authority called \`${name}\` as well`, {
+        key: true,
+        hint: '`hosted: true` means that one; another name here keeps both',
+      });
+    }
+    const between = intermediates ? readCertificates(child(at, 'intermediates'), intermediates, loading) : [];
     return {
       name,
       at,
       hosted,
-      certificates: anchors.join('\n'),
-      intermediates: intermediates
-        ? readCertificates(child(at, 'intermediates'), intermediates, loading).join('\n')
-        : '',
+      certificates: hosted ? (own?.certificates ?? '') : anchors.join('\n'),
+      intermediates: [...between, own?.intermediates ?? ''].filter(Boolean).join('\n'),
       crls: (revocation?.crl ?? []).flatMap((file, index, { length }) => {
         const written = pointer(['authorities', name, 'revocation', 'crl']);
         return readCrl(length > 1 ? child(written, index) : written, file, loading) ?? [];
       }),
-      revocation: compileRevocation(revocation, child(at, 'revocation'), loading),
+      revocation: revocation
+        ? compileRevocation(revocation, child(at, 'revocation'), loading)
+        : (own?.revocation ?? NO_LISTS),
     };
   });
+  const named = new Set(Object.keys(authorities));
+  const unwritten = stored.filter(({ name }) => !named.has(name));
+  return [...written, ...unwritten.map(authority => ({ ...authority, at: '/authorities', hosted: true, crls: [] }))];
 }
 
-function compileRevocation(written: Authority['revocation'], at: string, loading: Loading): PolicyRevocation {
-  if (!written) return { stale: 'hard', grace_s: 0, fetch: false, ocsp: false };
+const NO_LISTS: PolicyRevocation = { stale: 'hard', grace_s: 0, fetch: false, ocsp: false };
+
+function compileRevocation(
+  written: NonNullable<Authority['revocation']>,
+  at: string,
+  loading: Loading,
+): PolicyRevocation {
   const { crl, fetch, urls, ocsp, stale, grace } = written;
   if (urls && !fetch) {
     loading.problem(child(at, 'urls'), 'nothing is fetched', { hint: '`fetch: true` fetches them' });
@@ -99,13 +121,13 @@ function readCrl(at: string, file: string, loading: Loading): string | null {
     : bytes.toString('base64');
 }
 
-export function compileMtls(mtls: Mtls, at: string, loading: Loading): PolicyMtls {
-  checkTrust(mtls.trust, child(at, 'trust'), loading);
+export function compileMtls(mtls: Mtls, known: readonly string[], at: string, loading: Loading): PolicyMtls {
+  checkTrust(mtls.trust, known, child(at, 'trust'), loading);
   const paths = pathsOf(mtls);
   if (mtls.trust.length === 0 && (asks(mtls) || mtls.own.renew)) nobodyTrusted(at, loading);
   for (const { prefix, trust, ...path } of paths) {
     const place = child(child(at, 'paths'), prefix);
-    if (trust) checkTrust(trust, child(place, 'trust'), loading);
+    if (trust) checkTrust(trust, known, child(place, 'trust'), loading);
     if (asks(path) && (trust ?? mtls.trust).length === 0 && !asks(mtls)) nobodyTrusted(place, loading);
     if (!/^\/[^?#%\s]*$/.test(prefix) || /\/\.{0,2}(\/|$)/.test(prefix.replace(/\/$/, ''))) {
       loading.problem(place, `\`${prefix}\` is not a path prefix`, {
@@ -131,8 +153,7 @@ function pathsOf({ paths, mode, action }: Mtls): PolicyMtls['paths'] {
   });
 }
 
-function checkTrust(trust: readonly string[], at: string, loading: Loading): void {
-  const known = loading.names('/authorities');
+function checkTrust(trust: readonly string[], known: readonly string[], at: string, loading: Loading): void {
   for (const [index, name] of trust.entries()) {
     if (known.includes(name)) continue;
     const meant = suggest(name, known);

@@ -36,10 +36,10 @@ const etag = { description: 'Of the version that is answered.', schema: { type: 
 
 export function described(operation: Operation): RouteConfig {
   const { id, method, path, summary, tag, role, params, query, body, bodyType, answer, answerType } = operation;
-  const others = [...(answerType ? [answerType] : []), ...(operation.otherTypes ?? [])];
+  const bytes = [...(answerType ? [answerType] : []), ...(operation.otherTypes ?? [])];
   const types = [
     ...(answer && !answerType ? [['application/json', { schema: answer }]] : []),
-    ...others.map(type => [type, { schema: { type: 'string', ...(text(type) ? {} : { format: 'binary' }) } }]),
+    ...bytes.map(type => [type, { schema: { type: 'string', ...(text(type) ? {} : { format: 'binary' }) } }]),
   ];
   const content = types.length > 0 ? Object.fromEntries(types) : undefined;
   const status = operation.status ?? 200;

@@ -10,6 +10,7 @@ import { routes as auditRoutes } from './audit-routes.js';
 import { authentication, type Doorkeeping } from './authenticate.js';
 import { routes as descriptionRoutes } from './description-routes.js';
 import { type Guarded, guard } from './guard.js';
+import { routes as meRoutes } from './me-routes.js';
 import { problemJson } from './problem.js';
 import { routes as tokenRoutes } from './token-routes.js';
 
@@ -42,6 +43,7 @@ export function routes(surface: Surface): Hono {
     failed: (operation, error) => log.error({ operation, error: (error as Error).stack }, 'the admin API failed'),
   });
   reloadRoute(api, gateway, store);
+  meRoutes(api);
   tokenRoutes(api, store, tokens);
   auditRoutes(api, store);
   for (const add of capabilities) add(api);

@@ -41,7 +41,7 @@ export function addExplain(program: Command, explain: () => Promise<Explain>, lo
     .option(...CONFIG_OPTION, DEFAULT_FILE)
     .option('-r, --response <file>', 'the response to look at as well, as `curl -i` prints it')
     .addOption(new Option('--format <format>', 'how to tell').choices(['text', 'json']).default('text'))
-    .addHelpText('after', EXAMPLES)
+    .addHelpText('after', LIMITS)
     .action(async (written: string[], { config, response, format }: Options) => {
       const loaded = await load(config, lookups);
       if (!loaded.parts || loaded.remarks.some(({ severity }) => severity === 'problem')) {
@@ -64,14 +64,8 @@ interface Options {
   format: 'text' | 'json';
 }
 
-const EXAMPLES = `
-Examples:
-  portcullis explain request.http
-  portcullis explain -- curl -X POST https://api.example.com/orders --json '{"sku":"ABC-1"}'
-  portcullis explain "curl 'https://api.example.com/orders?limit=ten'"
-
-Client certificates and rules are not looked at: they need a connection.
-`;
+const LIMITS = `
+Client certificates and rules are not looked at: they need a connection.`;
 
 function requestOf(written: readonly string[]): Request {
   const [first = '', ...rest] = written;

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { type Api, BASE, page, paging, Refusal, type Reply } from '../admin/api.js';
+import { bulkOptions, issueBulk, MAX_CSV_BYTES } from './bulk.js';
 import { encryption, fileName, type Locked, password, pkcs12, zipBundle } from './bundle.js';
 import { findCertificate, fresh, listCertificates, STANDINGS, shown } from './certificates.js';
 import { authorityName } from './create.js';
@@ -76,6 +77,29 @@ export function certificateRoutes(api: Api, pki: Pki): void {
       const reply = await answer(pki, issued, format, locked);
       await keepIssued(pki, issued, by(call));
       return reply;
+    },
+  );
+
+  api.operation(
+    {
+      id: 'issueCertificates',
+      method: 'post',
+      path: '/pki/certificates/bulk',
+      summary:
+        'Issue to many devices: CSV with a first line of columns (name, dns, email, uri, ip, partner, password).',
+      role: 'operator',
+      tag,
+      status: 201,
+      query: bulkOptions,
+      body: z.string().min(1),
+      bodyType: 'text/csv',
+      maxBytes: MAX_CSV_BYTES,
+      answerType: ZIP,
+    },
+    async call => {
+      const { zip, issued, failed } = await issueBulk(pki, call.body, call.query, by(call));
+      const counts = { 'Portcullis-Issued': String(issued), 'Portcullis-Failed': String(failed) };
+      return { body: zip, headers: { ...counts, 'Content-Disposition': 'attachment; filename="devices.zip"' } };
     },
   );
 

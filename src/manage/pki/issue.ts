@@ -8,6 +8,7 @@ import { findAuthority, type Issuing, issuing, pemsOf, refuseRetired } from './a
 import type { Facts, IssueItem, Request, Issued as Signed, Subject } from './commands.js';
 import * as commands from './commands.js';
 import { listUrl, ocspUrl } from './config.js';
+import { refuseConstrained } from './constraints.js';
 import { authorityName, CLOCK_SKEW_MS } from './create.js';
 import { lifetime, milliseconds, rfc3339 } from './lifetime.js';
 import { type AlternativeNames, alternativeNames, commonName } from './names.js';
@@ -74,6 +75,7 @@ export async function issue(pki: Pki, wanted: WantedCertificate, issuedBy: strin
     csr: asked,
     allow_dropping,
   });
+  refuseConstrained(settingsOf(from.authority).name_constraints, names, wanted.authority);
   const item = itemOf(pki, from, { subject, names, usages: profile.usages, validity });
   const key = wanted.csr === undefined ? { key_type: wanted.key_type ?? 'P-256' } : { csr: wanted.csr };
   const signed = await pki.ask(commands.issue, { issuer: from.issuer, ...item, ...key });

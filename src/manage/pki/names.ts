@@ -70,13 +70,14 @@ export function defined<T extends object>(some: T): { [K in keyof T]: Exclude<T[
   return Object.fromEntries(Object.entries(some).filter(([, value]) => value !== undefined)) as never;
 }
 
-const asked = z.array(z.string().min(1).max(MAX_NAME_CHARACTERS)).max(MAX_NAMES);
+/** Of one kind. */
+export const listedNames = z.array(z.string().min(1).max(MAX_NAME_CHARACTERS)).max(MAX_NAMES);
 
 export const alternativeNames = z.strictObject({
-  dns: asked.default([]),
-  email: asked.default([]),
-  uri: asked.default([]),
-  ip: asked.default([]),
+  dns: listedNames.default([]),
+  email: listedNames.default([]),
+  uri: listedNames.default([]),
+  ip: listedNames.default([]),
 });
 
 const pattern = z.string().min(1).max(MAX_NAME_CHARACTERS);

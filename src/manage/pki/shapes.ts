@@ -103,3 +103,21 @@ export const retirement = z
       .meta({ description: 'At most 100, the latest first.' }),
   })
   .meta({ id: 'Retirement' });
+
+export const enrolment = z
+  .object({
+    id: z.string().meta({ example: '9f2c4e1ab370' }),
+    name: z.string(),
+    authority: z.string(),
+    profile: z.string(),
+    uses_left: z.int().nullable().meta({ description: 'Null: any number.' }),
+    expires_at: time,
+    created_at: time,
+    created_by: z.string(),
+    revoked_at: time.nullable(),
+  })
+  .meta({ id: 'Enrolment' });
+
+export const madeEnrolment = enrolment
+  .extend({ secret: z.string().meta({ description: 'The password of HTTP Basic: it is shown only this once.' }) })
+  .meta({ id: 'NewEnrolment' });

@@ -43,9 +43,7 @@ pub(super) struct Open(u32);
 impl Builder {
     pub(super) fn clear(&mut self) {
         self.text.clear();
-        self.tape.entries.clear();
-        self.tape.decoded.clear();
-        self.tape.sorted.clear();
+        self.tape.clear();
         self.doubts.clear();
         if self.text.capacity() > MAX_KEPT_TEXT || self.tape.entries.capacity() > MAX_KEPT_ENTRIES {
             *self = Builder::default();
@@ -145,7 +143,7 @@ impl Builder {
             let before = self.doubts.len();
             if round < MAX_ROUNDS {
                 for error in &latest.errors {
-                    if let Some(entry) = self.entry(&error.pointer) {
+                    if let Some(entry) = self.parsed().find(&error.pointer) {
                         self.settle(|doubt| doubt.entry == entry);
                     }
                 }
@@ -171,23 +169,6 @@ impl Builder {
             }
             !settled
         });
-    }
-
-    /// The entry that a JSON Pointer names.
-    fn entry(&self, pointer: &str) -> Option<u32> {
-        let parsed = self.parsed();
-        let mut at = 0;
-        for token in pointer.split('/').skip(1) {
-            at = match self.tape.entries[at as usize] {
-                Entry::Object { .. } => parsed.member(at, &token.replace("~1", "/").replace("~0", "~"))?,
-                Entry::Array { length, .. } => {
-                    let index = token.parse::<u32>().ok().filter(|index| *index < length)?;
-                    (0..index).fold(at + 1, |at, _| parsed.after(at))
-                }
-                _ => return None,
-            };
-        }
-        Some(at)
     }
 
     fn keep(&mut self, text: &str) -> (u32, u32) {

@@ -10,7 +10,8 @@ use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, Sta
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::inflate::{deflate, gzip};
-use super::violation::{Class, Location, Violation};
+use super::kept;
+use super::violation::{Class, Violation};
 use crate::decide::MAX_INSPECTED_BYTES;
 use crate::reason::Reason;
 
@@ -91,23 +92,17 @@ pub fn with_decoded<T>(
         return then(body);
     }
     thread_local! {
-        static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        static OUTPUT: RefCell<Output> = RefCell::default();
     }
-    BUFFER.with(|slot| {
-        // Taken, not borrowed: a panic while it is in use then leaves an empty buffer behind, not a locked one.
-        let mut output = Output { bytes: slot.take(), length: 0, limit: limit(body.len()) };
-        let outcome = match decode(coding, body, &mut output) {
-            Ok(()) => then(output.written()),
-            Err(fault) => {
-                let class = if fault == Fault::Large { Class::Size } else { Class::Malformed };
-                Err(Violation::at(Reason::SchemaDecoding, Location::Body, class, "", &fault.to_string()))
-            }
-        };
-        if output.bytes.capacity() <= MAX_KEPT_BYTES {
-            slot.replace(output.bytes);
-        }
-        outcome
-    })
+    let work = |output: &mut Output| {
+        (output.length, output.limit) = (0, limit(body.len()));
+        decode(coding, body, output).map_err(|fault| {
+            let class = if fault == Fault::Large { Class::Size } else { Class::Malformed };
+            Violation::body(Reason::SchemaDecoding, class, &fault.to_string())
+        })?;
+        then(output.written())
+    };
+    kept::lend(&OUTPUT, work, |output| output.bytes.capacity() <= MAX_KEPT_BYTES)
 }
 
 /// Most bytes that `length` encoded ones may become.
@@ -116,6 +111,7 @@ pub fn limit(length: usize) -> usize {
 }
 
 /// Decoded bytes. The buffer grows up to one byte beyond the limit, which tells a body that ends there from a larger.
+#[derive(Default)]
 pub(super) struct Output {
     bytes: Vec<u8>,
     pub(super) length: usize,

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::builder::Builder;
 use super::coding::{self, Coding};
 use super::media::{Charset, Fit, MediaType};
-use super::node::Body;
+use super::node::{self, Body, Budget};
 use super::parts::Parts;
 use super::shape::Shape;
 use super::violation::{Class, Location, Violation};
-use super::{Passed, form, json, lines, node, text};
+use super::{Passed, form, kept, lines, text};
 use crate::head::Head;
 use crate::policy::{Content, Format, OperationBody};
 use crate::reason::Reason;
@@ -223,12 +223,7 @@ impl Described {
         }
         let property = self.property.as_deref();
         match &self.reader {
-            Reader::Json => json::with_tape(body, |tape| match (tape, property, validator) {
-                (Ok(tape), Some(property), Some(validator)) => node::verdict(validator, tape, property),
-                (Ok(_), None, _) => Ok(()),
-                (Ok(_), Some(_), None) => Err(Violation::unavailable()),
-                (Err(fault), ..) => Err(Violation::malformed(&fault)),
-            }),
+            Reader::Json => node::check(validator, property, body, &mut Budget::default()),
             Reader::Lines => lines::verdict(validator, property, body),
             Reader::Form(described) => form::verdict(described, validator, body),
             Reader::Multipart(parts) => {
@@ -251,12 +246,11 @@ fn with_builder<T>(then: impl FnOnce(&mut Builder) -> T) -> T {
     thread_local! {
         static BUILDER: RefCell<Builder> = RefCell::default();
     }
-    // Taken, not borrowed: a panic while it is in use then leaves an empty one behind, not a locked one.
-    BUILDER.with(|slot| {
-        let mut builder = slot.take();
-        let outcome = then(&mut builder);
+    let work = |builder: &mut Builder| {
+        let outcome = then(builder);
         builder.clear();
-        slot.replace(builder);
         outcome
-    })
+    };
+    // What grew too large is gone when it is cleared.
+    kept::lend(&BUILDER, work, |_| true)
 }

@@ -16,10 +16,10 @@ use super::json::Refusal;
 use super::media::MediaType;
 use super::node::Body;
 use super::pairs::{self, MAX_PAIRS, Owners, Pairs, Syntax};
-use super::percent;
 use super::shape::{Shape, Types};
 use super::style::{BROKEN, Encoding, Fault, Kind, REPEATED, Styled};
 use super::violation::{Class, Location, Violation, token};
+use super::{kept, percent, text};
 use crate::policy::{Content, PropertyEncoding, Style};
 use crate::reason::Reason;
 
@@ -64,26 +64,19 @@ pub(super) fn verdict(
     thread_local! {
         static KEPT: RefCell<Kept> = RefCell::default();
     }
-    let text = std::str::from_utf8(body).map_err(|error| {
-        let message = format!("invalid UTF-8 at byte {}", error.valid_up_to());
-        Violation::at(Reason::SchemaUtf8, Location::Body, Class::Malformed, "", &message)
-    })?;
-    KEPT.with(|slot| {
-        // Taken, not borrowed: a panic while it is in use then leaves empty buffers behind, not locked ones.
-        let mut kept = slot.take();
+    let text = text::utf8(body)?;
+    let work = |kept: &mut Kept| {
         let outcome = match (&described.property, validator) {
             (Some(property), Some(validator)) => {
-                described.read(text, &mut kept).and_then(|()| kept.builder.verdict(validator, property))
+                described.read(text, kept).and_then(|()| kept.builder.verdict(validator, property))
             }
             (Some(_), None) => Err(Violation::unavailable()),
-            (None, _) => described.decode(text, &mut kept),
+            (None, _) => described.decode(text, kept),
         };
         kept.builder.clear();
-        if kept.decoded.capacity() <= MAX_KEPT_TEXT {
-            slot.replace(kept);
-        }
         outcome
-    })
+    };
+    kept::lend(&KEPT, work, |kept| kept.decoded.capacity() <= MAX_KEPT_TEXT)
 }
 
 impl Described {

@@ -7,6 +7,9 @@
 
 use std::cell::RefCell;
 
+use super::kept;
+use super::pointer::unescape;
+
 /// Deepest nesting. Descriptions of real APIs stay below 20; readers with a fixed stack start to fail in the
 /// hundreds, and .NET's reader refuses at 64 too.
 pub const MAX_DEPTH: u32 = 64;
@@ -100,6 +103,22 @@ impl<'a> Parsed<'a> {
         }
     }
 
+    /// The entry that a JSON Pointer names.
+    pub fn find(&self, pointer: &str) -> Option<u32> {
+        let mut at = 0;
+        for token in pointer.split('/').skip(1) {
+            at = match self.tape.entries[at as usize] {
+                Entry::Object { .. } => self.member(at, &unescape(token))?,
+                Entry::Array { length, .. } => {
+                    let index = token.parse::<u32>().ok().filter(|index| *index < length)?;
+                    (0..index).fold(at + 1, |at, _| self.after(at))
+                }
+                _ => return None,
+            };
+        }
+        Some(at)
+    }
+
     /// The value of the member with that name, of the object at `entry`.
     pub fn member(&self, entry: u32, name: &str) -> Option<u32> {
         let Entry::Object { length, sorted, .. } = self.tape.entries[entry as usize] else { return None };
@@ -172,17 +191,12 @@ pub fn with_tape<T>(body: &[u8], then: impl FnOnce(Result<Parsed<'_>, Refusal>) 
     thread_local! {
         static TAPE: RefCell<Tape> = RefCell::default();
     }
-    TAPE.with(|slot| {
-        // Taken, not borrowed: a panic while it is in use then leaves an empty tape behind, not a locked one.
-        let mut tape = slot.take();
-        let outcome = match tape.parse(body) {
-            Ok(body) => then(Ok(Parsed { body, tape: &tape })),
-            Err(refusal) => then(Err(refusal)),
-        };
-        if tape.entries.capacity() <= MAX_KEPT_ENTRIES && tape.decoded.capacity() <= MAX_KEPT_TEXT {
-            slot.replace(tape);
-        }
-        outcome
+    let work = |tape: &mut Tape| match tape.parse(body) {
+        Ok(body) => then(Ok(Parsed { body, tape })),
+        Err(refusal) => then(Err(refusal)),
+    };
+    kept::lend(&TAPE, work, |tape| {
+        tape.entries.capacity() <= MAX_KEPT_ENTRIES && tape.decoded.capacity() <= MAX_KEPT_TEXT
     })
 }
 
@@ -192,10 +206,7 @@ impl Tape {
     /// # Errors
     /// The first thing that makes it anything but JSON with one meaning.
     pub fn parse<'a>(&mut self, body: &'a [u8]) -> Result<&'a str, Refusal> {
-        self.entries.clear();
-        self.decoded.clear();
-        self.sorted.clear();
-        self.names.clear();
+        self.clear();
         // Offsets are kept in 32 bits.
         if body.len() >= u32::MAX as usize / 2 {
             return Err(Refusal { fault: Fault::Size, offset: 0 });
@@ -211,6 +222,14 @@ impl Tape {
 }
 
 impl Tape {
+    /// Empties the tape; its buffers stay.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.decoded.clear();
+        self.sorted.clear();
+        self.names.clear();
+    }
+
     /// Appends `text` from `start` on if all of it is a number.
     pub fn number(&mut self, text: &str, start: usize) -> bool {
         let before = self.entries.len();

@@ -2,7 +2,6 @@
 
 use jsonschema::Validator;
 
-use super::json;
 use super::node::{self, Body, Budget};
 use super::violation::{Class, Location, MAX_ERRORS, Violation};
 use crate::reason::Reason;
@@ -49,10 +48,5 @@ fn check(
         // Some readers skip blank lines, others stop there.
         return Err(Violation::body(Reason::SchemaJson, Class::Malformed, "a blank line"));
     }
-    json::with_tape(line, |parsed| match (parsed, property, validator) {
-        (Ok(parsed), Some(property), Some(validator)) => node::verdict_within(validator, parsed, property, budget),
-        (Ok(_), None, _) => Ok(()),
-        (Ok(_), Some(_), None) => Err(Violation::unavailable()),
-        (Err(refusal), ..) => Err(Violation::malformed(&refusal)),
-    })
+    node::check(validator, property, line, budget)
 }

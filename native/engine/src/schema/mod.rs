@@ -12,6 +12,7 @@ mod form;
 mod formats;
 mod inflate;
 mod json;
+mod kept;
 mod lines;
 mod media;
 mod multipart;
@@ -22,6 +23,7 @@ mod parameter;
 mod parameters;
 mod parts;
 mod percent;
+mod pointer;
 mod responses;
 mod scalar;
 mod shape;
@@ -87,7 +89,7 @@ impl Schemas {
         let mut outliner = Outliner::new(&openapi.schema, at);
         for operation in &openapi.operations {
             let checks = Checks {
-                parameters: parameters::Described::compile(operation, &openapi.schema, problems),
+                parameters: parameters::Described::compile(operation, &openapi.schema),
                 body: operation.body.as_ref().map(|body| Accepted::request(body, &openapi.schema, &mut schemas.bodies)),
                 responses: operation.responses.as_ref().map(|described| {
                     let mut stripping =
@@ -112,9 +114,15 @@ impl Schemas {
         schemas
     }
 
-    /// Checks the parameters of a request for `operation`. `captures` are what stood in the place of the path
-    /// template's parameters, in their order.
-    pub fn parameters(&self, operation: u32, head: &Head, captures: &[&str], kept: &mut Parameters) -> Parameterised {
+    /// Checks the parameters of a request for `operation`. `captures` are the ranges of the head's path that stood in the
+    /// place of the path template's parameters, in their order.
+    pub fn parameters(
+        &self,
+        operation: u32,
+        head: &Head,
+        captures: &[(u32, u32)],
+        kept: &mut Parameters,
+    ) -> Parameterised {
         let Some(checks) = self.operations.get(operation as usize) else { return Parameterised::default() };
         let mut found = checks.parameters.check(self.validator.as_ref(), head, captures, kept);
         if self.allow_values

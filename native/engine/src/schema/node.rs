@@ -15,7 +15,7 @@ use jsonschema::json::{Array, Json, JsonNumber, Node, NodeIdentity, Object, cmp}
 use jsonschema::{JsonType, Validator};
 use serde_json::Value;
 
-use super::json::{Entry, Parsed, Tape};
+use super::json::{self, Entry, Parsed, Tape};
 use super::violation::Violation;
 
 /// Most containers and members looked at for one verdict: a body of 1 MiB holds at most 500,000 values, so every
@@ -29,6 +29,24 @@ const ROOT: u32 = u32::MAX;
 /// Marker of this representation.
 #[derive(Debug)]
 pub struct Body;
+
+/// Checks JSON against one property of the root schema; None: it only has to be JSON.
+///
+/// # Errors
+/// Why it is not JSON with one meaning, or what it violates.
+pub fn check(
+    validator: Option<&Validator<Body>>,
+    property: Option<&str>,
+    bytes: &[u8],
+    budget: &mut Budget,
+) -> Result<(), Violation> {
+    json::with_tape(bytes, |parsed| match (parsed, property, validator) {
+        (Ok(parsed), Some(property), Some(validator)) => verdict_within(validator, parsed, property, budget),
+        (Ok(_), None, _) => Ok(()),
+        (Ok(_), Some(_), None) => Err(Violation::unavailable()),
+        (Err(refusal), ..) => Err(Violation::malformed(&refusal)),
+    })
+}
 
 /// Checks a parsed body against one property of the root schema.
 ///
@@ -55,7 +73,7 @@ impl Default for Budget {
 ///
 /// # Errors
 /// What this value violates.
-pub fn verdict_within(
+fn verdict_within(
     validator: &Validator<Body>,
     parsed: Parsed<'_>,
     property: &str,

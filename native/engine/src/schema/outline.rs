@@ -10,7 +10,9 @@ use std::borrow::Cow;
 use foldhash::HashMap;
 use serde_json::{Map, Value, json};
 
-use super::problem;
+use super::pointer::escape;
+use super::validator::ANNOTATIONS;
+use super::{percent, problem};
 use crate::policy::Problem;
 
 /// A place of the document, read. Numbers are indices into [`Outlines::list`].
@@ -67,18 +69,8 @@ impl Outlines {
     }
 }
 
-/// Words that say nothing about a value: remarks, and those by which other schemas apply.
+/// Words that say nothing about a value itself, beside annotations: those by which other schemas apply.
 const SILENT: &[&str] = &[
-    "title",
-    "description",
-    "default",
-    "example",
-    "examples",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "externalDocs",
-    "xml",
     "discriminator",
     "nullable",
     "not",
@@ -88,7 +80,6 @@ const SILENT: &[&str] = &[
     "$id",
     "$anchor",
     "$dynamicAnchor",
-    "$comment",
     "$defs",
     "definitions",
     "allOf",
@@ -169,7 +160,10 @@ impl<'a> Outliner<'a> {
 
     fn describe(&mut self, schema: &Map<String, Value>, pointer: &str, problems: &mut Vec<Problem>) -> Outline {
         let mut outline = Outline {
-            speaks: schema.keys().any(|word| !SILENT.contains(&word.as_str()) && !word.starts_with("x-")),
+            speaks: schema
+                .keys()
+                .map(String::as_str)
+                .any(|word| !SILENT.contains(&word) && !ANNOTATIONS.contains(&word) && !word.starts_with("x-")),
             ..Outline::default()
         };
         for (name, _) in members(schema, "properties") {
@@ -246,7 +240,10 @@ impl<'a> Outliner<'a> {
 
     /// The pointers that a reference may lead to. A `$dynamicRef` may lead to any of its name.
     fn targets(&mut self, reference: &str, pointer: &str, problems: &mut Vec<Problem>) -> Vec<String> {
-        let target = reference.strip_prefix('#').map(percent_decoded);
+        let mut decoded = Vec::new();
+        let target = reference
+            .strip_prefix('#')
+            .map(|fragment| percent::decode(fragment, false, &mut decoded).unwrap_or(fragment).to_owned());
         if let Some(target) = &target
             && (target.is_empty() || target.starts_with('/'))
             && self.document.pointer(target).is_some()
@@ -318,11 +315,6 @@ fn gather(schema: &Value, pointer: &mut String, anchors: &mut HashMap<String, Ve
     }
 }
 
-/// One reference token of a JSON Pointer (RFC 6901, 3).
-pub(super) fn escape(token: &str) -> String {
-    token.replace('~', "~0").replace('/', "~1")
-}
-
 /// A JSON Pointer as the fragment of a URI (RFC 6901, 6).
 fn fragment(pointer: &str) -> String {
     let mut out = String::with_capacity(pointer.len());
@@ -334,23 +326,4 @@ fn fragment(pointer: &str) -> String {
         }
     }
     out
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(decoded) if *byte == b'%' => {
-                out.push(decoded);
-                rest = &tail[2..];
-            }
-            _ => {
-                out.push(*byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }

@@ -4,9 +4,8 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use super::builder::Builder;
-use super::json;
 use super::media::MediaType;
-use super::node::{self, Body};
+use super::node::{self, Body, Budget};
 use super::scalar::{List, Scalar};
 use super::shape::{Shape, Types};
 use super::style::{Encoding, Fault, Kind, Styled};
@@ -174,10 +173,8 @@ impl One {
         let kinds = match &self.reading {
             Reading::Json => {
                 let text = self.styled.decode(self.styled.scalar(texts)?, decoded)?;
-                return Ok(json::with_tape(text.as_bytes(), |parsed| match parsed {
-                    Ok(parsed) => node::verdict(validator, parsed, &self.property),
-                    Err(refusal) => Err(Violation::malformed(&refusal)),
-                }));
+                let mut budget = Budget::default();
+                return Ok(node::check(Some(validator), Some(&self.property), text.as_bytes(), &mut budget));
             }
             Reading::Text => {
                 builder.string(self.styled.decode(self.styled.scalar(texts)?, decoded)?);

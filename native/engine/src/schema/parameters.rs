@@ -19,9 +19,11 @@ use super::parameter::{One, Scratch};
 use super::percent;
 use super::violation::{Class, Location, MAX_ERRORS, Violation, ViolationError, token};
 use crate::head::Head;
-use crate::policy::{Action, Operation, Parameter, ParameterLocation, Problem, Style};
+use crate::policy::{Action, Operation, Parameter, ParameterLocation, Style};
 use crate::reason::Reason;
 
+/// Most parameters of a path template that are looked at; real ones stay below 10.
+const MAX_CAPTURES: usize = 16;
 /// Fields that have descriptions of their own (OpenAPI, Parameter Object and Header Object, `name`).
 const NOT_PARAMETERS: [&str; 3] = ["accept", "content-type", "authorization"];
 
@@ -46,7 +48,7 @@ pub(super) struct Described {
 
 impl Described {
     /// `schema` is the host's document: the types that a text may stand for are read from it.
-    pub(super) fn compile(operation: &Operation, schema: &Value, _problems: &mut Vec<Problem>) -> Described {
+    pub(super) fn compile(operation: &Operation, schema: &Value) -> Described {
         let at = |location| operation.parameters.iter().filter(move |parameter| parameter.location == location);
         let captured: Vec<&str> =
             operation.path.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name).collect();
@@ -67,13 +69,14 @@ impl Described {
         &self,
         validator: Option<&Validator<Body>>,
         head: &Head,
-        captures: &[&str],
+        captures: &[(u32, u32)],
         kept: &mut Parameters,
     ) -> Parameterised {
         let mut errors = Vec::new();
         let mut unknown = Vec::new();
         for (capture, one) in &self.path {
-            let text = captures.get(*capture).map(|text| ("", *text));
+            let range = captures.iter().take(MAX_CAPTURES).nth(*capture);
+            let text = range.map(|&(start, end)| ("", &head.path()[start as usize..end as usize]));
             one.check(validator, text.into_iter(), &mut kept.scratch, &mut errors);
         }
         if self.unknown || !self.query.each.is_empty() {

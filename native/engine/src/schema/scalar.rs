@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value};
 
+use super::validator::ANNOTATIONS;
+
 /// Longest chain of `$ref` that is followed.
 const MAX_CHAIN: usize = 16;
 /// Most characters of a number that is compared as a double: up to 15 digits differ as doubles where they differ as
@@ -12,20 +14,6 @@ const MAX_CHAIN: usize = 16;
 const MAX_DOUBLE_BYTES: usize = 15;
 /// Most characters of an integer that certainly fits 64 bits, sign included.
 const MAX_INTEGER_BYTES: usize = 18;
-/// Keywords without a say in the verdict.
-const ANNOTATIONS: [&str; 11] = [
-    "title",
-    "description",
-    "default",
-    "example",
-    "examples",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "$comment",
-    "xml",
-    "externalDocs",
-];
 
 /// What a text is checked for.
 #[derive(Debug, PartialEq)]

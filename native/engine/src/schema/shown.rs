@@ -4,6 +4,7 @@
 //! and fields; of other bodies only what is expected is told.
 
 use super::json::{Entry, Parsed};
+use super::pointer::unescape;
 use super::violation::{Location, ViolationError, shorten};
 use crate::head::Head;
 
@@ -14,7 +15,7 @@ const MAX_VALUE_BYTES: usize = 64;
 pub(super) fn in_body(errors: &mut [ViolationError], prefix: &str, parsed: Parsed<'_>) {
     for error in errors {
         if let Some(pointer) = error.pointer.strip_prefix(prefix)
-            && let Some(entry) = find(parsed, pointer)
+            && let Some(entry) = parsed.find(pointer)
         {
             add(&mut error.message, &value(parsed, entry));
         }
@@ -24,7 +25,7 @@ pub(super) fn in_body(errors: &mut [ViolationError], prefix: &str, parsed: Parse
 /// The same for parameters, as they came.
 pub(super) fn in_head(errors: &mut [ViolationError], head: &Head) {
     for error in errors {
-        let name = unescaped(error.pointer.split('/').nth(1).unwrap_or_default());
+        let name = unescape(error.pointer.split('/').nth(1).unwrap_or_default());
         let found = match error.location {
             Location::Query => head.query().split('&').find_map(|pair| pair.strip_prefix(&*name)?.strip_prefix('=')),
             Location::Header => head.field(&name),
@@ -39,21 +40,6 @@ pub(super) fn in_head(errors: &mut [ViolationError], head: &Head) {
 fn add(message: &mut String, value: &str) {
     message.push_str(", found ");
     message.push_str(value);
-}
-
-fn find(parsed: Parsed<'_>, pointer: &str) -> Option<u32> {
-    let mut entry = 0;
-    for token in pointer.split('/').skip(1) {
-        entry = match parsed.tape.entries[entry as usize] {
-            Entry::Object { .. } => parsed.member(entry, &unescaped(token))?,
-            Entry::Array { length, .. } => {
-                let index: u32 = token.parse().ok().filter(|&index| index < length)?;
-                (0..index).fold(entry + 1, |at, _| parsed.after(at))
-            }
-            _ => return None,
-        };
-    }
-    Some(entry)
 }
 
 fn value(parsed: Parsed<'_>, entry: u32) -> String {
@@ -71,9 +57,4 @@ fn value(parsed: Parsed<'_>, entry: u32) -> String {
 
 fn quoted(text: &str) -> String {
     serde_json::Value::from(shorten(text, MAX_VALUE_BYTES)).to_string()
-}
-
-/// A reference token of a JSON Pointer as it was (RFC 6901, 4).
-fn unescaped(token: &str) -> String {
-    token.replace("~1", "/").replace("~0", "~")
 }

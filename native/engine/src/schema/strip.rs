@@ -8,7 +8,8 @@ use jsonschema::Validator;
 
 use super::json::{Entry, Parsed};
 use super::node::{self, Body, MAX_STEPS};
-use super::outline::{NOTHING, Outline, Outlines, escape};
+use super::outline::{NOTHING, Outline, Outlines};
+use super::pointer::escape;
 use super::violation::{Class, Location, MAX_ERRORS, MAX_NAME_BYTES, Violation, shorten};
 use crate::reason::Reason;
 

@@ -7,6 +7,7 @@ use regex_automata::meta::Regex;
 use serde_json::{Map, Value};
 
 use super::node::Body;
+use super::pointer::escape;
 use super::violation::{self, MAX_ERRORS};
 use super::{formats, problem};
 use crate::policy::Problem;
@@ -36,6 +37,21 @@ const SCHEMA: [&str; 11] = [
 ];
 const LIST: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 const MAP: [&str; 5] = ["$defs", "definitions", "properties", "patternProperties", "dependentSchemas"];
+
+/// Keywords without a say in the verdict.
+pub(super) const ANNOTATIONS: [&str; 11] = [
+    "title",
+    "description",
+    "default",
+    "example",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "$comment",
+    "xml",
+    "externalDocs",
+];
 
 /// A schema that cannot be compiled is a problem at `{at}/schema/<its place>`.
 pub(super) fn build(root: &Value, at: &str, problems: &mut Vec<Problem>) -> Option<Validator<Body>> {
@@ -152,11 +168,6 @@ impl Patterns {
             problems.push(problem(at, format!("the patterns up to here take more than {most} MiB"), None));
         }
     }
-}
-
-/// One reference token of a JSON Pointer (RFC 6901, 3).
-fn escape(token: &str) -> String {
-    token.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value;
 
 use super::json::{Fault, Refusal};
+use super::pointer::escape;
 use crate::reason::Reason;
 
 /// Most errors that are told: enough to mend a request in one go, too few to make an answer costly.
@@ -329,7 +330,7 @@ fn names(unexpected: &[String]) -> String {
 
 /// A name as the first token of a pointer (RFC 6901, 3).
 pub(super) fn token(name: &str) -> String {
-    shorten(&format!("/{}", name.replace('~', "~0").replace('/', "~1")), MAX_POINTER_BYTES)
+    shorten(&format!("/{}", escape(name)), MAX_POINTER_BYTES)
 }
 
 pub(super) fn shorten(text: &str, limit: usize) -> String {

@@ -1,0 +1,218 @@
+// `portcullis pki issue`: a certificate, or one for each line of a CSV file.
+
+import { X509Certificate } from 'node:crypto';
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import type { z } from 'zod';
+import { printable } from '../../../config/problem.js';
+import type { issuedCertificate } from '../../pki/shapes.js';
+import { connect } from '../client.js';
+import { Fault, usage } from '../fault.js';
+import { folder, mustBeFree, readInput, write } from '../files.js';
+import { print, say } from '../print.js';
+import { type ReachOptions, reaching } from '../reach.js';
+import type { Terminal } from '../terminal.js';
+import { given, KEY_TYPES } from './authority.js';
+import { shown } from './certificates.js';
+import { fileName } from './file-name.js';
+import { collect } from './names.js';
+import { newPassword } from './password.js';
+
+export type Issued = z.output<typeof issuedCertificate>;
+
+export interface IssueOptions extends ReachOptions {
+  authority: string;
+  csr?: string;
+  keyType?: string;
+  profile?: string;
+  days?: string;
+  partner?: string;
+  dns: string[];
+  email: string[];
+  uri: string[];
+  ip: string[];
+  allowDropping?: boolean;
+  format: 'pem' | 'pkcs12' | 'zip';
+  encryption: 'modern' | 'legacy';
+  passwordFile?: string;
+  out?: string;
+  force?: boolean;
+  bulk?: string;
+}
+
+/** A request is a few kilobytes; the gateway reads 64 KiB. */
+const MAX_CSR_BYTES = 64 * 1024;
+
+export function addIssue(pki: Command, terminal: Terminal): void {
+  reaching(pki.command('issue').argument('[name]', 'its common name: a device, a service, a person'))
+    .description('issue a certificate: from a request, or with a key that the gateway makes and shows this once')
+    .requiredOption('--authority <name>', 'who issues it')
+    .option('--csr <file>', 'certification request: the device keeps its key')
+    .addOption(new Option('--key-type <type>', 'of the key that is made').choices(KEY_TYPES).conflicts('csr'))
+    .option('--profile <name>', 'of the authority; `client` unless given')
+    .option('--days <number>', 'how long it is good for; the profile’s unless given')
+    .option('--partner <name>', 'whom it belongs to: found and revoked by it')
+    .option('--dns <name>', 'alternative name; repeatable, as the next ones', collect, [])
+    .option('--email <address>', 'alternative name', collect, [])
+    .option('--uri <uri>', 'alternative name, such as a SPIFFE id', collect, [])
+    .option('--ip <address>', 'alternative name', collect, [])
+    .option('--allow-dropping', 'leave out what the request asks for beyond its profile')
+    .addOption(
+      new Option('--format <format>', 'pem: files; pkcs12: one file with a password; zip: both and how to use them')
+        .choices(['pem', 'pkcs12', 'zip'])
+        .default('pem'),
+    )
+    .addOption(
+      new Option('--encryption <way>', 'of PKCS#12; legacy: Android before 12, iOS before 14, Windows before 2019')
+        .choices(['modern', 'legacy'])
+        .default('modern'),
+    )
+    .option('--password-file <file>', 'of PKCS#12, its first line; PORTCULLIS_PASSWORD, else it is asked for')
+    .option('--out <folder>', 'where the files go; a folder of its name unless given')
+    .option('--force', 'over files that are there')
+    .action(async (name: string | undefined, options: IssueOptions) => {
+      if (name === undefined) throw usage('the name is missing');
+      await issueOne(terminal, name, options);
+    });
+}
+
+async function issueOne(terminal: Terminal, name: string, options: IssueOptions): Promise<void> {
+  const { format, output, force, csr } = options;
+  const asJson = output === 'json' && options.out === undefined;
+  if (asJson && format !== 'pem')
+    throw usage(`\`-o json\` shows PEM, not ${format}`, 'add `--out`, or leave out `--format`');
+  const files = filesOf(name, options.out ?? fileName(name), csr !== undefined);
+  const ending = format === 'pkcs12' ? files.pkcs12 : files.zip;
+  const written = format === 'pem' ? [files.certificate, files.chain, files.authority, files.key] : [ending];
+  if (!asJson) {
+    folder(files.folder);
+    mustBeFree(
+      written.filter(file => file !== null),
+      force,
+    );
+  }
+  const client = connect(options, terminal);
+  const body = { name, ...wanted(options), ...(await lockedOf(terminal, options)) };
+  if (format !== 'pem') {
+    const bytes = await client.fetch('POST', '/pki/certificates', { body: { ...body, format } });
+    kept(() => write(ending, bytes, 'secret', force));
+    say(terminal, `${ending} written`);
+    return;
+  }
+  const issued = await client.send<Issued>('POST', '/pki/certificates', { body });
+  for (const warning of [...issued.warnings, ...issued.dropped.map(one => `left out: ${one}`)]) {
+    say(terminal, `note: ${printable(warning)}`);
+  }
+  if (asJson) return print(terminal, output, issued, () => '');
+  const done = kept(() => writeIssued(files, issued, force));
+  const { key: _, ...rest } = issued;
+  print(terminal, output, rest, () => `${shown(terminal, issued)}\n${done.map(file => `${file}\n`).join('')}`);
+}
+
+export interface Files {
+  folder: string;
+  certificate: string;
+  chain: string;
+  authority: string;
+  key: string | null;
+  pkcs12: string;
+  zip: string;
+}
+
+/** Called as in the gateway's zip files. */
+export function filesOf(name: string, inside: string, keyElsewhere: boolean): Files {
+  const file = (ending: string) => join(inside, `${fileName(name)}${ending}`);
+  return {
+    folder: inside,
+    certificate: file('.pem'),
+    chain: file('-chain.pem'),
+    authority: join(inside, 'authority.pem'),
+    key: keyElsewhere ? null : file('.key'),
+    pkcs12: file('.p12'),
+    zip: file('.zip'),
+  };
+}
+
+/** The key first: it is the one thing that cannot be asked for again. */
+export function writeIssued(
+  files: Files,
+  { certificate, chain, key }: Pick<Issued, 'certificate' | 'chain' | 'key'>,
+  force?: boolean,
+): string[] {
+  const written: string[] = [];
+  const save = (file: string, content: string, kind: 'secret' | 'public') => {
+    write(file, content, kind, force);
+    written.push(file);
+  };
+  if (key !== null && files.key !== null) save(files.key, key, 'secret');
+  save(files.certificate, certificate, 'public');
+  save(
+    files.chain,
+    certificate +
+      pems(chain)
+        .filter(pem => !isRoot(pem))
+        .join(''),
+    'public',
+  );
+  save(files.authority, chain, 'public');
+  return written;
+}
+
+/** Peers have their roots: sending them helps nobody (RFC 8446, 4.4.2). */
+function isRoot(pem: string): boolean {
+  const certificate = new X509Certificate(pem);
+  return certificate.checkIssued(certificate);
+}
+
+export function pems(text: string): string[] {
+  return text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g) ?? [];
+}
+
+/** What was answered once and is gone when it cannot be written. */
+function kept<T>(save: () => T): T {
+  try {
+    return save();
+  } catch (error) {
+    const { message } = error as Error;
+    throw new Fault(`it was issued, but ${message}`, undefined, ['revoke it, and issue another one']);
+  }
+}
+
+export function wanted(options: IssueOptions): object {
+  const { authority, csr, keyType, profile, days, partner, dns, email, uri, ip, allowDropping } = options;
+  return {
+    authority,
+    ...given('profile', profile),
+    ...given('validity', days === undefined ? undefined : validityOf(days)),
+    ...given('partner', partner),
+    ...given('key_type', keyType),
+    ...given('csr', csr === undefined ? undefined : csrOf(csr)),
+    ...given('allow_dropping', allowDropping),
+    ...{ dns, email, uri, ip },
+  };
+}
+
+/** `90`, and what the gateway takes besides: `12h`, `2y`. */
+function validityOf(days: string): string {
+  if (/^\d{1,6}$/.test(days)) return `${Number(days)}d`;
+  if (/^\d{1,6}[hdy]$/.test(days)) return days;
+  throw usage(`--days: \`${days}\` is no number of days`);
+}
+
+/** PEM as it is, DER as base64. */
+function csrOf(file: string): string {
+  const bytes = readInput(file, MAX_CSR_BYTES);
+  return bytes[0] === 0x30 ? bytes.toString('base64') : bytes.toString('utf8');
+}
+
+/** A zip holds a PKCS#12 file too when somebody gives a password for it. */
+export async function lockedOf(terminal: Terminal, options: IssueOptions): Promise<object> {
+  const { format, encryption, passwordFile, csr } = options;
+  const asked = format === 'pkcs12' || (format === 'zip' && csr === undefined && hasPassword(terminal, passwordFile));
+  if (!asked) return {};
+  return { password: await newPassword(terminal, passwordFile), encryption };
+}
+
+function hasPassword({ env }: Terminal, file: string | undefined): boolean {
+  return file !== undefined || Boolean(env.PORTCULLIS_PASSWORD);
+}

@@ -1,0 +1,106 @@
+// `portcullis token`: who may use the admin API.
+
+import { type Command, Option } from 'commander';
+import { at, connect } from './client.js';
+import { usage } from './fault.js';
+import { folderOf, mustBeFree, write } from './files.js';
+import { moment, print, say } from './print.js';
+import { type ReachOptions, reaching } from './reach.js';
+import { shownTable } from './table.js';
+import { confirm, type Terminal } from './terminal.js';
+import { whenGone } from './time.js';
+
+/** src/manage/admin/token-routes.ts */
+interface Token {
+  id: string;
+  name: string;
+  role: 'viewer' | 'operator' | 'admin';
+  created_at: string;
+  created_by: string;
+  expires_at: string | null;
+  last_used_at: string | null;
+  revoked_at: string | null;
+}
+
+const ROLES = ['viewer', 'operator', 'admin'] as const;
+/** As many as there may be. */
+const ALL = 10_000;
+
+interface Create extends ReachOptions {
+  role: Token['role'];
+  expires?: string;
+  out?: string;
+  force?: boolean;
+}
+
+export function addToken(program: Command, terminal: Terminal): void {
+  const token = program.command('token').description('make, list and revoke tokens of the admin API');
+  reaching(token.command('create').argument('<name>', 'what the audit log names'))
+    .description('make a token; it is shown only this once')
+    .addOption(new Option('--role <role>', 'what it may do').choices(ROLES).default('viewer'))
+    .option('--expires <when>', 'how long it is good for, or until when: 90d, 2027-01-31')
+    .option('--out <file>', 'write the token there, readable for you alone, instead of showing it')
+    .option('--force', 'over a file that is there')
+    .action(async (name: string, { role, expires, out, force, ...options }: Create) => {
+      if (out !== undefined) mustBeFree([out], force);
+      const expires_at = expires === undefined ? undefined : whenGone(expires, '--expires', terminal.now());
+      const made = await connect(options, terminal).send<Token & { token: string }>('POST', '/tokens', {
+        body: { name, role, expires_at },
+      });
+      if (out !== undefined) {
+        folderOf(out);
+        write(out, `${made.token}\n`, 'secret', force);
+        const { token: _, ...rest } = made;
+        print(terminal, options.output, rest, () => `${made.id} ${made.name} (${made.role}): the token is in ${out}\n`);
+        return;
+      }
+      if (options.output === 'table') say(terminal, `${made.id} (${made.role}): the token is shown only this once`);
+      print(terminal, options.output, made, () => `${made.token}\n`);
+    });
+  reaching(token.command('list'))
+    .description('list tokens, without the secrets themselves')
+    .option('--all', 'revoked and expired ones too')
+    .action(async ({ all, ...options }: ReachOptions & { all?: boolean }) => {
+      const found = await connect(options, terminal).list<Token>('/tokens', {}, ALL);
+      const live = found.items.filter(one => all || stateOf(one, terminal.now()) === 'good');
+      const answer = { ...found, items: live };
+      print(terminal, options.output, answer, () => listed(terminal, live));
+    });
+  reaching(token.command('revoke').argument('<token>', 'its id or its name'))
+    .description('revoke a token: it is refused within a second, everywhere')
+    .option('-y, --yes', 'do it without asking')
+    .action(async (which: string, { yes, ...options }: ReachOptions & { yes?: boolean }) => {
+      const client = connect(options, terminal);
+      const { items } = await client.list<Token>('/tokens', {}, ALL);
+      const named = items.filter(({ name, revoked_at }) => name === which && revoked_at === null);
+      const found = items.find(({ id }) => id === which) ?? named[0];
+      if (!found) throw usage(`there is no token \`${which}\``, '`portcullis token list` shows them');
+      await confirm(terminal, `Revoke the token ${found.name} (${found.role}, ${found.id})?`, yes);
+      const { etag } = await client.read(at`/tokens/${found.id}`);
+      await client.send('DELETE', at`/tokens/${found.id}`, { etag });
+      const { value } = await client.read<Token>(at`/tokens/${found.id}`);
+      print(terminal, options.output, value, () => `${found.name} is refused from now on\n`);
+    });
+}
+
+function stateOf({ revoked_at, expires_at }: Token, now: number): 'good' | 'revoked' | 'expired' {
+  if (revoked_at !== null) return 'revoked';
+  return expires_at !== null && Date.parse(expires_at) <= now ? 'expired' : 'good';
+}
+
+function listed(terminal: Terminal, tokens: readonly Token[]): string {
+  return shownTable(
+    terminal,
+    ['id', 'name', 'role', 'state', 'created', 'by', 'expires', 'last used'],
+    tokens.map(token => [
+      token.id,
+      token.name,
+      token.role,
+      stateOf(token, terminal.now()),
+      moment(token.created_at),
+      token.created_by,
+      moment(token.expires_at),
+      moment(token.last_used_at),
+    ]),
+  );
+}
