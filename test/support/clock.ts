@@ -1,10 +1,6 @@
 // A clock that a test moves: the wall's may jump, the steady one only goes on.
 
 import type { Clock } from '../../src/manage/pki/clock.js';
-import { pause } from './waiting.js';
-
-/** Long enough for what a tick started on this machine: a look into the store, a fetch on loopback. */
-const SETTLE_MS = 60;
 
 export class FakeClock implements Clock {
   #wall = Date.now();
@@ -24,12 +20,11 @@ export class FakeClock implements Clock {
   }
 
   /** Time passes, in steps in which everybody ticks. */
-  async advance(ms: number, all: readonly { fetching: { tick(): void } }[], steps = 4): Promise<void> {
+  async advance(ms: number, all: readonly { tick(): Promise<void> }[], steps = 4): Promise<void> {
     for (let step = 0; step < steps; step++) {
       this.#wall += ms / steps;
       this.#elapsed += ms / steps;
-      for (const { fetching } of all) fetching.tick();
-      await pause(SETTLE_MS);
+      await Promise.all(all.map(one => one.tick()));
     }
   }
 
