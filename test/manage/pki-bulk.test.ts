@@ -34,7 +34,11 @@ describe('CSV', () => {
     const table = fc.array(fc.array(cell, { minLength: 2, maxLength: 4 }), { maxLength: 5 });
     fc.assert(
       fc.property(table, lines => {
-        expect(parseCsv(`x,y\r\n${lines.map(writeCsvLine).join('')}`).slice(1).map(({ cells }) => cells)).toEqual(lines);
+        expect(
+          parseCsv(`x,y\r\n${lines.map(writeCsvLine).join('')}`)
+            .slice(1)
+            .map(({ cells }) => cells),
+        ).toEqual(lines);
       }),
     );
   });
@@ -67,7 +71,8 @@ describeStores('bulk', newPlace => {
 
   test('gives a folder a device, from one CSV', async () => {
     const { bulk, ask, store } = await start();
-    const csv = 'name,dns,partner\r\nsensor-1,a.test b.test,"Example, Inc."\r\nSensor 1,,\r\n../sensor_1,,\r\n"=cmd|x",,\r\n';
+    const csv =
+      'name,dns,partner\r\nsensor-1,a.test b.test,"Example, Inc."\r\nSensor 1,,\r\n../sensor_1,,\r\n"=cmd|x",,\r\n';
     const made = await bulk(csv);
     expect(made.status).toBe(201);
     expect(made.headers.get('portcullis-issued')).toBe('4');
@@ -88,7 +93,11 @@ describeStores('bulk', newPlace => {
     expect(index).toContain(body.items[0].fingerprint);
     const { body: pem } = await ask('GET', '/pki/authorities/devices/certificates');
     expect(judged(text(files['sensor-1/sensor-1.pem']), pem)).toBe('');
-    const audit = await store.db.selectFrom('audit').select(['action', 'after']).orderBy('seq', 'desc').executeTakeFirst();
+    const audit = await store.db
+      .selectFrom('audit')
+      .select(['action', 'after'])
+      .orderBy('seq', 'desc')
+      .executeTakeFirst();
     expect(audit?.action).toBe('pki.certificate.bulk');
     expect(JSON.parse(audit?.after ?? '')).toMatchObject({ issued: 4, failed: 0 });
   });
@@ -104,7 +113,9 @@ describeStores('bulk', newPlace => {
     const partly = await bulk(csv, '&allow_partial=true');
     expect(partly.status).toBe(201);
     const files = unzipSync(partly.body);
-    expect(text(files['errors.csv'])).toMatch(/^line,error\r\n3,.*\r\n4,.*same as in line 2\r\n5,.*\r\n7,.*\r\n6,.*no scheme/s);
+    expect(text(files['errors.csv'])).toMatch(
+      /^line,error\r\n3,.*\r\n4,.*same as in line 2\r\n5,.*\r\n7,.*\r\n6,.*no scheme/s,
+    );
     expect(partly.headers.get('portcullis-failed')).toBe('5');
     expect((await ask('GET', '/pki/certificates')).body.items).toMatchObject([{ name: 'good' }]);
     expect((await bulk('name\n\n', '&allow_partial=true')).status).toBe(422);
@@ -112,7 +123,8 @@ describeStores('bulk', newPlace => {
 
   test('refuses columns it does not know, files too long, and rows too many', async () => {
     const { bulk } = await start();
-    for (const csv of ['nome\na\n', 'dns\na\n', 'name,name\na,b\n', 'name\n"a\n']) expect((await bulk(csv)).status).toBe(422);
+    for (const csv of ['nome\na\n', 'dns\na\n', 'name,name\na,b\n', 'name\n"a\n'])
+      expect((await bulk(csv)).status).toBe(422);
     const rows = Array.from({ length: 10_001 }, (_, index) => `d${index}\n`).join('');
     expect((await bulk(`name\n${rows}`)).status).toBe(422);
     expect((await bulk(`name\n${'a'.repeat(2 ** 20)}\n`)).status).toBe(413);

@@ -13,12 +13,13 @@ import { print, say } from '../print.js';
 import { type ReachOptions, reaching } from '../reach.js';
 import type { Terminal } from '../terminal.js';
 import { given, KEY_TYPES } from './authority.js';
+import { issueBulk } from './bulk.js';
 import { shown } from './certificates.js';
 import { fileName } from './file-name.js';
 import { collect } from './names.js';
 import { newPassword } from './password.js';
 
-export type Issued = z.output<typeof issuedCertificate>;
+type Issued = z.output<typeof issuedCertificate>;
 
 export interface IssueOptions extends ReachOptions {
   authority: string;
@@ -38,6 +39,7 @@ export interface IssueOptions extends ReachOptions {
   out?: string;
   force?: boolean;
   bulk?: string;
+  allowPartial?: boolean;
 }
 
 /** A request is a few kilobytes; the gateway reads 64 KiB. */
@@ -67,12 +69,19 @@ export function addIssue(pki: Command, terminal: Terminal): void {
         .choices(['modern', 'legacy'])
         .default('modern'),
     )
+    .option('--bulk <file>', 'CSV: columns name, dns, email, uri, ip, partner, password; a device a line')
+    .option('--allow-partial', 'with `--bulk`: issue the other lines when some have mistakes')
     .option('--password-file <file>', 'of PKCS#12, its first line; PORTCULLIS_PASSWORD, else it is asked for')
     .option('--out <folder>', 'where the files go; a folder of its name unless given')
     .option('--force', 'over files that are there')
     .action(async (name: string | undefined, options: IssueOptions) => {
-      if (name === undefined) throw usage('the name is missing');
-      await issueOne(terminal, name, options);
+      if ((name === undefined) === (options.bulk === undefined)) {
+        throw usage(
+          name === undefined ? 'the name is missing' : 'a name means nothing with `--bulk`: the file has them',
+        );
+      }
+      if (options.bulk !== undefined) await issueBulk(terminal, options.bulk, options);
+      else if (name !== undefined) await issueOne(terminal, name, options);
     });
 }
 
@@ -109,7 +118,7 @@ async function issueOne(terminal: Terminal, name: string, options: IssueOptions)
   print(terminal, output, rest, () => `${shown(terminal, issued)}\n${done.map(file => `${file}\n`).join('')}`);
 }
 
-export interface Files {
+interface Files {
   folder: string;
   certificate: string;
   chain: string;
@@ -120,7 +129,7 @@ export interface Files {
 }
 
 /** Called as in the gateway's zip files. */
-export function filesOf(name: string, inside: string, keyElsewhere: boolean): Files {
+function filesOf(name: string, inside: string, keyElsewhere: boolean): Files {
   const file = (ending: string) => join(inside, `${fileName(name)}${ending}`);
   return {
     folder: inside,
@@ -134,7 +143,7 @@ export function filesOf(name: string, inside: string, keyElsewhere: boolean): Fi
 }
 
 /** The key first: it is the one thing that cannot be asked for again. */
-export function writeIssued(
+function writeIssued(
   files: Files,
   { certificate, chain, key }: Pick<Issued, 'certificate' | 'chain' | 'key'>,
   force?: boolean,
@@ -164,7 +173,7 @@ function isRoot(pem: string): boolean {
   return certificate.checkIssued(certificate);
 }
 
-export function pems(text: string): string[] {
+function pems(text: string): string[] {
   return text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g) ?? [];
 }
 
@@ -178,17 +187,24 @@ function kept<T>(save: () => T): T {
   }
 }
 
-export function wanted(options: IssueOptions): object {
-  const { authority, csr, keyType, profile, days, partner, dns, email, uri, ip, allowDropping } = options;
+function wanted(options: IssueOptions): object {
+  const { csr, partner, dns, email, uri, ip, allowDropping } = options;
+  return {
+    ...optionsOf(options),
+    ...given('partner', partner),
+    ...given('csr', csr === undefined ? undefined : csrOf(csr)),
+    ...given('allow_dropping', allowDropping),
+    ...{ dns, email, uri, ip },
+  };
+}
+
+/** What is the same for one and for many. */
+export function optionsOf({ authority, keyType, profile, days }: IssueOptions): Record<string, string> {
   return {
     authority,
     ...given('profile', profile),
     ...given('validity', days === undefined ? undefined : validityOf(days)),
-    ...given('partner', partner),
     ...given('key_type', keyType),
-    ...given('csr', csr === undefined ? undefined : csrOf(csr)),
-    ...given('allow_dropping', allowDropping),
-    ...{ dns, email, uri, ip },
   };
 }
 
@@ -206,7 +222,7 @@ function csrOf(file: string): string {
 }
 
 /** A zip holds a PKCS#12 file too when somebody gives a password for it. */
-export async function lockedOf(terminal: Terminal, options: IssueOptions): Promise<object> {
+async function lockedOf(terminal: Terminal, options: IssueOptions): Promise<object> {
   const { format, encryption, passwordFile, csr } = options;
   const asked = format === 'pkcs12' || (format === 'zip' && csr === undefined && hasPassword(terminal, passwordFile));
   if (!asked) return {};
