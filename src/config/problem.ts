@@ -41,7 +41,14 @@ function compare(a: string, b: string): number {
 
 /** For machines. */
 export function flat({ severity, place, message, hint }: Problem) {
-  return { severity, file: place.file, line: place.line, column: place.column, message, ...(hint && { hint }) };
+  return {
+    severity,
+    file: place.file,
+    line: place.line,
+    column: place.column,
+    message: masked(message),
+    ...(hint && { hint }),
+  };
 }
 
 /** `file:line:col: message`, the line with carets under the place, and the hint. */
@@ -52,15 +59,23 @@ export function render(problem: Problem, colour = false): string {
   const label = severity === 'warning' ? 'warning: ' : '';
   const number = String(place.line).padStart(4);
   const gutter = ' '.repeat(number.length);
-  const lead = printable(place.text.slice(0, place.column - 1));
-  const marked = printable(place.text.slice(place.column - 1, place.column - 1 + place.width));
+  const text = masked(place.text);
+  const lead = printable(text.slice(0, place.column - 1));
+  const marked = printable(text.slice(place.column - 1, place.column - 1 + place.width));
   const lines = [
-    `${paint(1, `${place.file}:${place.line}:${place.column}:`)} ${paint(tint, label)}${paint(1, printable(message))}`,
-    paint(2, `${number} | `) + printable(place.text),
+    `${paint(1, `${place.file}:${place.line}:${place.column}:`)} ${paint(tint, label)}${paint(1, printable(masked(message)))}`,
+    paint(2, `${number} | `) + printable(text),
     `${paint(2, `${gutter} | `)}${' '.repeat(lead.length)}${paint(tint, '^'.repeat(Math.max(1, marked.length)))}`,
   ];
   if (hint) lines.push(`${paint(2, `${gutter} = `)}${printable(hint)}`);
   return lines.join('\n');
+}
+
+/** A password inside a URL is not shown; as wide as it was, for the carets. */
+function masked(text: string): string {
+  return text.replace(/(:\/\/[^\s:/@]*:)(?!\$\{)([^\s@]+)(?=@)/g, (_, before: string, secret: string) => {
+    return before + '*'.repeat(secret.length);
+  });
 }
 
 /**

@@ -33,6 +33,11 @@ export const configSchema = z.strictObject({
         .transform(({ address, port }) => ({ address: address ?? '127.0.0.1', port }))
         .prefault('127.0.0.1:9090')
         .describe('The admin API, metrics and health. A bare port means 127.0.0.1; beyond loopback needs `admin.tls`.'),
+      pki: listen()
+        .optional()
+        .describe(
+          'Plain HTTP for revocation lists (`/crl/`), OCSP (`/ocsp`) and certificates (`/ca/`) of hosted authorities. Off unless given.',
+        ),
     })
     .prefault({})
     .describe('Where the gateway listens.'),

@@ -14,6 +14,10 @@ import type { StartThread } from './edge-thread.js';
 import { Edges, type Plan } from './edges.js';
 import type { Log } from './log.js';
 import type { AnswerOwn } from './own-paths.js';
+import { broughtBy } from './pki/brought.js';
+import { endingOf } from './pki/expiry.js';
+import { type InForce, RevocationFlow } from './pki/flow.js';
+
 import { type Free, freePort } from './port.js';
 import { keepHouse } from './store/housekeeping.js';
 import { findKey } from './store/key.js';
@@ -31,6 +35,10 @@ export interface Native {
   compile(policy: string, activate: boolean): string;
   drain(buffer: Uint8Array): number;
   sample(rate: number): void;
+  pki(request: string): Promise<string>;
+  revoke(change: string): void;
+  loadRevocationList(authority: string, list: Buffer): Promise<string>;
+  ocspAnswer(answer: string): void;
   judge?: Judge;
 }
 
@@ -74,6 +82,7 @@ export class Gateway implements Managed {
   #admin: AdminPort | null = null;
   /** From the start to the end; a configuration that names another one wants a restart. */
   #store: Store | null = null;
+  #revocation: RevocationFlow | null = null;
   #stopHouse = () => {};
   #stopNames = () => {};
   /** Loads come one after the other. */
@@ -113,7 +122,14 @@ export class Gateway implements Managed {
     const listen = await this.#freeListen(parts, loaded);
     this.#store = await this.#openStore(parts, loaded);
     this.#stopHouse = keepHouse(this.#store, log);
-    this.#admin = this.#makeAdmin(this.#store);
+    this.#revocation = new RevocationFlow({
+      store: this.#store,
+      native,
+      run: native.pki,
+      log,
+      metrics: metrics.revocation,
+    });
+    this.#admin = this.#makeAdmin(this.#store, this.#revocation);
     const port = await this.#openAdmin(parts, loaded);
     await port.settle();
     this.#events = this.#blaming(
@@ -127,6 +143,7 @@ export class Gateway implements Managed {
     this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why), own);
     this.#enforce({ parts, contexts, names });
     await this.#admin.introduce();
+    await this.#revocation.start(inForce(parts));
     await this.#edges.start();
     metrics.loaded();
     this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));
@@ -173,6 +190,7 @@ export class Gateway implements Managed {
     const drained = (await this.#edges?.stop(graceMs)) ?? true;
     await this.#events?.close(FLUSH_MS);
     await this.#admin?.close();
+    this.#revocation?.stop();
     this.#stopHouse();
     await this.#store?.close();
     return drained;
@@ -209,6 +227,7 @@ export class Gateway implements Managed {
     }
     const generation = this.#judge(parts.policy, loaded, true);
     if (!fresh) edges.adopt(plan);
+    await this.#revocation?.adopt(inForce(parts));
     await admin?.settle();
     this.#enforce({ parts, contexts, names });
     return generation;
@@ -296,7 +315,7 @@ export class Gateway implements Managed {
     }
   }
 
-  #makeAdmin(store: Store): AdminPort {
+  #makeAdmin(store: Store, revocation: RevocationFlow): AdminPort {
     const { log, metrics, native } = this.#from;
     return new AdminPort({
       gateway: this,
@@ -304,7 +323,7 @@ export class Gateway implements Managed {
       log,
       judge: native.judge ?? (() => '{"reason":null}'),
       counted: why => metrics.adminRefused(why),
-      capabilities: [],
+      capabilities: [api => revocation.routes(api)],
     });
   }
 
@@ -347,6 +366,11 @@ function adminAuthorities({ admin, policy }: Parts): string[] {
   return policy.authorities
     .filter(({ name }) => admin.clients?.trust.includes(name))
     .flatMap(({ certificates, intermediates }) => [certificates, intermediates].filter(pem => pem !== ''));
+}
+
+function inForce(parts: Parts): InForce {
+  const servers = parts.tls.flatMap(({ host, shown }) => endingOf('server', host, shown) ?? []);
+  return { authorities: broughtBy(parts), servers };
 }
 
 function planOf({ config }: Parts, { tls }: Contexts, listen: Plan['listen']): Plan {

@@ -63,6 +63,14 @@ export class FakeNative implements Native {
   sample(rate: number): void {
     this.rate = rate;
   }
+  async pki(): Promise<string> {
+    return JSON.stringify({ certificates: [] });
+  }
+  revoke(): void {}
+  async loadRevocationList(): Promise<string> {
+    return JSON.stringify({ problem: { message: 'none', hint: '' } });
+  }
+  ocspAnswer(): void {}
 }
 
 export const silent = () => pino({}, { write: () => {} });

@@ -117,7 +117,7 @@ describe('a call', () => {
   test('that changes says which version it knows', async () => {
     expect((await ask('PUT', '/things/abc', { size: 1 })).status).toBe(428);
     expect((await ask('PUT', '/things/abc', { size: 1 }, match('"2"'))).status).toBe(412);
-    expect((await ask('PUT', '/things/abc', { size: 1 }, match('3'))).status).toBe(412);
+    expect((await ask('PUT', '/things/abc', { size: 1 }, match('3'))).status).toBe(400);
     expect((await ask('PUT', '/things/abc', { size: 1 }, match('"3"'))).status).toBe(200);
     expect((await ask('PUT', '/things/abc', { size: 1 }, match('*'))).status).toBe(200);
   });

@@ -122,14 +122,19 @@ describe('/tokens', () => {
     const { body } = await ask('POST', '/tokens', { name: 'ci', role: 'admin' });
     const path = `/tokens/${body.id}`;
     expect((await ask('GET', '/tokens', undefined, { token: body.token })).status).toBe(200);
-    expect((await ask('DELETE', path)).status).toBe(428);
-    expect((await ask('DELETE', path, undefined, { headers: { 'if-match': '"7"' } })).status).toBe(412);
-    expect((await ask('DELETE', path, undefined, { headers: { 'if-match': 'W/"1"' } })).status).toBe(412);
+    expect((await ask('POST', `${path}/revoke`)).status).toBe(428);
+    expect((await ask('POST', `${path}/revoke`, undefined, { headers: { 'if-match': '"7"' } })).status).toBe(412);
+    expect((await ask('POST', `${path}/revoke`, undefined, { headers: { 'if-match': 'W/"1"' } })).status).toBe(400);
     const etag = (await ask('GET', path)).headers.get('etag') as string;
-    expect((await ask('DELETE', path, undefined, { headers: { 'if-match': etag } })).status).toBe(204);
+    expect((await ask('POST', `${path}/revoke`, undefined, { headers: { 'if-match': etag } })).status).toBe(200);
     expect((await ask('GET', '/tokens', undefined, { token: body.token })).status).toBe(401);
     expect((await ask('GET', path)).body.revoked_at).not.toBeNull();
-    expect((await ask('DELETE', '/tokens/000000000000', undefined, { headers: { 'if-match': '*' } })).status).toBe(404);
+    const again = await ask('POST', '/tokens', { name: 'ci', role: 'admin' });
+    const itself = { token: again.body.token, headers: { 'if-match': '*' } };
+    expect((await ask('POST', `/tokens/${again.body.id}/revoke`, undefined, itself)).status).toBe(409);
+    expect((await ask('POST', '/tokens/000000000000/revoke', undefined, { headers: { 'if-match': '*' } })).status).toBe(
+      404,
+    );
   });
 
   test('has no two live tokens of one name, and none that is expired from the start', async () => {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::exchange::{Denial, Exchange};
 use crate::head::Framing;
 use crate::policy::Detail;
+use crate::reason::Reason;
 use crate::schema::Location;
 
 /// Bodies up to this length are read and thrown away so that the connection can go on; above, it is closed.
@@ -47,7 +48,8 @@ impl Answer {
         );
         self.errors(exchange, denial);
         self.body.push('}');
-        self.close = closes(exchange, entry.status);
+        // Whoever was revoked is no longer a client: nothing more is read from it, and its TLS session ends here.
+        self.close = denial.reason == Reason::MtlsRevoked || closes(exchange, entry.status);
     }
 }
 

@@ -15,6 +15,8 @@ export interface TlsHost {
   /** Paths. */
   certificate: string;
   key: string;
+  /** The first file's text, for whoever tells when it ends. */
+  shown: string;
   /** Digest of what the two files hold, to notice a change. */
   content: string;
   /** Certificates of the authorities this host trusts, PEM each; null when it asks for no certificate. */
@@ -36,6 +38,7 @@ export function compileTls(
     host,
     certificate: loading.path(tls.certificate),
     key: loading.path(tls.key),
+    shown: pair.pem,
     content: createHash('sha256').update(`${pair.pem}\0${pair.secret}`).digest('hex'),
     clientAuthorities,
   };

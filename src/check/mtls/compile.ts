@@ -62,7 +62,10 @@ function compileRevocation(
   at: string,
   loading: Loading,
 ): PolicyRevocation {
-  const { crl, fetch, ocsp, stale, grace } = written;
+  const { crl, fetch, urls, ocsp, stale, grace } = written;
+  if (urls && !fetch) {
+    loading.problem(child(at, 'urls'), 'nothing is fetched', { hint: '`fetch: true` fetches them' });
+  }
   if (!crl && !fetch && !ocsp) {
     loading.problem(at, 'nothing says which certificates have been taken back', {
       key: true,

@@ -24,6 +24,15 @@ export const authority = z
           .describe(
             'Lists are fetched from the distribution points that certificates name. Until one is there, the state of a certificate is unknown.',
           ),
+        urls: oneOrMany(
+          z.string().regex(/^https?:\/\/[^\s@]+$/, { error: 'is `http://` or `https://` without a password' }),
+        )
+          .optional()
+          .describe('With `fetch`: distribution points beside those that certificates name.'),
+        allowPrivateAddresses: z
+          .boolean()
+          .default(false)
+          .describe('Lists and OCSP answers may also come from loopback and private addresses.'),
         ocsp: z
           .boolean()
           .default(false)

@@ -207,7 +207,7 @@ function versionOf(ifMatch: string | undefined): number {
   if (ifMatch.trim() === '*') return ANY;
   const version = /^"(\d{1,15})"$/.exec(ifMatch.trim())?.[1];
   if (version !== undefined) return Number(version);
-  throw new Refusal(412, 'If-Match is no ETag of ours.', 'Send If-Match with the ETag of what you have read.');
+  throw new Refusal(400, 'If-Match is no ETag of ours.', 'Send If-Match with the ETag of what you have read.');
 }
 
 function answered(exchange: Context, operation: Operation, reply: Reply): Response {

@@ -24,11 +24,11 @@ export function authentication({ tokens, failures, certificates, counted }: Door
     failures.failed(addressOf(exchange), why);
   };
   const bearer = async (exchange: Context, token: string): Promise<Principal | Response> => {
-    // Whoever is already known is served, however many others fail from the same address.
+    // Whoever is known is served, however many others fail from the same address.
     const known = tokens.remembered(token);
     if (known) return { name: known.name, role: known.role, kind: 'token' };
     const wait = failures.wait(addressOf(exchange));
-    if (wait > 0) {
+    if (wait > 0 && !tokens.wasGood(token)) {
       refuse(exchange, 'throttled');
       const detail = `Try again in ${wait} s.`;
       return problemJson(exchange, 429, 'Too many failures.', { detail }, { 'Retry-After': String(wait) });

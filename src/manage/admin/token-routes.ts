@@ -125,27 +125,32 @@ export function routes(api: Api, store: Store, tokens: Tokens): void {
   api.operation(
     {
       id: 'revokeToken',
-      method: 'delete',
-      path: '/tokens/{id}',
+      method: 'post',
+      path: '/tokens/{id}/revoke',
       summary: 'Revoke a token. It is refused from now on, by every process within a second.',
       role: 'admin',
       tag: 'tokens',
       params,
-      status: 204,
+      answer: token,
       conditional: true,
     },
-    async ({ params: { id }, version, audit }) => {
-      await store.write(['tokens'], async (tx, revisions) => {
+    async ({ params: { id }, version, principal, audit }) => {
+      const revoked = await store.write(['tokens'], async (tx, revisions) => {
         const row = existing(await tx.selectFrom('tokens').selectAll().where('id', '=', id).executeTakeFirst());
         expectVersion(version, row.version);
+        if (principal.kind === 'token' && principal.name === row.name && row.revoked_at === null) {
+          // So there always is one token left that makes others.
+          throw new Refusal(409, 'A token cannot revoke itself.', 'Make another one, and revoke this one with it.');
+        }
         const after = { ...row, revoked_at: row.revoked_at ?? Date.now(), version: row.version + 1 };
         const { revoked_at, version: next } = after;
         await tx.updateTable('tokens').set({ revoked_at, version: next }).where('id', '=', id).execute();
         const [from, to] = [recorded(row), recorded(after)];
         await audit(tx, revisions, { action: 'tokens.revoke', target: id, before: from, after: to });
+        return after;
       });
       tokens.forget();
-      return {};
+      return { body: shown(revoked), version: revoked.version };
     },
   );
 }

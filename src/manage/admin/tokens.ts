@@ -44,6 +44,9 @@ export interface Holder {
 
 interface Remembered extends Holder {
   expiresAt: number | null;
+  /** Unix milliseconds. */
+  seen: number;
+  age: number;
 }
 
 export function makeToken(): { id: string; token: string } {
@@ -81,11 +84,11 @@ export async function addToken(tx: Writing, { name, role, expiresAt, createdBy }
 /** Who presents which token. Revocations reach it within a fraction of a second, from whichever process they come. */
 export class Tokens {
   readonly #store: Store;
-  readonly #remembered = new LRUCache<string, Remembered>({ max: REMEMBERED, ttl: REMEMBERED_MS });
+  readonly #remembered = new LRUCache<string, Remembered>({ max: REMEMBERED });
   readonly #used = new Map<string, number>();
   readonly #unfollow: () => void;
   readonly #timer: NodeJS.Timeout;
-  /** Grows whenever what is remembered is dropped: a look-up from before must not be remembered after. */
+  /** Grows with every change of tokens: what was looked up before has to be looked up again. */
   #age = 0;
 
   constructor(store: Store) {
@@ -95,30 +98,38 @@ export class Tokens {
     this.#timer.unref();
   }
 
-  /** Without a look-up: whom a token that was good a moment ago speaks for. */
+  /** Without a look-up: whom a token speaks for that was good a moment ago, while no token changed. */
   remembered(token: string): Holder | null {
     const holder = this.#remembered.get(keyOf(hashOf(token)));
-    return holder && !past(holder.expiresAt) ? this.#use(holder) : null;
+    if (!holder || holder.age !== this.#age || past(holder.expiresAt)) return null;
+    return Date.now() - holder.seen < REMEMBERED_MS ? this.#use(holder) : null;
+  }
+
+  /** Whether it was good the last time: worth a look-up whoever else fails. */
+  wasGood(token: string): boolean {
+    return this.#remembered.has(keyOf(hashOf(token)));
   }
 
   async verify(token: string): Promise<Holder | Refused> {
     const id = tokenId(token);
     if (id === null) return 'malformed';
-    const age = this.#age;
+    const [age, seen] = [this.#age, Date.now()];
     const hash = hashOf(token);
     const row = await this.#store.db.selectFrom('tokens').selectAll().where('id', '=', id).executeTakeFirst();
-    if (!timingSafeEqual(Buffer.from(row?.hash ?? '0'.repeat(64), 'hex'), hash) || !row) return 'unknown';
-    if (row.revoked_at !== null) return 'revoked';
-    if (past(row.expires_at)) return 'expired';
-    const { name, role, expires_at: expiresAt } = row;
-    const holder = { id, name, role, expiresAt };
-    if (age === this.#age) this.#remembered.set(keyOf(hash), holder);
+    const same = timingSafeEqual(Buffer.from(row?.hash ?? '0'.repeat(64), 'hex'), hash);
+    const found = same && row ? standing(row) : 'unknown';
+    if (typeof found === 'string') {
+      this.#remembered.delete(keyOf(hash));
+      return found;
+    }
+    const holder = { ...found, seen, age };
+    this.#remembered.set(keyOf(hash), holder);
     return this.#use(holder);
   }
 
+  /** Tokens changed. */
   forget(): void {
     this.#age += 1;
-    this.#remembered.clear();
   }
 
   /** When tokens were last used: in batches, as it is no change that anybody waits for. */
@@ -147,6 +158,11 @@ export class Tokens {
     this.#used.set(id, Date.now());
     return { id, name, role };
   }
+}
+
+function standing({ id, name, role, expires_at: expiresAt, revoked_at }: TokensTable) {
+  if (revoked_at !== null) return 'revoked' as const;
+  return past(expiresAt) ? ('expired' as const) : { id, name, role, expiresAt };
 }
 
 function past(time: number | null): boolean {

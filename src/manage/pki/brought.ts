@@ -1,5 +1,6 @@
 // Authorities whose certificates and lists come from elsewhere, as the configuration in force and the store name them.
 
+import type { Parts } from '../../config/load.js';
 import type { Log } from '../log.js';
 import { type Run, readAuthority } from './commands.js';
 
@@ -29,6 +30,14 @@ export interface IssuerFacts {
 
 export interface BroughtAuthority extends Brought {
   issuers: readonly IssuerFacts[];
+}
+
+/** Authorities of a policy that is in force. */
+export function broughtBy({ config, policy }: Parts): Brought[] {
+  return policy.authorities.map(({ name, certificates, intermediates, revocation: { fetch, ocsp } }) => {
+    const { urls = [], allowPrivateAddresses = false } = config.authorities[name]?.revocation ?? {};
+    return { name, certificates, intermediates, revocation: { fetch, urls, ocsp, allowPrivateAddresses } };
+  });
 }
 
 /** Reads what has not been read before. A certificate that cannot be read is the engine's to complain about. */

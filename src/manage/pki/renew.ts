@@ -21,7 +21,7 @@ import {
   rowOf,
 } from './issue.js';
 import { milliseconds, rfc3339 } from './lifetime.js';
-import { profileOf, refuseKeyType } from './profiles.js';
+import { type Profile, profileOf, refuseKeyType } from './profiles.js';
 import { byItself, type Pki } from './service.js';
 import { settingsOf } from './settings.js';
 
@@ -80,7 +80,7 @@ export async function renew(
   const content: Content = { subject, usages, names };
   const profile = profileOf(settingsOf(from.authority).profiles, old.profile, old.authority);
   refuseKeyType(profile, old.profile, request.key_type);
-  const validity = Math.min(old.not_after - old.not_before, milliseconds(profile.max_validity));
+  const validity = Math.min(await lifeOf(pki, old, profile), milliseconds(profile.max_validity));
   const item = itemOf(pki, from, { ...content, validity });
   const signed = await pki.ask(commands.issue, { issuer: from.issuer, ...item, csr });
   const { name, partner } = old;
@@ -93,6 +93,18 @@ export async function renew(
     await byItself(old.subject).audit(tx, revisions, change);
   });
   return { row, key: null, chain: chainOf(from), dropped: [], warnings: [] };
+}
+
+/** As long as the one before, but for one whose life was cut by its authority's end: milliseconds. */
+async function lifeOf(pki: Pki, old: Found, profile: Profile): Promise<number> {
+  const issuer = await pki.store.db
+    .selectFrom('generations')
+    .select('not_after')
+    .where('authority', '=', old.authority)
+    .where('number', '=', old.generation)
+    .executeTakeFirst();
+  const cut = issuer !== undefined && old.not_after >= issuer.not_after;
+  return cut ? milliseconds(profile.validity) : old.not_after - old.issued_at;
 }
 
 /** How often it was renewed within the last day. */

@@ -12,8 +12,9 @@ export const store = z
       ),
     url: z
       .string()
-      .regex(/^postgres(ql)?:\/\//, {
-        error: 'does not start with `postgres://`',
+      .refine(url => /^postgres(ql)?:\/\//.test(url), {
+        error: 'is no URL of PostgreSQL',
+        params: { hint: 'it starts with `postgres://`' },
       })
       .optional()
       .describe(

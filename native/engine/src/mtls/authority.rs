@@ -11,12 +11,13 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::asn1_rs::Any;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::{GeneralName, NameConstraints, ParsedExtension, X509Extension};
 use x509_parser::prelude::FromDer;
-use x509_parser::x509::X509Version;
+use x509_parser::x509::{X509Name, X509Version};
 
 use super::distinguished_name::rfc2253;
 use super::key_strength;
-use super::revocation_list::{RevocationList, read_lists};
+use super::revocation_list::{RevocationList, read_lists, serial_key};
 use crate::meters::{self, StaleSeries};
 use crate::policy::{self, Problem, Revocation};
 
@@ -85,6 +86,10 @@ pub(super) struct Issuer {
     pub(super) path_length: Option<u32>,
     /// Key usage is absent or holds cRLSign.
     pub(super) signs_crls: bool,
+    /// Its name constraints speak of mail addresses.
+    pub(super) constrains_mail: bool,
+    /// Its own subject holds a mail address.
+    pub(super) names_mail: bool,
 }
 
 /// `certificates`: at least one has to be valid at `now`, because an expired anchor is no use but harmless beside its
@@ -207,6 +212,22 @@ fn read_issuer(der: CertificateDer<'static>, role: Role) -> Result<Issuer, Refus
         Err(_) => return Err(unreadable()),
         _ => {}
     }
+    if serial_key(certificate.raw_serial()).is_none() {
+        return refuse(
+            "has a serial number of more than 20 octets (RFC 5280, 4.1.2.2), which no revocation list can name.",
+            "Reissue it with a shorter serial number.",
+        );
+    }
+    let Ok(constraints) = certificate.name_constraints() else { return Err(unreadable()) };
+    let unknown = |extension: &X509Extension<'_>| {
+        extension.critical && matches!(extension.parsed_extension(), ParsedExtension::UnsupportedExtension { .. })
+    };
+    if certificate.extensions().iter().any(unknown) {
+        return refuse(
+            "has a critical extension that is not understood, so it must not be relied on (RFC 5280, 4.2).",
+            "`openssl x509 -in FILE -noout -text` shows its extensions.",
+        );
+    }
     // What webpki cannot read it would skip silently while it looks for a path.
     let acceptable = match role {
         Role::Anchor => webpki::anchor_from_trusted_cert(&der).is_ok(),
@@ -228,12 +249,24 @@ fn read_issuer(der: CertificateDer<'static>, role: Role) -> Result<Issuer, Refus
         not_after: unix(certificate.validity().not_after.timestamp()),
         path_length: basic.value.path_len_constraint,
         signs_crls: usage.is_none_or(|usage| usage.value.crl_sign()),
+        constrains_mail: constraints.is_some_and(|constraints| speaks_of_mail(constraints.value)),
+        names_mail: names_mail(certificate.subject()),
         der: der.clone(),
     })
 }
 
 const CA_HINT: &str = "The certificate of the authority that issues client certificates, with \
                        `basicConstraints=critical,CA:TRUE` and `keyUsage=critical,keyCertSign,cRLSign`.";
+
+fn speaks_of_mail(constraints: &NameConstraints<'_>) -> bool {
+    let subtrees = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
+    subtrees.into_iter().flatten().flatten().any(|subtree| matches!(subtree.base, GeneralName::RFC822Name(_)))
+}
+
+/// Whether a subject holds an emailAddress, which constraints of mail addresses speak of as well (RFC 5280, 4.2.1.10).
+pub(super) fn names_mail(subject: &X509Name<'_>) -> bool {
+    subject.iter_email().next().is_some()
+}
 
 pub(super) fn key_id(public_key: &[u8]) -> KeyId {
     sha256(public_key)

@@ -12,10 +12,11 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Version;
 
-use super::authority::sha256;
+use super::authority::{names_mail, sha256};
 use super::fields::{self, CertificateField, Fields};
 use super::key_strength;
 use super::pem::pem;
+use super::revocation_list::serial_key;
 use crate::reason::Reason;
 
 /// Largest certificate that is read: the bound of a whole request head, because a larger one could not be forwarded
@@ -32,6 +33,7 @@ pub struct Certificate {
     sha256: [u8; 32],
     sha256_hex: String,
     not_after: u64,
+    names_mail: bool,
     fault: Option<Reason>,
     unfit: Option<Reason>,
     fields: OnceLock<Box<Fields>>,
@@ -50,6 +52,7 @@ impl Certificate {
                 sha256: [0; 32],
                 sha256_hex: String::new(),
                 not_after: 0,
+                names_mail: false,
                 fault: Some(Reason::MtlsMalformed),
                 unfit: None,
                 fields: OnceLock::new(),
@@ -59,16 +62,18 @@ impl Certificate {
     }
 
     fn from_der(der: CertificateDer<'static>) -> Certificate {
-        let (not_after, fault, unfit) = match inspect(&der) {
-            Ok((not_after, unfit)) => (not_after, None, unfit),
-            Err(fault) => (0, Some(fault), None),
+        let (inspected, fault) = match inspect(&der) {
+            Ok(inspected) => (inspected, None),
+            Err(fault) => (Inspected::default(), Some(fault)),
         };
+        let Inspected { not_after, names_mail, unfit } = inspected;
         let sha256 = sha256(&der);
         Certificate {
             sha256,
             sha256_hex: fields::lower_hex(&sha256),
             der,
             not_after,
+            names_mail,
             fault,
             unfit,
             fields: OnceLock::new(),
@@ -91,6 +96,11 @@ impl Certificate {
     /// Unix seconds.
     pub(super) fn not_after(&self) -> u64 {
         self.not_after
+    }
+
+    /// The subject holds an emailAddress.
+    pub(super) fn names_mail(&self) -> bool {
+        self.names_mail
     }
 
     /// Lower-case hex of the SHA-256 over the DER; empty when there is no DER.
@@ -168,14 +178,26 @@ impl Certificate {
     }
 }
 
-/// What webpki does not look at or show: notAfter, and what makes the certificate unfit for clients. `Err` is a fault.
-fn inspect(der: &[u8]) -> Result<(u64, Option<Reason>), Reason> {
+/// What webpki does not look at or show.
+#[derive(Default)]
+struct Inspected {
+    not_after: u64,
+    names_mail: bool,
+    unfit: Option<Reason>,
+}
+
+/// `Err` is a fault.
+fn inspect(der: &[u8]) -> Result<Inspected, Reason> {
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| Reason::MtlsMalformed)?;
     if !rest.is_empty() {
         return Err(Reason::MtlsMalformed);
     }
     if certificate.version() != X509Version::V3 {
         return Err(Reason::MtlsVersion);
+    }
+    // RFC 5280, 4.1.2.2. No list can name such a certificate, so it could not be taken back.
+    if serial_key(certificate.raw_serial()).is_none() {
+        return Err(Reason::MtlsMalformed);
     }
     // RFC 5280, 4.2.1.3: the key signs the TLS handshake, so a key usage that is present has to allow that.
     let signs = match certificate.key_usage() {
@@ -189,5 +211,9 @@ fn inspect(der: &[u8]) -> Result<(u64, Option<Reason>), Reason> {
     } else {
         None
     };
-    Ok((u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0), unfit))
+    Ok(Inspected {
+        not_after: u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0),
+        names_mail: names_mail(certificate.subject()),
+        unfit,
+    })
 }

@@ -75,6 +75,7 @@ pub(super) fn verify(
     let revocable = Cell::new(false);
     let accept = |candidate: &VerifiedPath<'_>| {
         let path = read_path(set, candidate, certificate).ok_or(Error::UnknownIssuer)?;
+        check_mail(set, candidate, certificate)?;
         let looked_up = revocation::look_up(&set.issuers, &set.authorities, certificate, &path.links, standings, now);
         let checked = check_anchor(set, candidate, now);
         revocable.set(revocable.get() || looked_up.is_err());
@@ -127,6 +128,23 @@ fn check_anchor(set: &TrustSet, path: &VerifiedPath<'_>, now: u64) -> Result<(),
         return Err(Error::PathLenConstraintViolated);
     }
     Ok(())
+}
+
+/// Constraints of mail addresses also speak of emailAddress in subjects (RFC 5280, 4.2.1.10), where webpki does not
+/// look. As with mail addresses in the alternative name, such a name under such a constraint is refused unread.
+fn check_mail(set: &TrustSet, path: &VerifiedPath<'_>, certificate: &Certificate) -> Result<(), Error> {
+    let mut named = certificate.names_mail();
+    for intermediate in path.intermediate_certificates() {
+        let der = intermediate.der();
+        let index = set.intermediates.iter().position(|known| *known == der).ok_or(Error::UnknownIssuer)?;
+        let limits = &set.intermediate_limits[index];
+        if named && limits.constrains_mail {
+            return Err(Error::NameConstraintViolation);
+        }
+        named |= limits.names_mail;
+    }
+    let constrained = anchor_limits(set, path).ok_or(Error::UnknownIssuer)?.constrains_mail;
+    if named && constrained { Err(Error::NameConstraintViolation) } else { Ok(()) }
 }
 
 fn read_path(set: &TrustSet, path: &VerifiedPath<'_>, certificate: &Certificate) -> Option<Path> {

@@ -35,7 +35,7 @@ pub(super) struct IssuerKey {
 pub(super) struct Link {
     /// Index of an [`IssuerKey`].
     pub(super) issuer: u32,
-    /// None when longer than 20 octets: no list can hold it, and none is accepted that tries.
+    /// None when longer than 20 octets, which neither leaves nor issuers may have.
     pub(super) serial: Option<Serial>,
 }
 

@@ -30,7 +30,7 @@ pub struct TrustSet {
     pub(super) issuers: Vec<IssuerKey>,
 }
 
-/// Validity and path length of an issuer, and its key.
+/// What a path has to know of an issuer's certificate.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     pub(super) not_before: u64,
@@ -38,6 +38,8 @@ pub(super) struct Limits {
     pub(super) path_length: Option<u32>,
     /// Index into `issuers`.
     pub(super) issuer: u32,
+    pub(super) constrains_mail: bool,
+    pub(super) names_mail: bool,
     /// Indices of the authorities that hold this certificate.
     pub(super) authorities: Vec<u32>,
 }
@@ -160,6 +162,8 @@ impl TrustSet {
             not_after: issuer.not_after,
             path_length: issuer.path_length,
             issuer: index as u32,
+            constrains_mail: issuer.constrains_mail,
+            names_mail: issuer.names_mail,
             authorities: vec![authority],
         }
     }

@@ -2,6 +2,8 @@
 
 mod authorities;
 mod certificates;
+mod corpus;
 mod paths;
 mod pki;
 mod revocations;
+mod standings;

@@ -1,0 +1,262 @@
+// What ends soon: gauges for all of it, and a line each when 30, 7 and 1 days are left, written by one process of a fleet
+// and not again after a restart.
+//
+// Of issued certificates there may be millions: what was told of them is one mark for each distance, which moves along
+// their ends. Of authorities, lists and servers' certificates there are few: each is remembered until its end.
+
+import { createHash, X509Certificate } from 'node:crypto';
+import { DAYS, type Days, type Expiry, type RevocationMetrics } from '../../journal/metrics/revocation.js';
+import type { Log } from '../log.js';
+import type { Store } from '../store/open.js';
+import type { BroughtAuthority } from './brought.js';
+import type { Clock } from './clock.js';
+import { takeTurn } from './turns.js';
+
+const DAY_MS = 86_400_000;
+/** Dates are days away: this is often enough to be told on the day. */
+const LOOK_MS = 60_000;
+const TURN_MS = 30_000;
+/** Lines of one look, so that a batch that ends together floods no log; the rest follows at the next. */
+const LINES = 500;
+/** More server certificates than any one gateway has. */
+const MAX_REMEMBERED = 5_000;
+
+/** Something of which there are few. */
+export interface Ending extends Expiry {
+  /** Its own, not the name's: a successor is told of anew. */
+  print: string;
+  subject?: string;
+}
+
+/** A certificate that the gateway shows, or that its configuration brings: the first of a PEM text. */
+export function endingOf(kind: Ending['kind'], name: string, pem: string): Ending | null {
+  try {
+    const certificate = new X509Certificate(pem);
+    const print = createHash('sha256').update(certificate.raw).digest('hex');
+    const subject = certificate.subject.replaceAll('\n', ', ');
+    return { kind, name, at: new Date(certificate.validTo).getTime(), print, subject };
+  } catch {
+    return null;
+  }
+}
+
+export interface ExpiryParts {
+  store: Store;
+  log: Log;
+  metrics: RevocationMetrics;
+  clock: Clock;
+}
+
+/** Of each distance: up to which end, and at that end up to which fingerprint, certificates were told of. */
+type Marks = Partial<Record<Days, { at: number; fingerprint: string }>>;
+/** By fingerprint: the smallest distance that was told, and the end, after which it is forgotten. */
+type Told = Record<string, { days: Days; at: number }>;
+
+export class ExpiryWatch {
+  readonly #parts: ExpiryParts;
+  #authorities: readonly BroughtAuthority[] = [];
+  #servers: readonly Ending[] = [];
+  #looking: Promise<void> | null = null;
+  #stop = () => {};
+
+  constructor(parts: ExpiryParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    void this.look();
+    this.#stop = this.#parts.clock.every(LOOK_MS, () => void this.look());
+  }
+
+  stop(): void {
+    this.#stop();
+  }
+
+  /** Of the configuration in force. */
+  adopt(authorities: readonly BroughtAuthority[], servers: readonly Ending[]): void {
+    this.#authorities = authorities;
+    this.#servers = servers;
+  }
+
+  /** Never rejects. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look()
+      .catch(error => {
+        this.#parts.log.warn({ error: (error as Error).message }, 'what expires cannot be looked up now');
+      })
+      .finally(() => {
+        this.#looking = null;
+      });
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    const { metrics, clock } = this.#parts;
+    const now = clock.now();
+    const few = [...this.#servers, ...this.#brought(), ...(await this.#hosted()), ...(await this.#lists())];
+    metrics.expiries(earliest(few));
+    metrics.expiring(await this.#counts(now));
+    await this.#tellFew(few, now);
+    await this.#tellIssued(now);
+  }
+
+  #brought(): Ending[] {
+    return this.#authorities.flatMap(({ name, certificates }) => {
+      const ending = endingOf('authority', name, certificates);
+      return ending ? [ending] : [];
+    });
+  }
+
+  /** Generations that are trusted now; one that is rotated out ends with its trust. */
+  async #hosted(): Promise<Ending[]> {
+    const rows = await this.#parts.store.db
+      .selectFrom('generations')
+      .innerJoin('authorities', 'authorities.name', 'generations.authority')
+      .select(['generations.id', 'authority', 'subject', 'not_after', 'key_id', 'number', 'trusted_until'])
+      .where('generations.state', '=', 'trusted')
+      .where('authorities.state', '=', 'active')
+      .where('trusted_until', 'is', null)
+      .execute();
+    return rows.map(({ id, authority, subject, not_after, key_id }) => ({
+      kind: 'authority',
+      name: authority,
+      at: not_after,
+      print: `${key_id} ${id}`,
+      subject,
+    }));
+  }
+
+  /** Also our own: they are signed long before, so that one that ends soon means that nobody signs. */
+  async #lists(): Promise<Ending[]> {
+    const rows = await this.#parts.store.db
+      .selectFrom('revocation_lists')
+      .select(['id', 'authority', 'next_update', 'number'])
+      .execute();
+    return rows.map(({ id, authority, next_update, number }) => ({
+      kind: 'crl',
+      name: authority,
+      at: next_update,
+      print: createHash('sha256').update(`${id} ${number}`).digest('hex'),
+    }));
+  }
+
+  async #counts(now: number) {
+    const { db } = this.#parts.store;
+    const counts = await Promise.all(
+      DAYS.map(days =>
+        db
+          .selectFrom('certificates')
+          .leftJoin('revocations', join =>
+            join
+              .onRef('revocations.key_id', '=', 'certificates.key_id')
+              .onRef('revocations.serial', '=', 'certificates.serial'),
+          )
+          .select(({ fn }) => ['certificates.authority', fn.countAll().as('count')])
+          .where('not_after', '>', now)
+          .where('not_after', '<=', now + days * DAY_MS)
+          .where(it => it.or([it('revocations.state', 'is', null), it('revocations.state', '!=', 'revoked')]))
+          .groupBy('certificates.authority')
+          .execute()
+          .then(rows => rows.map(({ authority, count }) => ({ authority, days, count: Number(count) }))),
+      ),
+    );
+    return counts.flat();
+  }
+
+  async #tellFew(few: readonly Ending[], now: number): Promise<void> {
+    const { store, log } = this.#parts;
+    // Lists of a day are no news when a day is left: what counts is a life that is nearly over.
+    const due = few.filter(({ kind, at }) => kind !== 'crl' && distance(at, now) !== null);
+    const late = few.filter(({ kind, at }) => kind === 'crl' && at - now < DAY_MS / 2);
+    if (due.length + late.length === 0) return;
+    const taken = await takeTurn<Told>(store, 'expiry few', {}, now, { forMs: TURN_MS, mostMs: 0 });
+    if (!taken.turn) return;
+    const told: Told = Object.fromEntries(Object.entries(taken.turn.state).filter(([, { at }]) => at > now - DAY_MS));
+    for (const ending of [...due, ...late]) {
+      const days = distance(ending.at, now) ?? 1;
+      const known = told[ending.print];
+      if ((known && known.days <= days) || Object.keys(told).length >= MAX_REMEMBERED) continue;
+      told[ending.print] = { days, at: Math.max(ending.at, now) };
+      const { kind, name, at, subject } = ending;
+      log.warn({ kind, name, ...(subject && { subject }), expires: new Date(at).toISOString(), days }, SENTENCES[kind]);
+    }
+    await taken.turn.end(told, 0);
+  }
+
+  async #tellIssued(now: number): Promise<void> {
+    const { store } = this.#parts;
+    const taken = await takeTurn<Marks>(store, 'expiry issued', {}, now, { forMs: TURN_MS, mostMs: 0 });
+    if (!taken.turn) return;
+    const marks: Marks = { ...taken.turn.state };
+    let left = LINES;
+    for (const [index, days] of DAYS.entries()) {
+      // What has come nearer than the next distance meanwhile is told there.
+      const nearest = now + (DAYS[index + 1] ?? 0) * DAY_MS;
+      const farthest = now + days * DAY_MS;
+      const mark = marks[days];
+      // A mark beyond what is due is of a clock that was ahead: nothing is told twice for it.
+      const from = mark && mark.at >= nearest ? mark : { at: nearest, fingerprint: '' };
+      const rows = await this.#ending(from, farthest, left);
+      for (const row of rows) this.#tell(row, days);
+      left -= rows.length;
+      const last = rows.at(-1);
+      const whole = left > 0 || !last;
+      if (from.at <= farthest)
+        marks[days] = whole
+          ? { at: farthest, fingerprint: '~' }
+          : { at: last.not_after, fingerprint: last.fingerprint };
+      if (left <= 0) break;
+    }
+    await taken.turn.end(marks, 0);
+  }
+
+  #ending(from: { at: number; fingerprint: string }, to: number, limit: number) {
+    return this.#parts.store.db
+      .selectFrom('certificates')
+      .leftJoin('revocations', join =>
+        join
+          .onRef('revocations.key_id', '=', 'certificates.key_id')
+          .onRef('revocations.serial', '=', 'certificates.serial'),
+      )
+      .select(['certificates.authority', 'name', 'certificates.serial', 'certificates.fingerprint', 'not_after'])
+      .where('not_after', '<=', to)
+      .where(it =>
+        it.or([
+          it('not_after', '>', from.at),
+          it.and([it('not_after', '=', from.at), it('certificates.fingerprint', '>', from.fingerprint)]),
+        ]),
+      )
+      .where(it => it.or([it('revocations.state', 'is', null), it('revocations.state', '!=', 'revoked')]))
+      .orderBy('not_after')
+      .orderBy('certificates.fingerprint')
+      .limit(limit)
+      .execute();
+  }
+
+  #tell(row: { authority: string; name: string; serial: string; not_after: number }, days: Days): void {
+    const { authority, name, serial, not_after } = row;
+    const fields = { kind: 'certificate', authority, name, serial, expires: new Date(not_after).toISOString(), days };
+    this.#parts.log.warn(fields, 'an issued certificate expires soon');
+  }
+}
+
+const SENTENCES: Record<Ending['kind'], string> = {
+  authority: "an authority's certificate expires soon",
+  server: 'a server certificate expires soon',
+  crl: 'a revocation list is nearly over, and there is no newer one',
+};
+
+/** The smallest of the distances that something is within; null when it is farther away. */
+function distance(at: number, now: number): Days | null {
+  return [...DAYS].reverse().find(days => at - now <= days * DAY_MS) ?? null;
+}
+
+/** Of each name one: the one that ends first. */
+function earliest(all: readonly Ending[]): Expiry[] {
+  const found = new Map<string, Expiry>();
+  for (const { kind, name, at } of all) {
+    const known = found.get(`${kind} ${name}`);
+    if (!known || at < known.at) found.set(`${kind} ${name}`, { kind, name, at });
+  }
+  return [...found.values()];
+}
