@@ -77,8 +77,7 @@ export function addToken(program: Command, terminal: Terminal): void {
       if (!found) throw usage(`there is no token \`${which}\``, '`portcullis token list` shows them');
       await confirm(terminal, `Revoke the token ${found.name} (${found.role}, ${found.id})?`, yes);
       const { etag } = await client.read(at`/tokens/${found.id}`);
-      await client.send('DELETE', at`/tokens/${found.id}`, { etag });
-      const { value } = await client.read<Token>(at`/tokens/${found.id}`);
+      const value = await client.send<Token>('POST', at`/tokens/${found.id}/revoke`, { etag });
       print(terminal, options.output, value, () => `${found.name} is refused from now on\n`);
     });
 }
