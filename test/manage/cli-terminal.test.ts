@@ -1,6 +1,6 @@
 // A person in front of the command line: questions, secrets without echo, progress; and a real terminal.
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -175,6 +175,13 @@ needs('script')('in a real terminal a typed token is not echoed', async () => {
   expect(shown).toContain('ops (viewer)');
   expect(shown).not.toContain('secret');
   expect(code).toBe(0);
+});
+
+needs('bash')('whoever reads no more ends the command, without a complaint', () => {
+  const line = `set -o pipefail; ${process.execPath} dist/main.js completion bash | head -1; echo "\${PIPESTATUS[0]}"`;
+  const { stdout, stderr } = spawnSync('bash', ['-c', line]);
+  expect(stdout.toString()).toMatch(/^# Completion.*\n0\n$/);
+  expect(stderr.toString()).toBe('');
 });
 
 /** A terminal on which `typed` is typed. */

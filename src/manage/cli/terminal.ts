@@ -16,9 +16,31 @@ export interface Terminal {
   now: () => number;
 }
 
+/** Opened when a command first uses it: the gateway process, which this script is too, does as it likes with its own. */
 export function systemTerminal(): Terminal {
-  const { stdin, stdout, stderr, env } = process;
-  return { input: stdin, output: stdout, error: stderr, env, home: homedir(), now: Date.now };
+  let opened = false;
+  return {
+    get input() {
+      return process.stdin;
+    },
+    get output() {
+      if (!opened) process.stdout.on('error', readNoMore);
+      opened = true;
+      return process.stdout;
+    },
+    get error() {
+      return process.stderr;
+    },
+    env: process.env,
+    home: homedir(),
+    now: Date.now,
+  };
+}
+
+/** `portcullis pki list | head`: whoever reads has seen enough. */
+function readNoMore(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
 }
 
 /** A secret or an answer is typed: more is a file that was sent by mistake. */
