@@ -17,6 +17,7 @@ import type { AnswerOwn } from './own-paths.js';
 import { broughtBy } from './pki/brought.js';
 import { endingOf } from './pki/expiry.js';
 import { type InForce, RevocationFlow } from './pki/flow.js';
+import type { Listening } from './pki/publish.js';
 
 import { type Free, freePort } from './port.js';
 import { keepHouse } from './store/housekeeping.js';
@@ -83,6 +84,7 @@ export class Gateway implements Managed {
   /** From the start to the end; a configuration that names another one wants a restart. */
   #store: Store | null = null;
   #revocation: RevocationFlow | null = null;
+  #published: Listening | null = null;
   #stopHouse = () => {};
   #stopNames = () => {};
   /** Loads come one after the other. */
@@ -144,6 +146,7 @@ export class Gateway implements Managed {
     this.#enforce({ parts, contexts, names });
     await this.#admin.introduce();
     await this.#revocation.start(inForce(parts));
+    this.#published = await this.#publish(parts, loaded);
     await this.#edges.start();
     metrics.loaded();
     this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));
@@ -190,6 +193,7 @@ export class Gateway implements Managed {
     const drained = (await this.#edges?.stop(graceMs)) ?? true;
     await this.#events?.close(FLUSH_MS);
     await this.#admin?.close();
+    await this.#published?.close();
     this.#revocation?.stop();
     this.#stopHouse();
     await this.#store?.close();
@@ -227,6 +231,7 @@ export class Gateway implements Managed {
     }
     const generation = this.#judge(parts.policy, loaded, true);
     if (!fresh) edges.adopt(plan);
+    if (!same(now.pki, then.pki)) await this.#publishElsewhere(parts, loaded);
     await this.#revocation?.adopt(inForce(parts));
     await admin?.settle();
     this.#enforce({ parts, contexts, names });
@@ -332,6 +337,28 @@ export class Gateway implements Managed {
       return await (this.#admin as AdminPort).open(parts.admin, adminAuthorities(parts));
     } catch (error) {
       throw blame(loaded, '/listen/admin', error);
+    }
+  }
+
+  async #publish({ config }: Parts, loaded: Loaded): Promise<Listening | null> {
+    const { pki } = config.listen;
+    if (!pki) return null;
+    try {
+      await freePort(pki, 'listen.pki');
+      return (await this.#revocation?.listen(pki.address, pki.port)) ?? null;
+    } catch (error) {
+      throw blame(loaded, '/listen/pki', error);
+    }
+  }
+
+  /** Everything else of the configuration is in force: what goes wrong here is told, and takes nothing back. */
+  async #publishElsewhere(parts: Parts, loaded: Loaded): Promise<void> {
+    await this.#published?.close();
+    this.#published = null;
+    try {
+      this.#published = await this.#publish(parts, loaded);
+    } catch (error) {
+      for (const one of (error as Refused).remarks) this.#from.log.error(flat(one), 'listen.pki cannot be listened on');
     }
   }
 

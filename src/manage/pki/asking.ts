@@ -74,7 +74,7 @@ export class Asking {
   }
 
   start(): void {
-    this.#stopTicking = this.#parts.clock.every(TICK_MS, () => this.tick());
+    this.#stopTicking = this.#parts.clock.every(TICK_MS, () => void this.tick());
   }
 
   stop(): void {
@@ -105,15 +105,17 @@ export class Asking {
     if (this.#questions.size > MAX_ASKED) this.#questions.delete(this.#questions.keys().next().value ?? '');
   }
 
-  tick(): void {
+  /** Asks what is due. Resolves when all of that has been answered or not. */
+  async tick(): Promise<void> {
     const now = this.#parts.clock.elapsed();
+    const asked: Promise<void>[] = [];
     for (const [key, question] of this.#questions) {
-      if (this.#busy >= CONCURRENT) return;
+      if (this.#busy >= CONCURRENT) break;
       if (now - question.seen > FORGET_MS) this.#questions.delete(key);
       if (question.busy || question.due > now) continue;
       question.busy = true;
       this.#busy += 1;
-      void this.#ask(question)
+      const asking = this.#ask(question)
         .then(waitMs => {
           // While it was asked, the certificate may have been seen again.
           const current = this.#questions.get(key) ?? question;
@@ -123,7 +125,9 @@ export class Asking {
         .finally(() => {
           this.#busy -= 1;
         });
+      asked.push(asking);
     }
+    await Promise.all(asked);
   }
 
   /** Answers how long to wait. */

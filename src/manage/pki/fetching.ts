@@ -72,7 +72,7 @@ export class Fetching {
   }
 
   start(): void {
-    this.#stopTicking = this.#parts.clock.every(TICK_MS, () => this.tick());
+    this.#stopTicking = this.#parts.clock.every(TICK_MS, () => void this.tick());
   }
 
   stop(): void {
@@ -95,15 +95,16 @@ export class Fetching {
     if (this.#authorities.has(authority)) this.#want(authority, urls, MAX_URLS_EACH);
   }
 
-  /** Starts what is due. */
-  tick(): void {
+  /** Starts what is due. Resolves when all of that has ended. */
+  async tick(): Promise<void> {
     const now = this.#parts.clock.elapsed();
+    const visits: Promise<void>[] = [];
     for (const point of this.#points.values()) {
-      if (this.#busy >= CONCURRENT) return;
+      if (this.#busy >= CONCURRENT) break;
       if (point.busy || point.due > now) continue;
       point.busy = true;
       this.#busy += 1;
-      void this.#visit(point)
+      const visit = this.#visit(point)
         .catch(error => {
           // The store is away: what is in force stays.
           point.due = this.#parts.clock.elapsed() + FIRST_BACKOFF_MS;
@@ -116,7 +117,9 @@ export class Fetching {
           point.busy = false;
           this.#busy -= 1;
         });
+      visits.push(visit);
     }
+    await Promise.all(visits);
   }
 
   #want(authority: string, urls: readonly string[], most: number): void {

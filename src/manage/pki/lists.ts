@@ -51,6 +51,8 @@ export class Lists {
   /** What an authority's issuers were when its lists were handed over. */
   #given = new Map<string, string>();
   #known = 0;
+  /** Revisions of lists that this process kept itself: its engine has them. */
+  readonly #mine = new Set<number>();
   #turn: Promise<unknown> = Promise.resolve();
   #stop = () => {};
   #uploading = false;
@@ -136,11 +138,12 @@ export class Lists {
       next_update: loaded.next_update,
       at: Date.now(),
     };
-    await this.#store.write(['revocation_lists'], async (tx, revisions) => {
-      const { id: _, ...set } = { ...row, revision: revisions.revocation_lists };
+    const kept = await this.#store.write(['revocation_lists'], async (tx, revisions) => {
+      const revision = revisions.revocation_lists;
+      const { id: _, ...set } = { ...row, revision };
       await tx
         .insertInto('revocation_lists')
-        .values({ ...row, revision: revisions.revocation_lists })
+        .values({ ...row, revision })
         .onConflict(it => it.column('id').doUpdateSet(set))
         .execute();
       await audit?.(tx, revisions, {
@@ -148,7 +151,9 @@ export class Lists {
         target: authority,
         after: { ...loaded, replaced: undefined },
       });
+      return revision;
     });
+    this.#mine.add(kept);
   }
 
   /** Rows above a revision; only for some authorities, or for all. */
@@ -157,12 +162,13 @@ export class Lists {
     // Without the lists themselves: each may have 50 MB.
     const rows = await this.#store.db
       .selectFrom('revocation_lists')
-      .select(['id', 'authority', 'source', 'key_id'])
+      .select(['id', 'authority', 'source', 'key_id', 'revision'])
       .where('revision', '>', above)
       .where('source', '!=', 'own')
       .orderBy('revision')
       .execute();
-    for (const { id, authority, source, key_id } of rows) {
+    for (const { id, authority, source, key_id, revision } of rows) {
+      if (only === null && this.#mine.delete(revision)) continue;
       const takers = this.#takers(authority, source, key_id).filter(name => only === null || only.has(name));
       if (takers.length === 0) continue;
       const row = await this.#store.db
