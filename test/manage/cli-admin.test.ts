@@ -1,8 +1,8 @@
 // The command line against the real admin API over a socket: what one command makes, the next one finds.
 
 import { execFileSync } from 'node:child_process';
-import { X509Certificate } from 'node:crypto';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { prepareAdmin } from '../../src/manage/admin/server.js';
@@ -168,6 +168,82 @@ describe('certificates', () => {
     const out = temporaryFolder();
     expect((await command(['pki', 'issue', 'x', '--authority', 'nobody', '--out', out])).exit).toBe(1);
     expect(readdirSync(out)).toEqual([]);
+  });
+});
+
+describe('many at once', () => {
+  const bulk = (csv: string, ...more: string[]) => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'fleet.csv'), csv);
+    const out = join(folder, 'fleet');
+    const args = ['pki', 'issue', '--authority', 'devices', '--bulk', join(folder, 'fleet.csv'), '--out', out, ...more];
+    return { out, run: (person: Person = {}) => command(args, person) };
+  };
+
+  test('a CSV becomes a folder with a folder for each, in parts, with progress', async () => {
+    const names = Array.from({ length: 230 }, (_, i) => `bulk-${i},acme-${i % 3}`);
+    const { out, run } = bulk(`name,partner\n"bulk ""quoted"", odd",\r\n${names.join('\n')}\n`);
+    const ran = await run();
+    expect(ran, ran.error).toMatchObject({ exit: 0 });
+    expect(ran.error).toContain('issuing: 200 of 231\n');
+    expect(readdirSync(out)).toHaveLength(233);
+    const key = join(out, 'bulk-229', 'bulk-229.key');
+    expect(statSync(key).mode & 0o777).toBe(0o600);
+    const certificate = new X509Certificate(readFileSync(join(out, 'bulk-229', 'bulk-229.pem')));
+    expect(certificate.checkPrivateKey(createPrivateKey(readFileSync(key)))).toBe(true);
+    expect(readFileSync(join(out, 'devices.csv'), 'utf8').match(/\r\n/g)).toHaveLength(232);
+    expect((await json('pki', 'list', '--partner', 'acme-2', '--limit', '1000')).items).toHaveLength(76);
+  });
+
+  test('a mistake names the line of the file, and says what was issued before it', async () => {
+    const names = Array.from({ length: 120 }, (_, i) => `late-${i}`);
+    names[110] = 'late-\u0007';
+    const { out, run } = bulk(`name\n\n${names.join('\n')}\n`);
+    const ran = await run();
+    expect(ran.exit).toBe(1);
+    expect(ran.error).toContain('/113: ');
+    expect(ran.error).toContain('100 certificates of earlier lines were issued');
+    expect(readFileSync(join(out, 'devices.csv'), 'utf8').match(/\r\n/g)).toHaveLength(101);
+  });
+
+  test('with --allow-partial the others are issued, and errors.csv has the rest', async () => {
+    const { out, run } = bulk('name,dns\nfine-1,\nwrong-1,not a name!\nfine-2,\n', '--allow-partial');
+    const ran = await run();
+    expect(ran.exit).toBe(1);
+    expect(readdirSync(out).sort()).toEqual(['README.md', 'devices.csv', 'errors.csv', 'fine-1', 'fine-2']);
+    expect(readFileSync(join(out, 'errors.csv'), 'utf8')).toContain('3,');
+  });
+
+  test('names twice, no names, and folders that are there are refused before anything is asked', async () => {
+    const before = (await json('pki', 'list', '--limit', '100000')).items.length;
+    expect((await bulk('name\nsame\nsame\n').run()).error).toContain('line 3: the name is that of line 2');
+    expect((await bulk('device\nx\n').run()).exit).toBe(2);
+    expect((await bulk('name\n').run()).exit).toBe(2);
+    expect((await bulk('name\n"x\n').run()).error).toContain('line 2: a quote is not closed');
+    const { out, run } = bulk('name\nthere\n');
+    mkdirSync(join(out, 'there'), { recursive: true });
+    expect((await run()).exit).toBe(2);
+    expect((await bulk('name\nx\n', '--dns', 'a.example').run()).exit).toBe(2);
+    expect((await json('pki', 'list', '--limit', '100000')).items).toHaveLength(before);
+  });
+
+  test('names that become one folder get two', async () => {
+    const { out, run } = bulk('name\na b\nA_b\n');
+    expect(await run()).toMatchObject({ exit: 0 });
+    expect(readdirSync(out)).toEqual(expect.arrayContaining(['a_b', 'A_b-2']));
+  });
+});
+
+describe('enrolments', () => {
+  test('a secret is shown once; the enrolment is listed and ended', async () => {
+    const made = await json('pki', 'enrolment', 'create', 'line-*', '--authority', 'devices', '--uses', '10');
+    expect(made).toMatchObject({ name: 'line-*', uses_left: 10, secret: expect.stringMatching(/^pce_/) });
+    const list = await ok('pki', 'enrolment', 'list');
+    expect(list).toContain('line-*');
+    expect(list).not.toContain(made.secret);
+    await ok('pki', 'enrolment', 'revoke', made.id, '--yes');
+    expect(await ok('pki', 'enrolment', 'list')).not.toContain('line-*');
+    expect(await ok('pki', 'enrolment', 'list', '--all')).toContain('revoked');
   });
 });
 

@@ -99,6 +99,23 @@ describe('issue', () => {
     expect(statSync(join(out, 'sensor-1.key')).mode & 0o777).toBe(0o600);
   });
 
+  test('a folder may hold several certificates, also of several authorities', async () => {
+    const other = { ...issued, chain: (await authority('other')).pem };
+    const { url } = await stubAdmin({
+      'POST /pki/certificates': ({ body }) => ({
+        status: 201,
+        body: (body as { authority: string }).authority === 'other' ? other : issued,
+      }),
+    });
+    const out = temporaryFolder();
+    const issue = (name: string, from: string) =>
+      portcullis(['pki', 'issue', name, '--authority', from, '--out', out, '--admin', url]);
+    for (const name of ['a', 'b']) expect(await issue(name, 'devices')).toMatchObject({ exit: 0 });
+    expect(await issue('c', 'other')).toMatchObject({ exit: 0 });
+    expect(readdirSync(out).filter(file => file.includes('authority'))).toEqual(['authority.pem', 'c-authority.pem']);
+    expect(readFileSync(join(out, 'authority.pem'), 'utf8')).toBe(devices.pem);
+  });
+
   test('does not write through a link, with --force it replaces the link itself', async () => {
     const { url } = await stubAdmin({ 'POST /pki/certificates': { status: 201, body: issued } });
     const [out, elsewhere] = [temporaryFolder(), join(temporaryFolder(), 'elsewhere')];

@@ -8,7 +8,7 @@ import { acting, EXAMPLES } from '../../src/manage/cli/examples.js';
 import { bareProgram } from '../../src/manage/cli/program.js';
 import { pairs, table } from '../../src/manage/cli/table.js';
 import { temporaryFolder } from '../support/cleanup.js';
-import { needs } from '../support/needs.js';
+import { has, needs } from '../support/needs.js';
 import { portcullis } from '../support/terminal.js';
 
 const commands = acting(bareProgram());
@@ -94,6 +94,21 @@ describe('completion in bash', () => {
       if (!parser.error) expect(parser.stderr.toString()).toBe('');
     }
     expect((await portcullis(['completion', 'tcsh'])).exit).toBe(2);
+  });
+
+  test.skipIf(!has('fish'))('fish offers the same (skipped where it is absent)', async () => {
+    const { out } = await portcullis(['completion', 'fish']);
+    const offered = (line: string) => {
+      const { stdout } = spawnSync('fish', ['--no-config', '-c', `${out}\ncomplete -C '${line}'`]);
+      return stdout
+        .toString()
+        .split('\n')
+        .filter(Boolean)
+        .map(one => one.split('\t')[0]);
+    };
+    expect(offered('portcullis pki authority cr')).toEqual(['create']);
+    expect(offered('portcullis pki issue x --authority list --key-type RSA')).toEqual(['RSA 3072', 'RSA 4096']);
+    expect(offered('portcullis token list --al')).toEqual(['--all']);
   });
 
   /** What a real bash offers behind `line`. */

@@ -6,13 +6,13 @@ import type { Terminal } from './terminal.js';
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 type Shell = (typeof SHELLS)[number];
 
-export function addCompletion(program: Command, { output }: Terminal): void {
+export function addCompletion(program: Command, terminal: Terminal): void {
   program
     .command('completion')
     .description('print a script that completes commands and options in a shell')
     .addArgument(new Positional('<shell>', 'which shell').choices(SHELLS))
     .action((shell: Shell) => {
-      output.write(SCRIPTS[shell](described(program)));
+      terminal.output.write(SCRIPTS[shell](described(program)));
     });
 }
 

@@ -53,7 +53,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'portcullis pki issue sensor-2 --authority devices --csr sensor-2.csr --out sensor-2',
     '# for a phone or a browser; asks for a password',
     'portcullis pki issue alice --authority people --email alice@example.com --format pkcs12',
-    '# a device a line: name,dns,email,uri,partner',
+    '# a device a line; the first line names the columns: name,dns,email,uri,ip,partner,password',
     'portcullis pki issue --authority devices --bulk devices.csv --out devices',
   ],
   'pki renew': [

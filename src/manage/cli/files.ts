@@ -1,7 +1,18 @@
 // Files that a command reads and writes: keys for their owner alone, and nothing written over.
 
 import { randomBytes } from 'node:crypto';
-import { lstatSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  constants,
+  copyFileSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { Exit, Fault, usage } from './fault.js';
 
@@ -50,24 +61,48 @@ export function mustBeFree(files: readonly string[], force: boolean | undefined)
   }
 }
 
+export interface Written {
+  file: string;
+  content: string | Uint8Array;
+  kind: 'secret' | 'public';
+}
+
 /** Whole or not at all. Without `force` never over a file, nor through a link. */
-export function write(file: string, content: string | Uint8Array, kind: 'secret' | 'public', force?: boolean): void {
-  const mode = kind === 'secret' ? SECRET_MODE : PUBLIC_MODE;
+export function write(file: string, content: Written['content'], kind: Written['kind'], force?: boolean): void {
+  writeTogether([{ file, content, kind }], force);
+}
+
+/** Files that are nothing without each other: all are on the disk before the first takes its name. */
+export function writeTogether(files: readonly Written[], force?: boolean): void {
+  const staged: [fresh: string, file: string][] = [];
+  let current = '';
   try {
-    if (!force) {
-      writeFileSync(file, content, { mode, flag: 'wx' });
-      return;
+    for (const { file, content, kind } of files) {
+      current = file;
+      const fresh = `${file}.${randomBytes(6).toString('hex')}`;
+      staged.push([fresh, file]);
+      writeFileSync(fresh, content, { mode: kind === 'secret' ? SECRET_MODE : PUBLIC_MODE, flag: 'wx', flush: true });
     }
-    const fresh = `${file}.${randomBytes(6).toString('hex')}`;
-    try {
-      writeFileSync(fresh, content, { mode, flag: 'wx' });
-      renameSync(fresh, file);
-    } catch (error) {
-      rmSync(fresh, { force: true });
-      throw error;
+    for (const [fresh, file] of staged) {
+      current = file;
+      if (force) renameSync(fresh, file);
+      else name(fresh, file);
     }
   } catch (error) {
-    throw new Fault(`${file} cannot be written: ${reasonOf(error)}`, Exit.Failed);
+    throw new Fault(`${current} cannot be written: ${reasonOf(error)}`, Exit.Failed);
+  } finally {
+    for (const [fresh] of staged) rmSync(fresh, { force: true });
+  }
+}
+
+/** A file's name, which nobody has: a link fails where a renaming would replace. */
+function name(fresh: string, file: string): void {
+  try {
+    linkSync(fresh, file);
+  } catch (error) {
+    // File systems without links, such as FAT.
+    if (!['EPERM', 'ENOTSUP', 'ENOSYS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    copyFileSync(fresh, file, constants.COPYFILE_EXCL);
   }
 }
 

@@ -31,16 +31,15 @@ export interface Parts {
 
 export function makeProgram(parts: Parts): Command {
   const { version, processes, compile, explain, lookups, terminal } = parts;
-  const { output, error } = terminal;
   const program = new Command('portcullis')
     .description('An API shield that teams run themselves.')
     .version(version, '-V, --version')
     .exitOverride()
     .configureOutput({
-      writeOut: text => output.write(text),
-      writeErr: text => error.write(text),
-      getOutHelpWidth: () => (output.isTTY && output.columns) || HELP_WIDTH,
-      getErrHelpWidth: () => (error.isTTY && error.columns) || HELP_WIDTH,
+      writeOut: text => terminal.output.write(text),
+      writeErr: text => terminal.error.write(text),
+      getOutHelpWidth: () => widthOf(terminal.output),
+      getErrHelpWidth: () => widthOf(terminal.error),
     });
   addRun(program, processes);
   addCheck(program, compile, lookups);
@@ -57,8 +56,12 @@ export function makeProgram(parts: Parts): Command {
   return program;
 }
 
-/** Where nobody's terminal says how wide it is, such as docs/cli.md. */
+/** Where no terminal says how wide it is. */
 const HELP_WIDTH = 100;
+
+function widthOf(stream: Terminal['output']): number {
+  return (stream.isTTY && stream.columns) || HELP_WIDTH;
+}
 
 /** The tree alone, of which no command can be run: for docs/cli.md. */
 export function bareProgram(): Command {

@@ -16,9 +16,31 @@ export interface Terminal {
   now: () => number;
 }
 
+/** Opened when a command first uses it: the gateway process, which this script is too, does as it likes with its own. */
 export function systemTerminal(): Terminal {
-  const { stdin, stdout, stderr, env } = process;
-  return { input: stdin, output: stdout, error: stderr, env, home: homedir(), now: Date.now };
+  let opened = false;
+  return {
+    get input() {
+      return process.stdin;
+    },
+    get output() {
+      if (!opened) process.stdout.on('error', readNoMore);
+      opened = true;
+      return process.stdout;
+    },
+    get error() {
+      return process.stderr;
+    },
+    env: process.env,
+    home: homedir(),
+    now: Date.now,
+  };
+}
+
+/** `portcullis pki list | head`: whoever reads has seen enough. */
+function readNoMore(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
 }
 
 /** A secret or an answer is typed: more is a file that was sent by mistake. */
@@ -30,8 +52,7 @@ export async function confirm(terminal: Terminal, question: string, yes: boolean
   if (!terminal.input.isTTY) {
     throw usage('nobody can be asked here: standard input is no terminal', 'with `--yes` it is done without asking');
   }
-  terminal.error.write(`${printable(question)} [y/N] `);
-  const answer = await line(terminal, true);
+  const answer = await line(terminal, `${printable(question)} [y/N] `, true);
   if (!/^y(es)?$/i.test(answer.trim())) throw new Fault('nothing was done');
 }
 
@@ -40,8 +61,7 @@ export async function secret(terminal: Terminal, question: string, instead: stri
   if (!terminal.input.isTTY) {
     throw usage(`${question}: nobody can be asked here, standard input is no terminal`, `use ${instead}`);
   }
-  terminal.error.write(`${printable(question)}: `);
-  return await line(terminal, false);
+  return await line(terminal, `${printable(question)}: `, false);
 }
 
 /** A new secret, typed twice. */
@@ -57,12 +77,14 @@ const INTERRUPT = '\u0003';
 const END = '\u0004';
 const ERASE = ['\u007f', '\b'];
 
-function line({ input, error }: Terminal, echo: boolean): Promise<string> {
+function line({ input, error }: Terminal, prompt: string, echo: boolean): Promise<string> {
   return new Promise((resolve, reject) => {
     const typed: string[] = [];
     // Without raw mode the terminal echoes what is typed and hands over whole lines.
     const raw = !echo;
+    // Before the question: what is typed ahead would be echoed.
     if (raw) input.setRawMode?.(true);
+    error.write(prompt);
     const finish = (settle: () => void) => {
       input.off('data', read);
       input.off('end', ended);

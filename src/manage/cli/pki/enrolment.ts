@@ -1,6 +1,8 @@
 // `portcullis pki enrolment`: secrets with which devices get their first certificate over EST.
 
 import type { Command } from 'commander';
+import type { z } from 'zod';
+import type { enrolment, madeEnrolment } from '../../pki/shapes.js';
 import { at, connect } from '../client.js';
 import { usage } from '../fault.js';
 import { folderOf, mustBeFree, write } from '../files.js';
@@ -10,18 +12,8 @@ import { shownTable } from '../table.js';
 import { confirm, type Terminal } from '../terminal.js';
 import { given } from './authority.js';
 
-/** src/manage/pki/enrolments.ts */
-interface Enrolment {
-  id: string;
-  name: string;
-  authority: string;
-  profile: string;
-  uses_left: number | null;
-  expires_at: string;
-  created_at: string;
-  created_by: string;
-  revoked_at: string | null;
-}
+type Enrolment = z.output<typeof enrolment>;
+type Made = z.output<typeof madeEnrolment>;
 
 interface Create extends ReachOptions {
   authority: string;
@@ -50,7 +42,7 @@ export function addEnrolment(pki: Command, terminal: Terminal): void {
       const { authority, profile, uses, expires, out, force } = options;
       if (out !== undefined) mustBeFree([out], force);
       const body = { name, authority, ...given('profile', profile), ...given('expires', expires), ...usesOf(uses) };
-      const made = await connect(options, terminal).send<Enrolment & { secret: string }>('POST', '/pki/enrolments', {
+      const made = await connect(options, terminal).send<Made>('POST', '/pki/enrolments', {
         body,
       });
       const { secret, ...rest } = made;

@@ -1,6 +1,7 @@
 // `portcullis pki issue`: a certificate, or one for each line of a CSV file.
 
 import { X509Certificate } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { z } from 'zod';
@@ -8,17 +9,18 @@ import { printable } from '../../../config/problem.js';
 import type { issuedCertificate } from '../../pki/shapes.js';
 import { connect } from '../client.js';
 import { Fault, usage } from '../fault.js';
-import { folder, mustBeFree, readInput, write } from '../files.js';
+import { folder, mustBeFree, readInput, type Written, write, writeTogether } from '../files.js';
 import { print, say } from '../print.js';
 import { type ReachOptions, reaching } from '../reach.js';
 import type { Terminal } from '../terminal.js';
 import { given, KEY_TYPES } from './authority.js';
+import { issueBulk } from './bulk.js';
 import { shown } from './certificates.js';
 import { fileName } from './file-name.js';
 import { collect } from './names.js';
 import { newPassword } from './password.js';
 
-export type Issued = z.output<typeof issuedCertificate>;
+type Issued = z.output<typeof issuedCertificate>;
 
 export interface IssueOptions extends ReachOptions {
   authority: string;
@@ -38,6 +40,7 @@ export interface IssueOptions extends ReachOptions {
   out?: string;
   force?: boolean;
   bulk?: string;
+  allowPartial?: boolean;
 }
 
 /** A request is a few kilobytes; the gateway reads 64 KiB. */
@@ -67,12 +70,19 @@ export function addIssue(pki: Command, terminal: Terminal): void {
         .choices(['modern', 'legacy'])
         .default('modern'),
     )
+    .option('--bulk <file>', 'CSV: columns name, dns, email, uri, ip, partner, password; a device a line')
+    .option('--allow-partial', 'with `--bulk`: issue the other lines when some have mistakes')
     .option('--password-file <file>', 'of PKCS#12, its first line; PORTCULLIS_PASSWORD, else it is asked for')
     .option('--out <folder>', 'where the files go; a folder of its name unless given')
     .option('--force', 'over files that are there')
     .action(async (name: string | undefined, options: IssueOptions) => {
-      if (name === undefined) throw usage('the name is missing');
-      await issueOne(terminal, name, options);
+      if ((name === undefined) === (options.bulk === undefined)) {
+        throw usage(
+          name === undefined ? 'the name is missing' : 'a name means nothing with `--bulk`: the file has them',
+        );
+      }
+      if (options.bulk !== undefined) await issueBulk(terminal, options.bulk, options);
+      else if (name !== undefined) await issueOne(terminal, name, options);
     });
 }
 
@@ -83,7 +93,7 @@ async function issueOne(terminal: Terminal, name: string, options: IssueOptions)
     throw usage(`\`-o json\` shows PEM, not ${format}`, 'add `--out`, or leave out `--format`');
   const files = filesOf(name, options.out ?? fileName(name), csr !== undefined);
   const ending = format === 'pkcs12' ? files.pkcs12 : files.zip;
-  const written = format === 'pem' ? [files.certificate, files.chain, files.authority, files.key] : [ending];
+  const written = format === 'pem' ? [files.certificate, files.chain, files.ownAuthority, files.key] : [ending];
   if (!asJson) {
     folder(files.folder);
     mustBeFree(
@@ -95,7 +105,7 @@ async function issueOne(terminal: Terminal, name: string, options: IssueOptions)
   const body = { name, ...wanted(options), ...(await lockedOf(terminal, options)) };
   if (format !== 'pem') {
     const bytes = await client.fetch('POST', '/pki/certificates', { body: { ...body, format } });
-    kept(() => write(ending, bytes, 'secret', force));
+    kept(() => write(ending, bytes, 'secret', force), `the newest of \`portcullis pki list --name ${name}\``);
     say(terminal, `${ending} written`);
     return;
   }
@@ -104,58 +114,50 @@ async function issueOne(terminal: Terminal, name: string, options: IssueOptions)
     say(terminal, `note: ${printable(warning)}`);
   }
   if (asJson) return print(terminal, output, issued, () => '');
-  const done = kept(() => writeIssued(files, issued, force));
+  const done = kept(() => writeIssued(files, issued, force), `it: \`portcullis pki revoke ${issued.fingerprint}\``);
   const { key: _, ...rest } = issued;
   print(terminal, output, rest, () => `${shown(terminal, issued)}\n${done.map(file => `${file}\n`).join('')}`);
 }
 
-export interface Files {
+interface Files {
   folder: string;
   certificate: string;
   chain: string;
   authority: string;
+  /** Where another authority's is there already. */
+  ownAuthority: string;
   key: string | null;
   pkcs12: string;
   zip: string;
 }
 
 /** Called as in the gateway's zip files. */
-export function filesOf(name: string, inside: string, keyElsewhere: boolean): Files {
+function filesOf(name: string, inside: string, keyElsewhere: boolean): Files {
   const file = (ending: string) => join(inside, `${fileName(name)}${ending}`);
   return {
     folder: inside,
     certificate: file('.pem'),
     chain: file('-chain.pem'),
     authority: join(inside, 'authority.pem'),
+    ownAuthority: file('-authority.pem'),
     key: keyElsewhere ? null : file('.key'),
     pkcs12: file('.p12'),
     zip: file('.zip'),
   };
 }
 
-/** The key first: it is the one thing that cannot be asked for again. */
-export function writeIssued(
-  files: Files,
-  { certificate, chain, key }: Pick<Issued, 'certificate' | 'chain' | 'key'>,
-  force?: boolean,
-): string[] {
-  const written: string[] = [];
-  const save = (file: string, content: string, kind: 'secret' | 'public') => {
-    write(file, content, kind, force);
-    written.push(file);
-  };
-  if (key !== null && files.key !== null) save(files.key, key, 'secret');
-  save(files.certificate, certificate, 'public');
-  save(
-    files.chain,
-    certificate +
-      pems(chain)
-        .filter(pem => !isRoot(pem))
-        .join(''),
-    'public',
-  );
-  save(files.authority, chain, 'public');
-  return written;
+function writeIssued(files: Files, { certificate, chain, key }: Issued, force?: boolean): string[] {
+  const above = pems(chain).filter(pem => !isRoot(pem));
+  const written: Written[] = [
+    { file: files.certificate, content: certificate, kind: 'public' },
+    { file: files.chain, content: certificate + above.join(''), kind: 'public' },
+  ];
+  const there = existsSync(files.authority) ? readInput(files.authority).toString('utf8') : null;
+  const authority = there === null ? files.authority : files.ownAuthority;
+  if (there !== chain) written.push({ file: authority, content: chain, kind: 'public' });
+  if (key !== null && files.key !== null) written.push({ file: files.key, content: key, kind: 'secret' });
+  writeTogether(written, force);
+  return written.map(({ file }) => file);
 }
 
 /** Peers have their roots: sending them helps nobody (RFC 8446, 4.4.2). */
@@ -164,31 +166,38 @@ function isRoot(pem: string): boolean {
   return certificate.checkIssued(certificate);
 }
 
-export function pems(text: string): string[] {
+function pems(text: string): string[] {
   return text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g) ?? [];
 }
 
-/** What was answered once and is gone when it cannot be written. */
-function kept<T>(save: () => T): T {
+/** What was answered once and is gone when it cannot be written. `which` is to be revoked then. */
+function kept<T>(save: () => T, which: string): T {
   try {
     return save();
   } catch (error) {
     const { message } = error as Error;
-    throw new Fault(`it was issued, but ${message}`, undefined, ['revoke it, and issue another one']);
+    throw new Fault(`it was issued, but ${message}`, undefined, [`revoke ${which}`]);
   }
 }
 
-export function wanted(options: IssueOptions): object {
-  const { authority, csr, keyType, profile, days, partner, dns, email, uri, ip, allowDropping } = options;
+function wanted(options: IssueOptions): object {
+  const { csr, partner, dns, email, uri, ip, allowDropping } = options;
+  return {
+    ...optionsOf(options),
+    ...given('partner', partner),
+    ...given('csr', csr === undefined ? undefined : csrOf(csr)),
+    ...given('allow_dropping', allowDropping),
+    ...{ dns, email, uri, ip },
+  };
+}
+
+/** What is the same for one and for many. */
+export function optionsOf({ authority, keyType, profile, days }: IssueOptions): Record<string, string> {
   return {
     authority,
     ...given('profile', profile),
     ...given('validity', days === undefined ? undefined : validityOf(days)),
-    ...given('partner', partner),
     ...given('key_type', keyType),
-    ...given('csr', csr === undefined ? undefined : csrOf(csr)),
-    ...given('allow_dropping', allowDropping),
-    ...{ dns, email, uri, ip },
   };
 }
 
@@ -206,7 +215,7 @@ function csrOf(file: string): string {
 }
 
 /** A zip holds a PKCS#12 file too when somebody gives a password for it. */
-export async function lockedOf(terminal: Terminal, options: IssueOptions): Promise<object> {
+async function lockedOf(terminal: Terminal, options: IssueOptions): Promise<object> {
   const { format, encryption, passwordFile, csr } = options;
   const asked = format === 'pkcs12' || (format === 'zip' && csr === undefined && hasPassword(terminal, passwordFile));
   if (!asked) return {};

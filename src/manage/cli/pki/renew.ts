@@ -7,7 +7,7 @@ import type { Command } from 'commander';
 import { call } from '../call.js';
 import { refusal } from '../client.js';
 import { Exit, Fault, usage } from '../fault.js';
-import { folder, mustBeFree, readInput, write } from '../files.js';
+import { folder, mustBeFree, readInput, writeTogether } from '../files.js';
 import { moment, print } from '../print.js';
 import { DEFAULT_TIMEOUT, timeoutOf, withOutput } from '../reach.js';
 import type { Terminal } from '../terminal.js';
@@ -66,9 +66,13 @@ async function renew(terminal: Terminal, written: string, options: Options): Pro
   if (answer.status !== 200) throw refusal(answer, 'certificate');
   const pem = answer.body.toString('latin1');
   const certificate = fitting(pem, key);
-  // The key first: a certificate without its key is nothing.
-  if (newKey) write(files.key, pemOf(key), 'secret', force);
-  write(files.certificate, pem, 'public', force);
+  writeTogether(
+    [
+      ...(newKey ? [{ file: files.key, content: pemOf(key), kind: 'secret' as const }] : []),
+      { file: files.certificate, content: pem, kind: 'public' },
+    ],
+    force,
+  );
   const told = {
     certificate: files.certificate,
     key: newKey ? files.key : options.key,
