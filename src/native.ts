@@ -95,6 +95,7 @@ export const {
   resume,
   revoke,
   sample,
+  seen,
   tick,
   ticket,
   upgrade,

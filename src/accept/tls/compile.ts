@@ -19,6 +19,8 @@ export interface TlsHost {
   content: string;
   /** Certificates of the authorities this host trusts, PEM each; null when it asks for no certificate. */
   clientAuthorities: string[] | null;
+  /** URI names of the certificate. */
+  uris: string[];
 }
 
 export function compileTls(
@@ -47,7 +49,14 @@ export function compileTls(
     key: loading.path(tls.key),
     content: createHash('sha256').update(`${pem}\0${secret}`).digest('hex'),
     clientAuthorities,
+    uris: uriNames(certificate),
   };
+}
+
+/** Node.js writes what holds a comma as a JSON string. */
+function uriNames({ subjectAltName = '' }: X509Certificate): string[] {
+  const written = [...subjectAltName.matchAll(/(?:^|, )URI:("(?:[^"\\]|\\.)*"|[^,]*)/g)].map(([, name = '']) => name);
+  return written.map(name => (name.startsWith('"') ? String(JSON.parse(name)) : name));
 }
 
 function readCertificate(pem: string, at: string, loading: Loading): X509Certificate | null {
