@@ -45,7 +45,7 @@ beforeAll(async () => {
   issuing = await house.intermediate('issuing');
   [client, stranger] = await Promise.all([
     issuing.client('sensor-1', {
-      subject: 'CN=sensor "1"; x, O=Example\\, Inc.',
+      subject: 'CN=sensor \\"1\\"\\; x, O=Example\\, Inc.',
       alternativeNames: [
         { type: 'url', value: 'spiffe://example.com/sensor;1' },
         { type: 'dns', value: 'sensor-1.example.com' },
@@ -103,18 +103,20 @@ beforeAll(async () => {
   );
 });
 
-const caller = (host: string, identity: Identity | null = client): Caller => ({
+/** `through`: the name in SNI where it is another: that host's TLS lets in whom it trusts. */
+const caller = (host: string, identity: Identity | null = client, through = ''): Caller => ({
   port: gateway.https,
   host,
   ca: servers.pem,
   cert: identity?.cert,
   key: identity?.key,
+  ...(through && { tls: { servername: through } }),
 });
 
 /** What the origin got of a request with every spoofed header. */
-async function arrived(host: string, identity: Identity | null = client): Promise<Record<string, string>> {
+async function arrived(host: string, identity?: Identity | null, through?: string): Promise<Record<string, string>> {
   const spoofed = Object.fromEntries(SPOOFS.map(name => [name, 'spoofed']));
-  const { status } = await ask(caller(host, identity), '/', { headers: spoofed });
+  const { status } = await ask(caller(host, identity, through), '/', { headers: spoofed });
   expect(status).toBe(200);
   const { headers } = origin.arrived.at(-1) as { headers: Record<string, string> };
   expect(JSON.stringify(headers)).not.toContain('spoofed');
@@ -195,8 +197,8 @@ test('without a verified certificate only the set of Cloudflare says anything', 
     'cf-cert-revoked': 'false',
   });
   expect(await arrived('all.test', null)).toEqual(says('false'));
-  expect(await arrived('all.test', stranger)).toEqual(says('true'));
-  expect(await arrived('xfcc.test', stranger)).toEqual({});
+  expect(await arrived('all.test', stranger, 'strangers.test')).toEqual(says('true'));
+  expect(await arrived('xfcc.test', stranger, 'strangers.test')).toEqual({});
 });
 
 test('a Connection field that names one of them is refused', async () => {
@@ -218,7 +220,7 @@ describe('action log', () => {
       SecurityRuleID: 'mtls.missing',
       SecurityRuleIDs: ['mtls.missing'],
     });
-    expect((await ask(caller('log.test', stranger), '/other')).status).toBe(200);
+    expect((await ask(caller('log.test', stranger, 'strangers.test'), '/other')).status).toBe(200);
     const other = await gateway.event(one => one.ClientRequestPath === '/other');
     expect(other).toMatchObject({ SecurityAction: 'log', SecurityRuleID: 'mtls.untrusted' });
     expect(other.ClientMTLSAuthAuthority).toBeUndefined();
