@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use x509_parser::certificate::X509Certificate;
 
+use crate::constraints::Constraints;
 use crate::facts::parse;
 use crate::key::Key;
 use crate::problem::{Problem, Result};
@@ -18,8 +19,6 @@ pub struct IssuerPem {
 }
 
 pub(crate) struct Issuer {
-    /// Certificate
-    pub(crate) der: Vec<u8>,
     /// Name of the subject, as it is in the certificate.
     pub(crate) name: Vec<u8>,
     /// SubjectPublicKeyInfo
@@ -28,6 +27,7 @@ pub(crate) struct Issuer {
     pub(crate) key_identifier: Vec<u8>,
     pub(crate) not_after: UnixMs,
     pub(crate) path_length: Option<u32>,
+    pub(crate) constraints: Constraints,
     pub(crate) key: Key,
     usage: Usage,
 }
@@ -69,9 +69,9 @@ impl Issuer {
                 certificates: usage.is_none_or(x509_parser::extensions::KeyUsage::key_cert_sign),
                 lists: usage.is_none_or(x509_parser::extensions::KeyUsage::crl_sign),
             },
+            constraints: Constraints::of(&parsed),
             public_key,
             key,
-            der,
         })
     }
 
@@ -85,7 +85,8 @@ impl Issuer {
 
     /// The end of a certificate's life below this authority. A certificate that outlives it would just stop working.
     pub(crate) fn bound_not_after(&self, not_after: UnixMs, clamp: bool) -> Result<UnixMs> {
-        if not_after <= self.not_after {
+        // Certificates tell whole seconds.
+        if not_after.div_euclid(1000) <= self.not_after.div_euclid(1000) {
             return Ok(not_after);
         }
         if clamp {
