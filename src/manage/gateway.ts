@@ -7,22 +7,14 @@ import { flat, inOrder, type Problem } from '../config/problem.js';
 import { every, Names } from '../forward/origins/refresh.js';
 import { Destination } from '../journal/events/destination.js';
 import type { Metrics } from '../journal/metrics/registry.js';
-import type { Judge } from './admin/certificates.js';
-import { AdminPort } from './admin/port.js';
+import type { Opening } from './admin/port.js';
 import type { Managed, ReloadResult } from './admin/routes.js';
+import { Control, type ControlNative } from './control.js';
 import type { StartThread } from './edge-thread.js';
 import { Edges, type Plan } from './edges.js';
 import type { Log } from './log.js';
-import type { AnswerOwn } from './own-paths.js';
-import { broughtBy } from './pki/brought.js';
-import { endingOf } from './pki/expiry.js';
-import { type InForce, RevocationFlow } from './pki/flow.js';
-import type { Listening } from './pki/publish.js';
-
 import { type Free, freePort } from './port.js';
-import { keepHouse } from './store/housekeeping.js';
-import { findKey } from './store/key.js';
-import { Store } from './store/open.js';
+import type { StorePlan } from './store/compile.js';
 import { StoreRefused } from './store/refused.js';
 import { Watch } from './watch.js';
 
@@ -32,16 +24,11 @@ const EXCHANGES = 4_096;
 const FLUSH_MS = 1_000;
 
 /** The part of the native door that the main thread uses. */
-export interface Native {
+export type Native = ControlNative & {
   compile(policy: string, activate: boolean): string;
   drain(buffer: Uint8Array): number;
   sample(rate: number): void;
-  pki(request: string): Promise<string>;
-  revoke(change: string): void;
-  loadRevocationList(authority: string, list: Buffer): Promise<string>;
-  ocspAnswer(answer: string): void;
-  judge: Judge;
-}
+};
 
 export interface Surroundings {
   file: string;
@@ -54,8 +41,6 @@ export interface Surroundings {
   metrics: Metrics;
   log: Log;
   lookups: Lookups;
-  /** Answers requests to the gateway's own paths; without it they are 404. */
-  own?: AnswerOwn;
   /** Tells the supervisor. */
   report(what: 'reloading' | 'reloaded'): void;
 }
@@ -80,12 +65,8 @@ export class Gateway implements Managed {
   #force: Force | null = null;
   #edges: Edges | null = null;
   #events: Destination | null = null;
-  #admin: AdminPort | null = null;
-  /** From the start to the end; a configuration that names another one wants a restart. */
-  #store: Store | null = null;
-  #revocation: RevocationFlow | null = null;
-  #published: Listening | null = null;
-  #stopHouse = () => {};
+  /** From the start to the end; a configuration that names another store wants a restart. */
+  #control: Control | null = null;
   #stopNames = () => {};
   /** Loads come one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -101,7 +82,7 @@ export class Gateway implements Managed {
   }
 
   get adminPort(): number {
-    return this.#admin?.port ?? 0;
+    return this.#control?.adminPort ?? 0;
   }
 
   get graceMs(): number {
@@ -119,21 +100,11 @@ export class Gateway implements Managed {
 
   /** Rejects with Refused when the configuration has problems or a port is taken. */
   async start(): Promise<void> {
-    const { native, stdout, startThread, metrics, log, own } = this.#from;
-    const { loaded, parts, names } = await this.#read();
+    const { native, stdout, startThread, metrics, log } = this.#from;
+    const { loaded, parts, names, control } = await this.#read();
     const listen = await this.#freeListen(parts, loaded);
-    this.#store = await this.#openStore(parts, loaded);
-    this.#stopHouse = keepHouse(this.#store, log);
-    this.#revocation = new RevocationFlow({
-      store: this.#store,
-      native,
-      run: native.pki,
-      log,
-      metrics: metrics.revocation,
-    });
-    this.#admin = this.#makeAdmin(this.#store, this.#revocation);
-    const port = await this.#openAdmin(parts, loaded);
-    await port.settle();
+    const admin = await this.#openAdmin(control, parts, loaded);
+    await admin.settle();
     this.#events = this.#blaming(
       loaded,
       '/events/destination',
@@ -142,11 +113,10 @@ export class Gateway implements Managed {
     this.#judge(parts.policy, loaded, true);
     const contexts = makeContexts(parts.tls, this.#from.folder);
     const plan = planOf(parts, contexts, listen);
-    this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why), own);
+    this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why), control.own);
     this.#enforce({ parts, contexts, names });
-    await this.#admin.introduce();
-    await this.#revocation.start(inForce(parts));
-    this.#published = await this.#publish(parts, loaded);
+    await control.introduce();
+    await this.#blamingLater(loaded, '/listen/pki', control.start(parts));
     await this.#edges.start();
     metrics.loaded();
     this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));
@@ -192,18 +162,14 @@ export class Gateway implements Managed {
     this.#stopNames();
     const drained = (await this.#edges?.stop(graceMs)) ?? true;
     await this.#events?.close(FLUSH_MS);
-    await this.#admin?.close();
-    await this.#published?.close();
-    this.#revocation?.stop();
-    this.#stopHouse();
-    await this.#store?.close();
+    await this.#control?.stop();
     return drained;
   }
 
   async #takeUp(): Promise<number> {
     const [before, edges, events] = [this.#force, this.#edges, this.#events];
     if (this.#stopping || !before || !edges || !events) throw new Error('the gateway is not running');
-    const { loaded, parts, names } = await this.#read();
+    const { loaded, parts, names, control } = await this.#read();
     if (!same(parts.store, before.parts.store)) throw new Refused(inOrder([...loaded.remarks, ...otherStore(loaded)]));
     const { listen: now, threads, inspect } = parts.config;
     const { listen: then, ...was } = before.parts.config;
@@ -212,14 +178,11 @@ export class Gateway implements Managed {
     const fresh =
       moved || !same([threads, inspect], [was.threads, was.inspect]) || contexts.digest !== before.contexts.digest;
     const redirected = parts.destination !== before.parts.destination;
-    const readmitted = !same(
-      [parts.admin, adminAuthorities(parts)],
-      [before.parts.admin, adminAuthorities(before.parts)],
-    );
+    const readmitted = control.readmits(parts, before.parts);
     // What can fail comes before what cannot be taken back.
     if (fresh || redirected || readmitted) this.#judge(parts.policy, loaded, false);
     const listen = moved ? await this.#freeListen(parts, loaded) : edges.listen;
-    const admin = readmitted ? await this.#openAdmin(parts, loaded) : null;
+    const admin = readmitted ? await this.#openAdmin(control, parts, loaded) : null;
     const plan = planOf(parts, contexts, listen);
     try {
       if (redirected) this.#blaming(loaded, '/events/destination', () => events.reopen(parts.destination));
@@ -231,18 +194,21 @@ export class Gateway implements Managed {
     }
     const generation = this.#judge(parts.policy, loaded, true);
     if (!fresh) edges.adopt(plan);
-    if (!same(now.pki, then.pki)) await this.#publishElsewhere(parts, loaded);
-    await this.#revocation?.adopt(inForce(parts));
     await admin?.settle();
     this.#enforce({ parts, contexts, names });
+    await control.adopt(parts);
     return generation;
   }
 
-  async #read(): Promise<{ loaded: Loaded; parts: Parts; names: Names }> {
+  async #read(): Promise<{ loaded: Loaded; parts: Parts; names: Names; control: Control }> {
     const { file, lookups, log } = this.#from;
     const names = new Names(lookups.resolve);
     const since = Date.now();
-    const loaded = await load(file, { ...lookups, resolve: names.resolve });
+    const loaded = await load(file, {
+      ...lookups,
+      resolve: names.resolve,
+      stored: async (plan, hosted) => await (await this.#openControl(plan)).stored(hosted),
+    });
     this.#watch.follow(loaded.files, since);
     const { parts, remarks } = loaded;
     if (!parts || remarks.some(({ severity }) => severity === 'problem')) {
@@ -253,7 +219,24 @@ export class Gateway implements Managed {
     const warnings = JSON.stringify(remarks);
     if (warnings !== this.#warned) for (const warning of remarks) log.warn(flat(warning), 'in the configuration');
     this.#warned = warnings;
-    return { loaded, parts, names };
+    // Without problems what the store holds was looked up.
+    return { loaded, parts, names, control: this.#control as Control };
+  }
+
+  async #openControl(plan: StorePlan): Promise<Control> {
+    const { native, metrics, log, lookups } = this.#from;
+    this.#control ??= await Control.open(plan, {
+      gateway: this,
+      native,
+      metrics,
+      log,
+      env: lookups.env,
+      changed: why => {
+        if (this.#force && !this.#stopping) void this.reload(why);
+      },
+      parts: () => this.#force?.parts ?? null,
+    });
+    return this.#control;
   }
 
   /** The engine's verdict on a policy: its generation, or Refused. */
@@ -294,72 +277,8 @@ export class Gateway implements Managed {
     }
   }
 
-  async #openStore({ store }: Parts, loaded: Loaded): Promise<Store> {
-    const { log, metrics, lookups } = this.#from;
-    try {
-      const { key, source, warning } = findKey(store, lookups.env);
-      if (warning) log.warn({ source }, warning);
-      const opened = await Store.open({
-        ...store,
-        key,
-        standing: {
-          up: (up, error) => {
-            metrics.storeUp(up);
-            if (up) log.info('the store is back');
-            else log.error({ error }, 'the store does not answer: requests are served, changes are not taken');
-          },
-          failed: (topic, error) =>
-            log.error({ topic, error: (error as Error).message }, 'a change in the store cannot be taken up yet'),
-        },
-      });
-      metrics.storeUp(true);
-      log.info({ kind: opened.kind, key: source }, 'the store is open');
-      return opened;
-    } catch (error) {
-      throw blame(loaded, '/store', error);
-    }
-  }
-
-  #makeAdmin(store: Store, revocation: RevocationFlow): AdminPort {
-    const { log, metrics, native } = this.#from;
-    return new AdminPort({
-      gateway: this,
-      store,
-      log,
-      judge: native.judge,
-      counted: why => metrics.adminRefused(why),
-      capabilities: [api => revocation.routes(api)],
-    });
-  }
-
-  async #openAdmin(parts: Parts, loaded: Loaded) {
-    try {
-      return await (this.#admin as AdminPort).open(parts.admin, adminAuthorities(parts));
-    } catch (error) {
-      throw blame(loaded, '/listen/admin', error);
-    }
-  }
-
-  async #publish({ config }: Parts, loaded: Loaded): Promise<Listening | null> {
-    const { pki } = config.listen;
-    if (!pki) return null;
-    try {
-      await freePort(pki, 'listen.pki');
-      return (await this.#revocation?.listen(pki.address, pki.port)) ?? null;
-    } catch (error) {
-      throw blame(loaded, '/listen/pki', error);
-    }
-  }
-
-  /** Everything else of the configuration is in force: what goes wrong here is told, and takes nothing back. */
-  async #publishElsewhere(parts: Parts, loaded: Loaded): Promise<void> {
-    await this.#published?.close();
-    this.#published = null;
-    try {
-      this.#published = await this.#publish(parts, loaded);
-    } catch (error) {
-      for (const one of (error as Refused).remarks) this.#from.log.error(flat(one), 'listen.pki cannot be listened on');
-    }
+  #openAdmin(control: Control, parts: Parts, loaded: Loaded): Promise<Opening> {
+    return this.#blamingLater(loaded, '/listen/admin', control.openAdmin(parts));
   }
 
   #blaming<T>(loaded: Loaded, at: string, act: () => T): T {
@@ -368,6 +287,12 @@ export class Gateway implements Managed {
     } catch (error) {
       throw blame(loaded, at, error);
     }
+  }
+
+  #blamingLater<T>(loaded: Loaded, at: string, act: Promise<T>): Promise<T> {
+    return act.catch(error => {
+      throw blame(loaded, at, error);
+    });
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
@@ -386,18 +311,6 @@ function blame(loaded: Loaded, at: string, error: unknown): Refused {
 function otherStore(loaded: Loaded): Problem[] {
   const message = 'a change of the store, or of the file with its key, takes effect when the gateway starts';
   return loaded.place([{ at: '/store', message, hint: 'restart it, or take this change back' }]);
-}
-
-/** Certificates of the authorities whose clients the admin port lets in, PEM. */
-function adminAuthorities({ admin, policy }: Parts): string[] {
-  return policy.authorities
-    .filter(({ name }) => admin.clients?.trust.includes(name))
-    .flatMap(({ certificates, intermediates }) => [certificates, intermediates].filter(pem => pem !== ''));
-}
-
-function inForce(parts: Parts): InForce {
-  const servers = parts.tls.flatMap(({ host, shown }) => endingOf('server', host, shown) ?? []);
-  return { authorities: broughtBy(parts), servers };
 }
 
 function planOf({ config }: Parts, { tls }: Contexts, listen: Plan['listen']): Plan {

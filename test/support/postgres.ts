@@ -127,7 +127,12 @@ export class Postgres {
     const server = this.#server;
     this.#server = null;
     if (!server?.pid || server.exitCode !== null) return;
-    const children = signal === 'SIGKILL' ? childrenOf(server.pid) : [];
+    let children: number[] = [];
+    if (signal === 'SIGKILL') {
+      // Halted first, so that it starts no process that nobody knows of.
+      server.kill('SIGSTOP');
+      children = childrenOf(server.pid);
+    }
     const ended = new Promise(resolve => server.once('exit', resolve));
     for (const pid of [server.pid, ...children]) {
       try {

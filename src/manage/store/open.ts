@@ -5,10 +5,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { type Changed, Following, type Standing } from './following.js';
 import { migrate } from './migrations.js';
-import { openForMigrations, openPostgres, unreachable } from './postgres.js';
 import { StoreRefused } from './refused.js';
 import { Sealer } from './secrets.js';
-import { openSqlite } from './sqlite.js';
+import { openSqlite, unopened } from './sqlite.js';
 import { type Tables, TOPICS, type Topic } from './tables.js';
 import { readTarget } from './target.js';
 
@@ -62,18 +61,44 @@ export class Store {
     const admit = () => {
       if (writing.getStore()?.active) throw new Error('within `write`, its transaction is what to ask');
     };
-    const target = url === null ? null : readTarget(url);
-    const db = target ? await openPostgres(target, admit) : await openSqlite(folder, admit);
+    if (url === null) {
+      try {
+        const db = await openSqlite(folder, admit);
+        return await Store.#made('sqlite', db, () => migrate(db), sealer, writing, standing);
+      } catch (error) {
+        throw unopened(error, folder);
+      }
+    }
+    const target = readTarget(url);
+    // Only where it is wanted: pg is half of what a start on SQLite would load.
+    const { openForMigrations, openPostgres, unreachable } = await import('./postgres.js');
     try {
-      if (target) {
+      const db = await openPostgres(target, admit);
+      const migrateByItself = () => {
         const patient = openForMigrations(target);
-        await migrate(patient).finally(() => patient.destroy());
-      } else await migrate(db);
+        return migrate(patient).finally(() => patient.destroy());
+      };
+      return await Store.#made('postgres', db, migrateByItself, sealer, writing, standing);
+    } catch (error) {
+      throw unreachable(error, target);
+    }
+  }
+
+  static async #made(
+    kind: Store['kind'],
+    db: Kysely<Tables>,
+    migrated: () => Promise<void>,
+    sealer: Sealer,
+    writing: AsyncLocalStorage<{ active: boolean }>,
+    standing: Standing,
+  ): Promise<Store> {
+    try {
+      await migrated();
       await checkKey(db, sealer);
-      return new Store(target ? 'postgres' : 'sqlite', db, sealer, writing, await readRevisions(db), standing);
+      return new Store(kind, db, sealer, writing, await readRevisions(db), standing);
     } catch (error) {
       await db.destroy();
-      throw target ? unreachable(error, target) : error;
+      throw error;
     }
   }
 

@@ -41,7 +41,7 @@ export async function openPostgres(target: Target, admit: () => void): Promise<K
     return db;
   } catch (error) {
     await db.destroy();
-    throw unreachable(error, target);
+    throw error;
   }
 }
 

@@ -40,7 +40,7 @@ export async function openSqlite(folder: string, admit: () => void): Promise<Kys
     };
     return new Kysely<Tables>({ dialect: new Dialect(database, { admit, present }) });
   } catch (error) {
-    throw explained(error, file);
+    throw unopened(error, folder);
   }
 }
 
@@ -59,8 +59,9 @@ function make(folder: string, file: string): void {
   }
 }
 
-function explained(error: unknown, file: string): unknown {
+export function unopened(error: unknown, folder: string): unknown {
   if (error instanceof StoreRefused) return error;
+  const file = join(folder, 'store.db');
   const { message, code = '' } = error as NodeJS.ErrnoException;
   if (code.startsWith('SQLITE_NOTADB') || code.startsWith('SQLITE_CORRUPT')) {
     return new StoreRefused(

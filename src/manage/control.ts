@@ -1,0 +1,242 @@
+// What of the control plane lives on the store: authorities and what they issued, what was taken back, rules made
+// through the admin API, what traffic tells, and the admin port in front of it all. A gateway has one, from its start to
+// its end.
+
+import { hostname } from 'node:os';
+import type { Stored } from '../check/mtls/stored.js';
+import type { Parts } from '../config/load.js';
+import type { Metrics } from '../journal/metrics/registry.js';
+import { AdminPort, type Opening } from './admin/port.js';
+import type { Managed } from './admin/routes.js';
+import type { Log } from './log.js';
+import { routes as mtlsRoutes } from './mtls/routes.js';
+import { mtlsRules } from './mtls/rules.js';
+import { TrafficRecorder } from './mtls/traffic.js';
+import type { AnswerOwn } from './own-paths.js';
+import { nextTrustEnd, storedAuthorities } from './pki/authorities.js';
+import { broughtBy } from './pki/brought.js';
+import type { Run } from './pki/commands.js';
+import { DEFAULTS } from './pki/config.js';
+import { endingOf } from './pki/expiry.js';
+import { type FlowParts, type InForce, RevocationFlow } from './pki/flow.js';
+import { ensureHosted } from './pki/hosted.js';
+import { inspectRoutes } from './pki/inspect-routes.js';
+import { answerOwn } from './pki/own.js';
+import type { Listening } from './pki/publish.js';
+import { routes as pkiRoutes } from './pki/routes.js';
+import { Pki, type ServedHost } from './pki/service.js';
+import type { StorePlan } from './store/compile.js';
+import { keepHouse } from './store/housekeeping.js';
+import { findKey } from './store/key.js';
+import { Store } from './store/open.js';
+
+/** The longest that a timer can wait is 24.8 days: an end of trust that lies further ahead is looked for again. */
+const LOOK_AGAIN_MS = 86_400_000;
+
+/** The part of the native door that is used here. */
+export type ControlNative = FlowParts['native'] & {
+  pki: Run;
+  judge(certificate: string, asked: string): string;
+  seen?(): string;
+  metrics(): string;
+};
+
+export interface Controlled {
+  gateway: Managed;
+  native: ControlNative;
+  metrics: Metrics;
+  log: Log;
+  env: NodeJS.ProcessEnv;
+  /** What the store adds to the policy has changed. */
+  changed(why: string): void;
+  /** What is in force; null until the first policy is. */
+  parts(): Parts | null;
+}
+
+export class Control {
+  readonly #store: Store;
+  readonly #from: Controlled;
+  readonly #pki: Pki;
+  readonly #revocation: RevocationFlow;
+  readonly #traffic: TrafficRecorder;
+  readonly #admin: AdminPort;
+  readonly #stopHouse: () => void;
+  readonly own: AnswerOwn;
+  #published: Listening | null = null;
+  #publishedAt = '';
+  #trustEnd: NodeJS.Timeout | undefined;
+
+  /** Rejects with StoreRefused, or with what the system says, when the store cannot be opened. */
+  static async open(plan: StorePlan, from: Controlled): Promise<Control> {
+    const { log, metrics, env } = from;
+    const { key, source, warning } = findKey(plan, env);
+    if (warning) log.warn({ source }, warning);
+    const standing = {
+      up: (up: boolean, error: string | null) => {
+        metrics.storeUp(up);
+        if (up) log.info('the store is back');
+        else log.error({ error }, 'the store does not answer: requests are served, changes are not taken');
+      },
+      failed: (topic: string, error: unknown) =>
+        log.error({ topic, error: (error as Error).message }, 'a change in the store cannot be taken up yet'),
+    };
+    const store = await Store.open({ ...plan, key, standing });
+    metrics.storeUp(true);
+    log.info({ kind: store.kind, key: source }, 'the store is open');
+    return new Control(store, from);
+  }
+
+  private constructor(store: Store, from: Controlled) {
+    const { native, metrics, log, gateway } = from;
+    this.#store = store;
+    this.#from = from;
+    this.#stopHouse = keepHouse(store, log);
+    this.#pki = new Pki({
+      store,
+      run: native.pki,
+      log,
+      settings: () => from.parts()?.config.pki ?? DEFAULTS,
+      hosts: () => servedHosts(from.parts()),
+      fileAuthorities: () => writtenAuthorities(from.parts()),
+    });
+    this.own = answerOwn(this.#pki);
+    this.#revocation = new RevocationFlow({ store, native, run: native.pki, log, metrics: metrics.revocation });
+    this.#traffic = new TrafficRecorder({
+      store,
+      seen: native.seen ?? (() => '[]'),
+      metrics: native.metrics,
+      node: `${hostname()}/${process.pid}`,
+      told: sightings => this.#revocation.seen(sightings),
+      log,
+    });
+    const { judge, pki: run } = native;
+    this.#admin = new AdminPort({
+      gateway,
+      store,
+      log,
+      judge,
+      counted: why => metrics.adminRefused(why),
+      capabilities: [
+        api => pkiRoutes(api, this.#pki),
+        api => this.#revocation.routes(api),
+        api => inspectRoutes(api, { run, judge, hosts: () => hostsOf(from.parts()).map(({ name }) => name) }),
+        api => mtlsRoutes(api, { store, hosts: () => hostsOf(from.parts()), authorities: () => this.#authorities() }),
+      ],
+    });
+  }
+
+  get adminPort(): number {
+    return this.#admin.port;
+  }
+
+  /** What the store adds to a policy; `hosted` are authorities that the configuration expects, made when missing. */
+  async stored(hosted: readonly string[]): Promise<Stored> {
+    const made = await ensureHosted(this.#pki, hosted);
+    if (made.length > 0) this.#from.log.info({ authorities: made }, 'hosted authorities were made');
+    const [authorities, rules] = [await storedAuthorities(this.#store), await mtlsRules(this.#store)];
+    return { authorities, rules };
+  }
+
+  /** Of the admin port, as the parts say. Rejects with a sentence when the address is taken. */
+  openAdmin({ admin, policy }: Parts): Promise<Opening> {
+    return this.#admin.open(admin, adminAuthorities({ admin, policy }));
+  }
+
+  /** Whether the admin port has to be opened anew. */
+  readmits(now: Parts, before: Parts): boolean {
+    return (
+      JSON.stringify([now.admin, adminAuthorities(now)]) !== JSON.stringify([before.admin, adminAuthorities(before)])
+    );
+  }
+
+  /** The first token of an empty store is shown. */
+  introduce(): Promise<void> {
+    return this.#admin.introduce();
+  }
+
+  /** To be awaited before the first request is served. */
+  async start(parts: Parts): Promise<void> {
+    await this.#revocation.start(inForce(parts));
+    for (const topic of ['authorities', 'mtls_rules'] as const) {
+      this.#store.follow(topic, () => this.#from.changed(topic));
+    }
+    await this.#waitForTrustEnd();
+    await this.#publish(parts);
+  }
+
+  /** A policy came into force. */
+  async adopt(parts: Parts): Promise<void> {
+    await this.#revocation.adopt(inForce(parts));
+    await this.#waitForTrustEnd();
+    try {
+      await this.#publish(parts);
+    } catch (error) {
+      // Everything else of the configuration is in force by now.
+      this.#from.log.error({ error: (error as Error).message }, 'lists and OCSP are not published: `listen.pki`');
+    }
+  }
+
+  /** The last requests are over. */
+  async stop(): Promise<void> {
+    clearTimeout(this.#trustEnd);
+    await this.#admin.close();
+    await this.#published?.close();
+    this.#revocation.stop();
+    await this.#traffic.stop();
+    this.#stopHouse();
+    await this.#store.close();
+  }
+
+  async #authorities(): Promise<string[]> {
+    const stored = await this.#store.db.selectFrom('authorities').select('name').orderBy('name').execute();
+    return [...new Set([...writtenAuthorities(this.#from.parts()), ...stored.map(({ name }) => name)])];
+  }
+
+  /** A generation that was rotated away is trusted until a date: nothing changes in the store then. */
+  async #waitForTrustEnd(): Promise<void> {
+    clearTimeout(this.#trustEnd);
+    const next = await nextTrustEnd(this.#store).catch(() => null);
+    const wait = next === null ? LOOK_AGAIN_MS : Math.min(LOOK_AGAIN_MS, Math.max(0, next - Date.now()) + 1);
+    this.#trustEnd = setTimeout(() => this.#from.changed('an authority is no longer trusted'), wait).unref();
+  }
+
+  async #publish({ config }: Parts): Promise<void> {
+    const { pki } = config.listen;
+    const wanted = JSON.stringify(pki ?? null);
+    if (wanted === this.#publishedAt) return;
+    await this.#published?.close();
+    this.#published = pki ? await this.#revocation.listen(pki.address, pki.port) : null;
+    this.#publishedAt = wanted;
+  }
+}
+
+/** Certificates of the authorities whose clients the admin port lets in, PEM. */
+function adminAuthorities({ admin, policy }: Pick<Parts, 'admin' | 'policy'>): string[] {
+  return policy.authorities
+    .filter(({ name }) => admin.clients?.trust.includes(name))
+    .flatMap(({ certificates, intermediates }) => [certificates, intermediates].filter(pem => pem !== ''));
+}
+
+function inForce(parts: Parts): InForce {
+  const servers = parts.tls.flatMap(({ host, shown }) => endingOf('server', host, shown) ?? []);
+  return { authorities: broughtBy(parts), servers };
+}
+
+function hostsOf(parts: Parts | null) {
+  return (parts?.policy.hosts ?? []).map(({ name, openapi }) => ({ name, operations: openapi?.operations ?? [] }));
+}
+
+function servedHosts(parts: Parts | null): ServedHost[] {
+  if (!parts) return [];
+  const { port } = parts.config.listen.https;
+  return parts.policy.hosts.map(({ name, mtls }) => ({
+    name,
+    url: `https://${name}${port === 443 ? '' : `:${port}`}`,
+    trust: mtls.trust,
+  }));
+}
+
+function writtenAuthorities(parts: Parts | null): string[] {
+  const written = Object.entries(parts?.config.authorities ?? {});
+  return written.flatMap(([name, { hosted }]) => (hosted ? [] : [name]));
+}
