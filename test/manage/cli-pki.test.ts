@@ -228,6 +228,18 @@ describe('revoke', () => {
   });
 });
 
+test('a revocation list is sent as it is', async () => {
+  const loaded = { issuer: 'CN=p', number: '7', thisUpdate: '', nextUpdate: '2026-11-24T00:00:00Z', serials: 2 };
+  const { url, asked } = await stubAdmin({ 'PUT /pki/authorities/p/revocation-list': { body: loaded } });
+  const file = join(temporaryFolder(), 'p.crl');
+  writeFileSync(file, Buffer.from([0x30, 0x82, 0xff, 0x00]));
+  const ran = await portcullis(['pki', 'authority', 'revocation-list', 'p', file, '--admin', url], { now: NOW });
+  expect(ran.out).toBe(
+    'issuer       CN=p\nnumber       7\ntakes back   2 certificates\nnext one by  2026-11-24 in 2 d\n',
+  );
+  expect(asked[0]?.headers).toMatchObject({ 'content-type': 'application/pkix-crl', 'content-length': '4' });
+});
+
 describe('list and show', () => {
   test('filters go to the API as it names them; what ends is told in days', async () => {
     const { url, asked } = await stubAdmin({ 'GET /pki/certificates': { body: { items: [shown], next: null } } });

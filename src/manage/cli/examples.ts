@@ -40,6 +40,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   'pki authority rotate': ['portcullis pki authority rotate devices --overlap 90d'],
   'pki authority retire': ['# shows who would lose access, and asks', 'portcullis pki authority retire old-devices'],
+  'pki authority revocation-list': ['portcullis pki authority revocation-list partners partners.crl'],
   'pki authority list': [
     'portcullis pki authority list',
     'portcullis pki authority list -o json | jq -r .items[].name',

@@ -1,6 +1,6 @@
 // All commands as one tree: from it come the parser, `--help`, completion and docs/cli.md.
 
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help } from 'commander';
 import type { Lookups } from '../../config/load.js';
 import { addAudit } from './audit.js';
 import { addCheck, type Compile } from './check.js';
@@ -11,6 +11,7 @@ import { Exit, Fault } from './fault.js';
 import { addLogin } from './login.js';
 import { addMtls } from './mtls.js';
 import { addPki } from './pki.js';
+import { GROUP } from './reach.js';
 import { addRun, type Processes } from './run.js';
 import { addSchema } from './schema.js';
 import { systemTerminal, type Terminal } from './terminal.js';
@@ -35,6 +36,7 @@ export function makeProgram(parts: Parts): Command {
     .description('An API shield that teams run themselves.')
     .version(version, '-V, --version')
     .exitOverride()
+    .configureHelp({ groupItems: ownFirst })
     .configureOutput({
       writeOut: text => terminal.output.write(text),
       writeErr: text => terminal.error.write(text),
@@ -55,6 +57,12 @@ export function makeProgram(parts: Parts): Command {
   addExamples(program);
   return program;
 }
+
+/** What is a command's own stands above what all have in common. */
+const ownFirst: Help['groupItems'] = (unsorted, visible, groupOf) => {
+  const groups = new Help().groupItems(unsorted, visible, groupOf);
+  return new Map([...groups].sort(([a], [b]) => Number(a === GROUP) - Number(b === GROUP)));
+};
 
 /** Where no terminal says how wide it is. */
 const HELP_WIDTH = 100;

@@ -28,22 +28,28 @@ export interface ReachOptions {
   output: 'table' | 'json';
 }
 
+/** Of these options in `--help`. */
+export const GROUP = 'The gateway, and how to tell:';
+
 /** Options of every command that asks the admin API. */
 export function reaching(command: Command): Command {
-  return withOutput(command)
-    .option('--admin <url>', `the admin API; PORTCULLIS_ADMIN, or ${DEFAULT_ADMIN}`)
-    .option(CONFIG_OPTION[0], 'configuration file, whose `listen.admin` is asked')
-    .option('--token-file <file>', 'holds the token; PORTCULLIS_TOKEN, or what `portcullis login` keeps')
-    .option('--ca <file>', 'who issued the certificate of the admin API, PEM')
-    .option('--client-cert <file>', 'client certificate for the admin API, PEM')
-    .option('--client-key <file>', 'its key, PEM')
-    .option('--timeout <duration>', 'how long an answer may take', DEFAULT_TIMEOUT);
+  for (const option of [
+    new Option('--admin <url>', `the admin API; PORTCULLIS_ADMIN, or ${DEFAULT_ADMIN}`),
+    new Option(CONFIG_OPTION[0], 'configuration file, whose `listen.admin` is asked'),
+    new Option('--token-file <file>', 'holds the token; PORTCULLIS_TOKEN, or what `portcullis login` keeps'),
+    new Option('--ca <file>', 'who issued the certificate of the admin API, PEM'),
+    new Option('--client-cert <file>', 'client certificate for the admin API, PEM'),
+    new Option('--client-key <file>', 'its key, PEM'),
+    new Option('--timeout <duration>', 'how long an answer may take').default(DEFAULT_TIMEOUT),
+  ]) {
+    command.addOption(option.helpGroup(GROUP));
+  }
+  return withOutput(command);
 }
 
 export function withOutput(command: Command): Command {
-  return command.addOption(
-    new Option('-o, --output <format>', 'how to tell').choices(['table', 'json']).default('table'),
-  );
+  const option = new Option('-o, --output <format>', 'how to tell').choices(['table', 'json']).default('table');
+  return command.addOption(option.helpGroup(GROUP));
 }
 
 export interface Reach {

@@ -13,6 +13,7 @@ import { type ReachOptions, reaching } from '../reach.js';
 import { pairs, shownTable } from '../table.js';
 import { confirm, type Terminal } from '../terminal.js';
 import { collect, namesOf } from './names.js';
+import { addRevocationList } from './revocation-list.js';
 
 type Authority = z.output<typeof authority>;
 type Retirement = z.output<typeof retirement>;
@@ -36,6 +37,7 @@ export function addAuthority(pki: Command, terminal: Terminal): void {
   addImport(group, terminal);
   addRotate(group, terminal);
   addRetire(group, terminal);
+  addRevocationList(group, terminal);
   reaching(group.command('list'))
     .description('list the authorities of the store')
     .action(async (options: ReachOptions) => {
