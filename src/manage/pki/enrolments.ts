@@ -69,7 +69,7 @@ export async function createEnrolment(pki: Pki, wanted: NewEnrolment, by: By) {
   return { row, secret };
 }
 
-const PLACE = z.tuple([z.int(), z.string()]);
+const PLACE = z.tuple([z.int(), z.string().regex(/^[0-9a-f]{12}$/)]);
 
 export async function listEnrolments(pki: Pki, cursor: string | undefined, limit: number) {
   const after = readCursor(PLACE, cursor);
