@@ -2,11 +2,11 @@
 // what can be had.
 
 import { setImmediate as breathe } from 'node:timers/promises';
-import { Zip, ZipDeflate, ZipPassThrough } from 'fflate';
 import { z } from 'zod';
 import { Refusal } from '../admin/api.js';
+import { Archive } from './archive.js';
 import { type Issuing, issuing } from './authorities.js';
-import { type Encryption, encryption, type File, fileName, filesOf, password } from './bundle.js';
+import { type Encryption, encryption, fileName, filesOf, password } from './bundle.js';
 import * as commands from './commands.js';
 import { refuseConstrained } from './constraints.js';
 import { authorityName } from './create.js';
@@ -253,31 +253,4 @@ function explanation(pki: Pki, authority: string, first: Wanted | undefined, val
     pkcs12: first?.password !== null,
     hosts: pki.hosts.filter(({ trust }) => trust.includes(authority)),
   });
-}
-
-/** A zip that grows file by file. Certificates and keys hardly shrink, so they are stored as they are. */
-class Archive {
-  readonly #zip: Zip;
-  readonly #pieces: Uint8Array[] = [];
-  readonly #now: Date;
-
-  constructor(now: number) {
-    this.#now = new Date(now);
-    this.#zip = new Zip((error, piece) => {
-      if (error) throw error;
-      this.#pieces.push(piece);
-    });
-  }
-
-  add(name: string, [content, { attrs, os }]: File): void {
-    const file = name.endsWith('.csv') ? new ZipDeflate(name) : new ZipPassThrough(name);
-    Object.assign(file, { mtime: this.#now, ...(attrs !== undefined && { attrs, os }) });
-    this.#zip.add(file);
-    file.push(content, true);
-  }
-
-  end(): Buffer {
-    this.#zip.end();
-    return Buffer.concat(this.#pieces);
-  }
 }
