@@ -18,8 +18,6 @@ pub struct IssuerPem {
 }
 
 pub(crate) struct Issuer {
-    /// Certificate
-    pub(crate) der: Vec<u8>,
     /// Name of the subject, as it is in the certificate.
     pub(crate) name: Vec<u8>,
     /// SubjectPublicKeyInfo
@@ -71,7 +69,6 @@ impl Issuer {
             },
             public_key,
             key,
-            der,
         })
     }
 
@@ -85,7 +82,8 @@ impl Issuer {
 
     /// The end of a certificate's life below this authority. A certificate that outlives it would just stop working.
     pub(crate) fn bound_not_after(&self, not_after: UnixMs, clamp: bool) -> Result<UnixMs> {
-        if not_after <= self.not_after {
+        // Certificates tell whole seconds.
+        if not_after.div_euclid(1000) <= self.not_after.div_euclid(1000) {
             return Ok(not_after);
         }
         if clamp {

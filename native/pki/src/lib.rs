@@ -7,10 +7,14 @@ mod authority;
 mod distinguished_name;
 mod extensions;
 mod facts;
+mod inspect;
 mod issue;
 mod issuer;
 mod key;
 mod names;
+mod ocsp;
+mod pkcs12;
+mod pkcs7;
 mod problem;
 mod public_key;
 mod revocation_list;
@@ -58,6 +62,14 @@ fn dispatch(request: &str) -> Result<String> {
         "issue_many" => answer(request, issue::issue_many),
         "read_csr" => answer(request, signing_request::read),
         "crl" => answer(request, revocation_list::make),
+        "ocsp_read" => answer(request, ocsp::read),
+        "ocsp_sign" => answer(request, ocsp::sign),
+        "ocsp_error" => answer(request, ocsp::error),
+        "ocsp_request" => answer(request, ocsp::ask),
+        "ocsp_verify" => answer(request, ocsp::verify),
+        "pkcs12" => answer(request, pkcs12::make),
+        "pkcs7" => answer(request, pkcs7::make),
+        "inspect" => answer(request, inspect::inspect),
         _ => Err(Problem::new(
             format!("`{}` is no command", names::shown(&command)),
             "src/manage/pki/commands.ts has all of them.",

@@ -52,8 +52,11 @@ pub struct Request {
 }
 
 pub(crate) fn read(command: &ReadRequest) -> Result<Request> {
-    let der = to_der(&command.csr)?;
-    let request = checked(&der)?;
+    read_der(&to_der(&command.csr)?)
+}
+
+pub(crate) fn read_der(der: &[u8]) -> Result<Request> {
+    let request = checked(der)?;
     let info = &request.certification_request_info;
     let mut extensions: Vec<&X509Extension> = Vec::new();
     let mut challenge_password = false;
