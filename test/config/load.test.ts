@@ -92,6 +92,32 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
     expect(tls[0]?.clientAuthorities).toHaveLength(1);
   });
 
+  test('carries how the state of certificates becomes known', async () => {
+    const authority = async (written: string) =>
+      (await parts(GOOD.replace('authorities:\n', `authorities:\n  devices: ${written}\n`))).policy.authorities[0];
+    expect(await authority('{ hosted: true }')).toMatchObject({
+      hosted: true,
+      certificates: '',
+      revocation: { stale: 'hard', grace_s: 0, fetch: false, ocsp: false },
+    });
+    const revocation = '{ fetch: true, ocsp: true, stale: grace, grace: 90m }';
+    expect(await authority(`{ hosted: true, revocation: ${revocation} }`)).toMatchObject({
+      revocation: { stale: 'grace', grace_s: 5_400, fetch: true, ocsp: true },
+    });
+    const unsaid = await authority('{ hosted: true, revocation: { ocsp: true, stale: grace } }');
+    expect(unsaid).toMatchObject({ revocation: { grace_s: 3_600 } });
+  });
+
+  test.each([
+    ['{}', 'no certificates'],
+    ['{ hosted: true, certificates: pki/ca.pem }', 'a hosted authority has its certificates in the store'],
+    ['{ hosted: true, revocation: { stale: soft } }', 'nothing says which certificates have been taken back'],
+  ])('refuses the authority %s', async (written, message) => {
+    const text = GOOD.replace('authorities:\n', `authorities:\n  devices: ${written}\n`);
+    const { remarks } = await load(folder.write('portcullis.yaml', text), lookups);
+    expect(remarks.map(remark => remark.message)).toEqual([message]);
+  });
+
   test('has one origin for hosts that share it, and all addresses of a name', async () => {
     const host = (name: string, origin: string) =>
       `  ${name}.wild.example.com: { tls: { certificate: pki/server.pem, key: pki/server.key }, mtls: { mode: off }, origin: "${origin}" }\n`;

@@ -46,7 +46,7 @@ export const authority = z
             'What counts while the state is unknown or past its nextUpdate. `hard`: denied. `soft`: passes, and is counted. `grace`: passes and is counted for as long as `grace` says, then denied.',
           ),
         grace: duration('1s', '720h')
-          .default(3_600_000)
+          .prefault('1h')
           .describe('With `stale: grace`: how long after nextUpdate, or after an unknown state was first asked for.'),
       })
       .optional()
