@@ -12,14 +12,13 @@ use hashbrown::HashMap;
 use portcullis_engine::answer::Answer;
 use portcullis_engine::decide::{self, Known, MAX_INSPECTED_BYTES, Outcome, Tally};
 use portcullis_engine::event::{self, Dates, Ending};
-use portcullis_engine::exchange::{Denial, Exchange, Presented};
+use portcullis_engine::exchange::{Denial, Exchange};
 use portcullis_engine::head::{Framing, Head};
 use portcullis_engine::meters::{self, Meters};
 use portcullis_engine::mtls::Certificate;
 use portcullis_engine::peer::Peer;
-use portcullis_engine::policy::CertificateHeader;
 use portcullis_engine::reason::Reason;
-use portcullis_engine::snapshot::{Host, Snapshot};
+use portcullis_engine::snapshot::Snapshot;
 use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, write_head};
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Body, Entry, Flow, Kind, OriginId, OriginSpec, Request, Token};
@@ -417,7 +416,7 @@ impl Edge {
             }
         };
         let traceparent = traceparent.as_ref().and_then(|line| std::str::from_utf8(line).ok());
-        write_origin_head(&mut self.head, &slot.exchange, host, peer, traceparent, framing);
+        write_origin_head(&mut self.head, &slot.exchange, peer, traceparent, framing);
         // One buffer goes out with a cheaper system call than two, and copying this much costs less than that.
         let body = match body {
             Body::Whole(bytes) if bytes.len() <= SMALL_BODY_BYTES => {
@@ -573,7 +572,7 @@ impl Edge {
         let snapshot = slot.exchange.snapshot.clone()?;
         let host = &snapshot.hosts[slot.exchange.host?];
         let peer = self.connections.get(&slot.connection)?.peer.as_deref()?;
-        write_origin_head(&mut self.head, &slot.exchange, host, peer, None, Framing::None);
+        write_origin_head(&mut self.head, &slot.exchange, peer, None, Framing::None);
         slot.stage = Stage::Upgraded;
         lock(&self.meters).scalars.websockets_opened += 1;
         let head = String::from_utf8(self.head.clone()).ok()?;
@@ -684,18 +683,9 @@ fn origin(client: &InLoop, known: &mut (u64, Vec<OriginId>), snapshot: &Snapshot
     known.1[index]
 }
 
-/// The head as the origin gets it, in place of what `out` held. Only a verified certificate is told to origins.
-fn write_origin_head(
-    out: &mut Vec<u8>,
-    exchange: &Exchange,
-    host: &Host,
-    peer: &Peer,
-    traceparent: Option<&str>,
-    body: Framing,
-) {
-    let verified = exchange.presented == Presented::Verified;
-    let certificate = peer.certificate.as_ref().filter(|_| verified).map(|known| &known.certificate);
-    let carries = |header| certificate.filter(|_| host.forward.contains(&header));
+/// The head as the origin gets it, in place of what `out` held.
+fn write_origin_head(out: &mut Vec<u8>, exchange: &Exchange, peer: &Peer, traceparent: Option<&str>, body: Framing) {
+    let told = decide::told(exchange, peer);
     out.clear();
     write_head(
         out,
@@ -705,8 +695,7 @@ fn write_origin_head(
             proto: "https",
             request_id: &exchange.id,
             traceparent,
-            client_cert: carries(CertificateHeader::Rfc9440).map(|certificate| certificate.rfc9440()),
-            cert_sha256: carries(CertificateHeader::Sha256).map(|certificate| certificate.sha256_hex()),
+            certificate: told.lines(),
             body,
         },
     );

@@ -78,7 +78,8 @@ fn rules(criterion: &mut Criterion) {
     let mut head = Head::default();
     head.parse_text(HEAD).expect("the head is clean");
     let identity = Identity::default();
-    let request = Request { head: &head, address: IpAddr::from([203, 0, 113, 7]), identity, found: Default::default() };
+    let request =
+        Request { head: &head, address: IpAddr::from([203, 0, 113, 7]), identity, now: 0, found: Default::default() };
     let mut group = criterion.benchmark_group("rules");
     group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(30);
     let sets = [

@@ -15,6 +15,7 @@
 //! A stage only answers pass or a denial. Whether a denial bites is decided in [`staged`], nowhere else.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::endpoints::Match;
@@ -27,7 +28,7 @@ use crate::policy::{Action, MtlsMode, ResponseAction};
 use crate::reason::Reason;
 use crate::rules;
 use crate::schema::{BodyCheck, Extent, Passed, ResponseCheck, Violation};
-use crate::snapshot::{Openapi, Operation, Snapshot, Trust};
+use crate::snapshot::{Forward, Openapi, Operation, Snapshot, Trust};
 
 /// Most bytes of a body that is inspected: it is held in memory whole.
 pub const MAX_INSPECTED_BYTES: u64 = 1024 * 1024;
@@ -73,12 +74,14 @@ pub enum ResponseOutcome {
 pub struct Known {
     pub certificate: Arc<Certificate>,
     verdicts: RefCell<Vec<(u64, Verdict)>>,
+    /// What origins are told, by trust and by forward.
+    told: RefCell<Vec<(u64, u64, Rc<str>)>>,
 }
 
 impl Known {
     #[must_use]
     pub fn new(certificate: Arc<Certificate>) -> Known {
-        Known { certificate, verdicts: RefCell::default() }
+        Known { certificate, verdicts: RefCell::default(), told: RefCell::default() }
     }
 
     /// The verdict under a trust set, of this moment: cached, and held against what has been revoked since. A new
@@ -91,7 +94,11 @@ impl Known {
             match trust.set.renew(verdict, &self.certificate, standings, now_s) {
                 Renewal::Held => tally.verify_hits += 1,
                 Renewal::LookedUp => tally.verify_lookups += 1,
-                Renewal::Verified => tally.verify_misses += 1,
+                Renewal::Verified => {
+                    tally.verify_misses += 1;
+                    // The path may be another one now.
+                    self.told.borrow_mut().retain(|(id, ..)| *id != trust.id);
+                }
             }
             index
         } else {
@@ -111,6 +118,50 @@ impl Known {
             Some(reason) => Err(reason),
             None => Ok(verdict.authority.clone()),
         }
+    }
+}
+
+impl Known {
+    /// What origins are told of it while it is verified: made once, kept until the verdict is another.
+    fn told(&self, trust: &Trust, forward: &Forward) -> Rc<str> {
+        let mut told = self.told.borrow_mut();
+        if let Some((.., lines)) = told.iter().find(|(by, to, _)| (*by, *to) == (trust.id, forward.id)) {
+            return lines.clone();
+        }
+        let verdicts = self.verdicts.borrow();
+        let verdict = verdicts.iter().find(|(id, _)| *id == trust.id);
+        let chain: Vec<&[u8]> = verdict.map(|(_, verdict)| trust.set.chain(verdict).collect()).unwrap_or_default();
+        let lines: Rc<str> = forward.forwarding.lines(&self.certificate, chain.into_iter()).into();
+        if told.len() == MAX_VERDICTS {
+            told.remove(0);
+        }
+        told.push((trust.id, forward.id, lines.clone()));
+        lines
+    }
+}
+
+/// The header lines that tell the origin about the client's certificate. Empty for most hosts.
+pub struct Told(Option<Rc<str>>, &'static str);
+
+impl Told {
+    #[must_use]
+    pub fn lines(&self) -> &str {
+        self.0.as_deref().unwrap_or(self.1)
+    }
+}
+
+/// What the origin is told about the certificate of a request that was decided.
+#[must_use]
+pub fn told(exchange: &Exchange, peer: &Peer) -> Told {
+    let Some(host) = exchange.host().filter(|host| !host.forward.forwarding.is_empty()) else { return Told(None, "") };
+    match (exchange.presented, &peer.certificate) {
+        (Presented::Verified, Some(known)) => {
+            Told(Some(known.told(&host.mtls(exchange.head.path()).trust, &host.forward)), "")
+        }
+        (Presented::Fault(reason), _) => {
+            Told(None, host.forward.forwarding.unverified(true, reason == Reason::MtlsRevoked))
+        }
+        _ => Told(None, host.forward.forwarding.unverified(false, false)),
     }
 }
 
@@ -254,7 +305,8 @@ fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<()
         }
         Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason), authority: None },
     };
-    let request = rules::Request { head: &exchange.head, address: peer.address, identity, found: exchange.found };
+    let now = exchange.started.unix_ms / 1000;
+    let request = rules::Request { head: &exchange.head, address: peer.address, identity, now, found: exchange.found };
     let blocking = snapshot.rules.evaluate(&request, &mut exchange.scratch, &mut exchange.matched);
     for &rule in &exchange.matched {
         exchange.logged.push(Denial { rule: Some(rule), ..Reason::Rule.into() });

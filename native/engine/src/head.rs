@@ -109,6 +109,10 @@ impl Head {
             if !value_is_clean(&text[from..to]) {
                 return Err(Reason::HttpMalformed);
             }
+            if tells_of_certificates(&text[at..colon]) {
+                at = end + 1;
+                continue;
+            }
             let field = Field { name: span(at, colon), value: span(from, to) };
             let value = &text[from..to];
             match &text[at..colon] {
@@ -226,6 +230,24 @@ impl Head {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+}
+
+/// Names of the fields that tell origins about client certificates, whoever of them is switched on where: such a field
+/// of a client's is as if it had not been sent, for rules, descriptions and origins alike.
+///
+/// `_` counts as `-`, because CGI-like origins (WSGI, PHP, Rack) fold both into one variable.
+fn tells_of_certificates(name: &[u8]) -> bool {
+    let starts = |with: &[u8]| {
+        name.len() >= with.len() && name.iter().zip(with).all(|(&a, &b)| a == b || (a == b'_' && b == b'-'))
+    };
+    let is = |wanted: &[u8]| name.len() == wanted.len() && starts(wanted);
+    match name.first() {
+        Some(b'c') => {
+            is(b"client-cert") || is(b"client-cert-chain") || starts(b"cf-cert-") || starts(b"cf-client-cert-")
+        }
+        Some(b'x') => is(b"x-forwarded-client-cert") || is(b"x-ssl-client-cert"),
+        _ => false,
     }
 }
 

@@ -153,6 +153,9 @@ pub struct HostMtls {
     /// Which headers carry the certificate to the origin.
     #[serde(default)]
     pub forward: Vec<CertificateHeader>,
+    /// URI names of the host's own certificate, for `X-Forwarded-Client-Cert`.
+    #[serde(default)]
+    pub by: Vec<String>,
     /// What the gateway itself answers on this host.
     #[serde(default)]
     pub own: OwnPaths,
@@ -189,11 +192,19 @@ pub enum MtlsMode {
     Require,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CertificateHeader {
     /// `Client-Cert` (RFC 9440).
     Rfc9440,
+    /// `Client-Cert-Chain` (RFC 9440): the intermediates of the verified path.
+    Chain,
+    /// `X-Forwarded-Client-Cert`, as Envoy writes it.
+    Xfcc,
+    /// `X-SSL-Client-Cert`, as nginx spells `$ssl_client_escaped_cert`.
+    Nginx,
+    /// `Cf-Cert-*`, as Cloudflare's managed transform writes them.
+    Cloudflare,
     /// `Cf-Client-Cert-Sha256`.
     Sha256,
 }

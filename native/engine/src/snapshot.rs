@@ -7,10 +7,9 @@ use foldhash::HashMap;
 
 use crate::endpoints::Endpoints;
 use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
-use crate::mtls::{Authority, TrustSet};
+use crate::mtls::{Authority, Forwarding, TrustSet};
 use crate::policy::{
-    Action, CertificateHeader, Detail, HostMtls, MtlsMode, Origin, Overload, OwnPaths, PathMtls, Policy, Problem,
-    ResponseAction,
+    Action, Detail, HostMtls, MtlsMode, Origin, Overload, OwnPaths, PathMtls, Policy, Problem, ResponseAction,
 };
 use crate::rules::Rules;
 use crate::schema::Schemas;
@@ -35,7 +34,7 @@ pub struct Host {
     pub name: String,
     pub origin: usize,
     pub max_body_bytes: u64,
-    pub forward: Vec<CertificateHeader>,
+    pub forward: Arc<Forward>,
     pub own: OwnPaths,
     pub openapi: Option<Openapi>,
     pub series: HostSeries,
@@ -46,6 +45,13 @@ pub struct Host {
     mtls: Mtls,
     /// Longest prefix first, without slash at the end.
     paths: Vec<(String, Mtls)>,
+}
+
+/// What its origin is told of certificates, with the number that it is kept under.
+pub struct Forward {
+    /// Never used twice in a process.
+    pub id: u64,
+    pub forwarding: Forwarding,
 }
 
 /// What is demanded of a client certificate.
@@ -81,7 +87,8 @@ pub struct Operation {
     pub responses: Option<ResponseAction>,
 }
 
-static TRUST_IDS: AtomicU64 = AtomicU64::new(1);
+/// Of trusts and forwards.
+static IDS: AtomicU64 = AtomicU64::new(1);
 
 impl Snapshot {
     /// Compiles a policy whole.
@@ -105,6 +112,12 @@ impl Snapshot {
                 .collect(),
             exact: HashMap::default(),
             wildcard: HashMap::default(),
+        };
+        let mut forwards: HashMap<Forwarding, Arc<Forward>> = HashMap::default();
+        let mut forward = |mtls: &HostMtls| {
+            let forwarding = Forwarding::new(&mtls.forward, &mtls.by);
+            let made = || Arc::new(Forward { id: IDS.fetch_add(1, Ordering::Relaxed), forwarding: forwarding.clone() });
+            forwards.entry(forwarding.clone()).or_insert_with(made).clone()
         };
         for host in &policy.hosts {
             let mut trust = |names: &[String], at: &str, problems: &mut Vec<Problem>| match trusts.get(names) {
@@ -161,7 +174,7 @@ impl Snapshot {
                 name: host.name.clone(),
                 origin: host.origin,
                 max_body_bytes: host.max_body_bytes,
-                forward: host.mtls.forward.clone(),
+                forward: forward(&host.mtls),
                 own: host.mtls.own,
                 openapi,
                 series: meters::host_series(&host.name),
@@ -226,7 +239,7 @@ fn compile_trust(
             }
         }
     }
-    Arc::new(Trust { id: TRUST_IDS.fetch_add(1, Ordering::Relaxed), set: TrustSet::of(trusted) })
+    Arc::new(Trust { id: IDS.fetch_add(1, Ordering::Relaxed), set: TrustSet::of(trusted) })
 }
 
 /// A key as a step of a JSON pointer (RFC 6901, 3).

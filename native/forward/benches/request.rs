@@ -16,14 +16,13 @@ cookie:session=0123456789abcdef0123456789abcdef";
 fn heads(criterion: &mut Criterion) {
     let mut head = Head::default();
     head.parse_text(TEXT).unwrap();
-    let certificate = format!(":{}:", "A".repeat(1_100));
+    let certificate = format!("client-cert: :{}:\r\n", "A".repeat(1_100));
     let forwarded = Forwarded {
         peer: "192.0.2.7",
         proto: "https",
         request_id: "01JC5M3V7Q8XK2Z9YTRWB4N6HD",
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
-        client_cert: None,
-        cert_sha256: Some("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
+        certificate: "cf-client-cert-sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\r\n",
         body: Framing::None,
     };
     let mut out = Vec::new();
@@ -33,7 +32,7 @@ fn heads(criterion: &mut Criterion) {
             write_head(&mut out, black_box(&head), &forwarded);
         });
     });
-    let forwarded = Forwarded { client_cert: Some(&certificate), ..forwarded };
+    let forwarded = Forwarded { certificate: &certificate, ..forwarded };
     criterion.bench_function("write_head, 8 fields and a certificate", |bencher| {
         bencher.iter(|| {
             out.clear();

@@ -1,5 +1,7 @@
 //! The request head as the origin gets it.
 //!
+//! Fields about client certificates never come so far: the engine leaves them out of every head.
+//!
 //! One pass over the client's fields: what is hop-by-hop (RFC 9110, 7.6.1) or names a header of ours is left out, the
 //! rest is copied, then ours are written. A name counts as ours also with `_` for `-`, because CGI-like origins
 //! (WSGI, PHP, Rack) fold both into one variable.
@@ -17,10 +19,8 @@ pub struct Forwarded<'a> {
     /// None keeps the client's, if it sent exactly one valid ([`client_traceparent`]); Some replaces it, and the
     /// client's `tracestate` goes with it.
     pub traceparent: Option<&'a str>,
-    /// RFC 9440 value, colons included.
-    pub client_cert: Option<&'a str>,
-    /// Lower-case hex.
-    pub cert_sha256: Option<&'a str>,
+    /// Whole lines about the client's certificate, each ended by CR LF; empty without any.
+    pub certificate: &'a str,
     /// How the body will be framed towards the origin: `Length` for a body that is known whole, else the client's.
     pub body: Framing,
 }
@@ -35,9 +35,8 @@ macro_rules! put {
 
 /// Appends the whole head, blank line included.
 pub fn write_head(out: &mut Vec<u8>, head: &Head, forwarded: &Forwarded<'_>) {
-    let certificate = forwarded.client_cert.map_or(0, str::len);
     // Every field grows by at most a space and a CR.
-    out.reserve(head.text().len() + 2 * portcullis_engine::head::MAX_FIELDS + OURS_BYTES + certificate);
+    out.reserve(head.text().len() + 2 * portcullis_engine::head::MAX_FIELDS + OURS_BYTES + forwarded.certificate.len());
     put!(out, [head.method(), " ", head.path()]);
     if !head.query().is_empty() {
         put!(out, ["?", head.query()]);
@@ -83,12 +82,7 @@ fn put_ours(out: &mut Vec<u8>, host: &str, forwarded: &Forwarded<'_>) {
     if let Some(trace) = forwarded.traceparent {
         put!(out, ["traceparent: ", trace, "\r\n"]);
     }
-    if let Some(certificate) = forwarded.client_cert {
-        put!(out, ["client-cert: ", certificate, "\r\n"]);
-    }
-    if let Some(digest) = forwarded.cert_sha256 {
-        put!(out, ["cf-client-cert-sha256: ", digest, "\r\n"]);
-    }
+    put!(out, [forwarded.certificate]);
     match forwarded.body {
         Framing::None => {}
         Framing::Length(length) => put!(out, ["content-length: ", itoa::Buffer::new().format(length), "\r\n"]),
@@ -121,19 +115,15 @@ fn fate(name: &[u8]) -> Fate {
         10 if name == b"tracestate" => return Fate::Trace,
         10 => is(name, b"connection") || is(name, b"keep-alive"),
         11 if is(name, b"traceparent") => return Fate::Trace,
-        11 => is(name, b"client-cert") || is(name, b"x-client-ip"),
+        11 => is(name, b"x-client-ip"),
         12 => is(name, b"x-request-id"),
         14 => is(name, b"content-length") || is(name, b"http2-settings") || is(name, b"true-client-ip"),
         16 => is(name, b"proxy-connection") || is(name, b"cf-connecting-ip"),
-        17 => is(name, b"transfer-encoding") || is(name, b"client-cert-chain"),
+        17 => is(name, b"transfer-encoding"),
         19 => is(name, b"x-cluster-client-ip"),
         _ => false,
     };
-    let ours_by_prefix = match name.first() {
-        Some(b'x') => name.len() > 12 && is(&name[..12], b"x-forwarded-"),
-        Some(b'c') => name.len() > 15 && is(&name[..15], b"cf-client-cert-"),
-        _ => false,
-    };
+    let ours_by_prefix = name.len() > 12 && is(&name[..12], b"x-forwarded-");
     if dropped || ours_by_prefix { Fate::Drop } else { Fate::Pass }
 }
 

@@ -12,8 +12,7 @@ fn ours() -> Forwarded<'static> {
         proto: "https",
         request_id: "01J",
         traceparent: Some("00-11111111111111111111111111111111-2222222222222222-01"),
-        client_cert: Some(":AAAA:"),
-        cert_sha256: Some("abcd"),
+        certificate: "client-cert: :AAAA:\r\ncf-client-cert-sha256: abcd\r\n",
         body: Framing::None,
     }
 }
@@ -64,6 +63,13 @@ fn inbound_copies_of_our_fields_never_get_through_in_any_spelling() {
         "client-cert",
         "client_cert",
         "client-cert-chain",
+        "client_cert-chain",
+        "x-ssl-client-cert",
+        "x_ssl_client_cert",
+        "x_forwarded_client_cert",
+        "cf-cert-verified",
+        "cf_cert_subject_dn",
+        "cf-cert-anything-new",
         "cf-client-cert-sha256",
         "cf-client-cert-der-base64",
         "cf_client_cert_sha256",

@@ -13,7 +13,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Version;
 
 use super::authority::{names_mail, sha256};
-use super::fields::{self, CertificateField, Fields};
+use super::fields::{self, CertificateField, CertificateNames, Fields};
 use super::key_strength;
 use super::pem::pem;
 use super::revocation_list::serial_key;
@@ -94,7 +94,8 @@ impl Certificate {
     }
 
     /// Unix seconds.
-    pub(super) fn not_after(&self) -> u64 {
+    #[must_use]
+    pub fn not_after(&self) -> u64 {
         self.not_after
     }
 
@@ -158,19 +159,11 @@ impl Certificate {
         false
     }
 
-    /// DNS names of the subject alternative name.
-    pub fn dns_names(&self) -> impl Iterator<Item = &str> {
-        self.fields().dns_names.iter().map(String::as_str)
-    }
-
-    /// Mail addresses of the subject alternative name.
-    pub fn email_addresses(&self) -> impl Iterator<Item = &str> {
-        self.fields().email_addresses.iter().map(String::as_str)
-    }
-
-    /// URIs of the subject alternative name (SPIFFE ids).
-    pub fn uris(&self) -> impl Iterator<Item = &str> {
-        self.fields().uris.iter().map(String::as_str)
+    /// Values of the subject alternative name and the extended key usage, in the certificate's own bytes: what they
+    /// hold is the issuer's to answer for.
+    #[must_use]
+    pub fn names(&self, names: CertificateNames) -> &[String] {
+        self.fields().names(names)
     }
 
     fn fields(&self) -> &Fields {

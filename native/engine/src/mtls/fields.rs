@@ -4,11 +4,12 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::extensions::{ExtendedKeyUsage, GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
 use super::distinguished_name::{legacy, rfc2253};
+use super::key_strength;
 
 /// Largest value of `cert_rfc9440`, Cloudflare's bound of that field (10 KiB).
 pub const MAX_RFC9440_BYTES: usize = 10 * 1024;
@@ -49,6 +50,24 @@ pub enum CertificateField {
     Rfc9440,
     /// `cert_chain_rfc9440`; empty, because TLS hands over the leaf only.
     ChainRfc9440,
+    /// `key_type`: `P-256`, `Ed25519`, `RSA 3072`.
+    KeyType,
+    /// `spki_sha256`, lower-case hex, of the whole SubjectPublicKeyInfo.
+    SpkiSha256,
+}
+
+/// The fields of several values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CertificateNames {
+    /// `san_dns`
+    Dns,
+    /// `san_uri`
+    Uri,
+    /// `san_email`
+    Email,
+    /// `eku`: names such as `clientAuth`, dotted identifiers where there is none.
+    Usages,
 }
 
 /// Everything that is read at the first question for a text.
@@ -65,6 +84,9 @@ pub(super) struct Fields {
     not_after: String,
     ski: String,
     issuer_ski: String,
+    key_type: String,
+    spki_sha256: String,
+    usages: Vec<String>,
     pub(super) dns_names: Vec<String>,
     pub(super) email_addresses: Vec<String>,
     pub(super) uris: Vec<String>,
@@ -85,6 +107,8 @@ impl Fields {
         fields.serial = serial_hex(certificate.raw_serial());
         fields.not_before = date(certificate.validity().not_before);
         fields.not_after = date(certificate.validity().not_after);
+        fields.key_type = key_strength::describe(certificate.public_key());
+        fields.spki_sha256 = lower_hex(digest::digest(&digest::SHA256, certificate.public_key().raw).as_ref());
         for extension in certificate.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectKeyIdentifier(id) => fields.ski = upper_hex(id.0),
@@ -92,6 +116,7 @@ impl Fields {
                     fields.issuer_ski = id.key_identifier.as_ref().map(|id| upper_hex(id.0)).unwrap_or_default();
                     fields.issuer_serial = id.authority_cert_serial.map(serial_hex).unwrap_or_default();
                 }
+                ParsedExtension::ExtendedKeyUsage(usage) => fields.usages = usages(usage),
                 ParsedExtension::SubjectAlternativeName(names) => fields.keep_names(&names.general_names),
                 _ => {}
             }
@@ -110,6 +135,15 @@ impl Fields {
         }
     }
 
+    pub(super) fn names(&self, names: CertificateNames) -> &[String] {
+        match names {
+            CertificateNames::Dns => &self.dns_names,
+            CertificateNames::Uri => &self.uris,
+            CertificateNames::Email => &self.email_addresses,
+            CertificateNames::Usages => &self.usages,
+        }
+    }
+
     pub(super) fn text(&self, field: CertificateField) -> &str {
         match field {
             CertificateField::IssuerDn | CertificateField::IssuerDnRfc2253 => &self.issuer_rfc2253,
@@ -123,9 +157,26 @@ impl Fields {
             CertificateField::NotAfter => &self.not_after,
             CertificateField::Ski => &self.ski,
             CertificateField::IssuerSki => &self.issuer_ski,
+            CertificateField::KeyType => &self.key_type,
+            CertificateField::SpkiSha256 => &self.spki_sha256,
             CertificateField::FingerprintSha256 | CertificateField::Rfc9440 | CertificateField::ChainRfc9440 => "",
         }
     }
+}
+
+/// RFC 5280, 4.2.1.12; the order is that of their identifiers, not the certificate's.
+fn usages(usage: &ExtendedKeyUsage<'_>) -> Vec<String> {
+    let named = [
+        (usage.any, "anyExtendedKeyUsage"),
+        (usage.server_auth, "serverAuth"),
+        (usage.client_auth, "clientAuth"),
+        (usage.code_signing, "codeSigning"),
+        (usage.email_protection, "emailProtection"),
+        (usage.time_stamping, "timeStamping"),
+        (usage.ocsp_signing, "OCSPSigning"),
+    ];
+    let names = named.into_iter().filter(|(there, _)| *there).map(|(_, name)| name.to_owned());
+    names.chain(usage.other.iter().map(ToString::to_string)).collect()
 }
 
 /// A byte sequence of structured fields (RFC 8941, 3.3.5), as RFC 9440, 2.2 wants it. None when too large.

@@ -12,6 +12,7 @@ mod authority;
 mod certificate;
 mod distinguished_name;
 mod fields;
+mod headers;
 mod judgement;
 mod key_strength;
 mod path;
@@ -26,7 +27,8 @@ mod trust_set;
 
 pub use authority::{Authority, KeyId};
 pub use certificate::{Certificate, MAX_DER_BYTES};
-pub use fields::{CertificateField, MAX_RFC9440_BYTES};
+pub use fields::{CertificateField, CertificateNames, MAX_RFC9440_BYTES};
+pub use headers::Forwarding;
 pub use judgement::{Judgement, Step};
 pub use revocation_list::{Refusal, RevocationList};
 pub use standings::{Answered, Change, Loaded, Named, Standings};

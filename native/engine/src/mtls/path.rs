@@ -58,6 +58,8 @@ pub(super) struct Fault {
 pub(super) struct Path {
     /// The leaf first, then each intermediate.
     pub(super) links: Vec<Link>,
+    /// Indices of the intermediates, from the leaf's issuer on.
+    pub(super) chain: Vec<u32>,
     /// Unix seconds: from then on a certificate in it is past its notAfter.
     pub(super) ends_at: u64,
     /// Index of the authority that it ends at.
@@ -151,6 +153,7 @@ fn read_path(set: &TrustSet, path: &VerifiedPath<'_>, certificate: &Certificate)
     let anchor = anchor_limits(set, path)?;
     let mut serial = serial_key(path.end_entity().serial());
     let mut links = Vec::with_capacity(4);
+    let mut chain = Vec::new();
     // notAfter is the last good second (RFC 5280, 4.1.2.5).
     let mut last = certificate.not_after().min(anchor.not_after);
     let mut nearest: Option<&Limits> = None;
@@ -159,6 +162,7 @@ fn read_path(set: &TrustSet, path: &VerifiedPath<'_>, certificate: &Certificate)
         let index = set.intermediates.iter().position(|known| *known == der)?;
         let limits = &set.intermediate_limits[index];
         links.push(Link { issuer: limits.issuer, serial });
+        chain.push(index as u32);
         serial = serial_key(intermediate.serial());
         last = last.min(limits.not_after);
         nearest = nearest.or(Some(limits));
@@ -166,7 +170,7 @@ fn read_path(set: &TrustSet, path: &VerifiedPath<'_>, certificate: &Certificate)
     links.push(Link { issuer: anchor.issuer, serial });
     let both = nearest.and_then(|issuer| anchor.authorities.iter().find(|index| issuer.authorities.contains(index)));
     let authority = *both.or(anchor.authorities.first())?;
-    Some(Path { links, ends_at: last.saturating_add(1), authority })
+    Some(Path { links, chain, ends_at: last.saturating_add(1), authority })
 }
 
 fn anchor_limits<'a>(set: &'a TrustSet, path: &VerifiedPath<'_>) -> Option<&'a Limits> {

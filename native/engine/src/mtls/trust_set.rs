@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 
-use super::authority::{Authority, Issuer};
+use super::authority::{Authority, Issuer, KeyId};
 use super::path::{self, Fault, Path};
 use super::revocation::{self, Good, IssuerKey, Link};
 use super::{Certificate, Standings};
@@ -63,6 +63,8 @@ pub struct Verdict {
     path_ends_at: u64,
     /// The path, to look it up again.
     links: Box<[Link]>,
+    /// Indices of its intermediates.
+    chain: Box<[u32]>,
     /// A denial that a change of the standings may turn.
     revocable: bool,
 }
@@ -192,11 +194,13 @@ impl TrustSet {
             epoch,
             path_ends_at: now,
             links: Box::default(),
+            chain: Box::default(),
             revocable: false,
         };
         match (outcome, &path) {
             (Ok(good), Some(path)) => {
                 verdict.links = path.links.clone().into();
+                verdict.chain = path.chain.clone().into();
                 verdict.path_ends_at = path.ends_at;
                 verdict.authority = self.authorities.get(path.authority as usize).map(|known| Arc::from(known.name()));
                 verdict.passes(good, self);
@@ -233,6 +237,18 @@ impl TrustSet {
         }
         *verdict = self.verify(certificate, standings, now);
         Renewal::Verified
+    }
+
+    /// The intermediates of a verdict of this set, DER, from the leaf's issuer on and without the anchor; none unless
+    /// verified.
+    pub fn chain(&self, verdict: &Verdict) -> impl Iterator<Item = &[u8]> + Clone {
+        verdict.chain.iter().filter_map(|&index| self.intermediates.get(index as usize)).map(|der| &**der)
+    }
+
+    /// The key of the leaf's issuer, by a verdict of this set; None unless verified.
+    #[must_use]
+    pub fn issuer_key(&self, verdict: &Verdict) -> Option<KeyId> {
+        Some(self.issuers.get(verdict.links.first()?.issuer as usize)?.key_id)
     }
 
     /// Names of the authorities, in the order in which they are trusted.

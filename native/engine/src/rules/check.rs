@@ -125,6 +125,7 @@ impl Scope<'_> {
             Some(Field::Boolean(Boolean::Always)) => Typed::Boolean(Condition::Constant(true)),
             Some(Field::Boolean(Boolean::Certificate(certified))) => Typed::Boolean(Condition::Certificate(certified)),
             Some(Field::Boolean(Boolean::Finding(finding))) => Typed::Boolean(Condition::Finding(finding)),
+            Some(Field::Number(field)) => Typed::Number(Number::Field(field)),
             Some(Field::Address) => Typed::Address,
             Some(Field::Array(array)) => {
                 Typed::Array(Array { source: Source::Array(array), of: Element::Text(Text::Element) })

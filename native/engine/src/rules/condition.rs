@@ -10,7 +10,7 @@ use memchr::memmem::Finder;
 use regex_automata::meta::Regex;
 
 use super::decode;
-use super::request::{Buffers, Certified, Finding, Request, Source, TextField, Value};
+use super::request::{Buffers, Certified, Finding, NumberField, Request, Source, TextField, Value};
 use super::set::{AddressSet, Ranges, TextSet};
 use super::wildcard::Wildcard;
 
@@ -87,6 +87,7 @@ pub(super) enum Text {
 
 #[derive(Debug)]
 pub(super) enum Number {
+    Field(NumberField),
     Length(Text),
     Count(Source),
     At { source: Source, position: usize, of: Box<Number> },
@@ -268,6 +269,7 @@ impl Text {
 impl Number {
     fn value<'v>(&'v self, request: &Request<'v>, element: &'v [u8], buffers: &mut Buffers) -> Option<i64> {
         match self {
+            Number::Field(field) => field.value(request),
             Number::Length(text) => {
                 let mark = buffers.text.len();
                 let length = text.value(request, element, buffers).map(|value| value.bytes(buffers).len() as i64);

@@ -1,14 +1,15 @@
 //! The fields: one table of names, and how each is read from a request.
 
-use crate::mtls::CertificateField;
+use crate::mtls::{CertificateField, CertificateNames};
 
-use super::request::{ArrayField, Certified, Finding, MapField, TextField};
+use super::request::{ArrayField, Certified, Finding, MapField, NumberField, TextField};
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Field {
     Text(TextField),
     Boolean(Boolean),
+    Number(NumberField),
     Address,
     Array(ArrayField),
     Map(MapField),
@@ -27,7 +28,8 @@ pub(super) const VIOLATED: &str = "cf.schema_validation.uploaded.violated";
 
 pub(super) const FIELDS: &[(&str, Field)] = {
     use CertificateField as C;
-    use Field::{Address, Array, Boolean as Bool, Map, Text};
+    use CertificateNames as Names;
+    use Field::{Address, Array, Boolean as Bool, Map, Number, Text};
     &[
         ("http.host", Text(TextField::Host)),
         ("http.request.method", Text(TextField::Method)),
@@ -69,6 +71,15 @@ pub(super) const FIELDS: &[(&str, Field)] = {
         ("cf.tls_client_auth.cert_rfc9440_too_large", Bool(Boolean::Certificate(Certified::TooLarge))),
         ("cf.tls_client_auth.cert_chain_rfc9440", Text(TextField::Certificate(C::ChainRfc9440))),
         ("cf.tls_client_auth.cert_chain_rfc9440_too_large", Bool(Boolean::Certificate(Certified::ChainTooLarge))),
+        ("cf.tls_client_auth.san_dns", Array(ArrayField::Certificate(Names::Dns))),
+        ("cf.tls_client_auth.san_uri", Array(ArrayField::Certificate(Names::Uri))),
+        ("cf.tls_client_auth.san_email", Array(ArrayField::Certificate(Names::Email))),
+        ("cf.tls_client_auth.eku", Array(ArrayField::Certificate(Names::Usages))),
+        ("cf.tls_client_auth.key_type", Text(TextField::Certificate(C::KeyType))),
+        ("cf.tls_client_auth.spki_sha256", Text(TextField::Certificate(C::SpkiSha256))),
+        ("cf.tls_client_auth.verify_error", Text(TextField::VerifyError)),
+        ("cf.tls_client_auth.authority", Text(TextField::Authority)),
+        ("cf.tls_client_auth.days_to_expiry", Number(NumberField::DaysToExpiry)),
     ]
 };
 

@@ -61,6 +61,7 @@ pub(super) fn alternatives(condition: &Condition) -> Option<Vec<Facts>> {
         Condition::Quantified { source, every: false, .. } | Condition::At { source, .. } => needs(source),
         Condition::Quantified { every: true, .. } => None,
         Condition::Number(number, _) => match number {
+            Number::Field(_) => None,
             Number::Length(text) => present(text),
             Number::Count(source) | Number::At { source, .. } => needs(source),
         },
@@ -110,7 +111,12 @@ fn equal(field: TextField, literal: &[u8]) -> Option<Facts> {
         TextField::UserAgent if !literal.is_empty() => Facts { header: Some("user-agent".into()), ..facts },
         TextField::Referer if !literal.is_empty() => Facts { header: Some("referer".into()), ..facts },
         TextField::Cookie if !literal.is_empty() => Facts { header: Some("cookie".into()), ..facts },
-        TextField::Query | TextField::UserAgent | TextField::Referer | TextField::Cookie => return None,
+        TextField::Query
+        | TextField::UserAgent
+        | TextField::Referer
+        | TextField::Cookie
+        | TextField::VerifyError
+        | TextField::Authority => return None,
     })
 }
 

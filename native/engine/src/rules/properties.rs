@@ -218,7 +218,7 @@ proptest! {
             let mut head = Head::default();
             head.parse_text(&text).unwrap();
             let identity = Identity::default();
-            let request = Request { head: &head, address: address.parse().unwrap(), identity, found: Default::default() };
+            let request = Request { head: &head, address: address.parse().unwrap(), identity, now: 0, found: Default::default() };
             let (mut logged, mut expected) = (Vec::new(), Vec::new());
             let blocked = compiled.evaluate(&request, &mut scratch, &mut logged);
             let oracle = compiled.evaluate_all(&request, &mut scratch, &mut expected);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::ops::{ControlFlow, Range};
 
 use crate::head::Head;
-use crate::mtls::CertificateField;
+use crate::mtls::{CertificateField, CertificateNames};
 use crate::peer::Identity;
 
 /// One request as rules see it.
@@ -18,6 +18,8 @@ pub struct Request<'a> {
     pub address: IpAddr,
     /// `cf.tls_client_auth.*`
     pub identity: Identity<'a>,
+    /// Unix seconds.
+    pub now: u64,
     pub found: Found,
 }
 
@@ -105,6 +107,8 @@ pub(super) enum TextField {
     Cookie,
     Referer,
     Certificate(CertificateField),
+    VerifyError,
+    Authority,
 }
 
 impl TextField {
@@ -128,6 +132,8 @@ impl TextField {
             TextField::Referer => return joined(head, "referer", b", ", buffers),
             TextField::Cookie => return joined(head, "cookie", b"; ", buffers),
             TextField::Certificate(field) => certificate(request, field),
+            TextField::VerifyError => verify_error(request),
+            TextField::Authority => request.identity.authority.unwrap_or_default().as_bytes(),
         })
     }
 }
@@ -150,6 +156,33 @@ fn joined<'v>(head: &'v Head, name: &'static str, separator: &[u8], buffers: &mu
 /// Empty without a certificate. Filled whatever the certificate is worth, as Cloudflare does.
 pub(super) fn certificate<'v>(request: &Request<'v>, field: CertificateField) -> &'v [u8] {
     request.identity.certificate.map_or(b"", |certificate| certificate.field(field).as_bytes())
+}
+
+/// A reason's id without its capability; empty without a certificate, and for one that is verified.
+fn verify_error(request: &Request<'_>) -> &'static [u8] {
+    let id = request.identity.fault.map_or("", |reason| reason.id());
+    id.strip_prefix("mtls.").unwrap_or(id).as_bytes()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NumberField {
+    DaysToExpiry,
+}
+
+const DAY_SECONDS: i64 = 86_400;
+
+impl NumberField {
+    /// None without a certificate, or with one that cannot be read.
+    pub fn value(self, request: &Request<'_>) -> Option<i64> {
+        match self {
+            NumberField::DaysToExpiry => {
+                let certificate = request.identity.certificate.filter(|certificate| certificate.fault().is_none())?;
+                let left =
+                    i64::try_from(certificate.not_after()).ok()?.checked_sub(i64::try_from(request.now).ok()?)?;
+                Some(left.div_euclid(DAY_SECONDS))
+            }
+        }
+    }
 }
 
 /// Booleans about the client certificate.
@@ -206,6 +239,7 @@ pub(super) enum ArrayField {
     HeaderValues,
     ArgumentNames,
     ArgumentValues,
+    Certificate(CertificateNames),
 }
 
 /// Where an array's elements come from.
@@ -230,6 +264,13 @@ impl Source {
             Source::Array(ArrayField::HeaderValues) => head.fields().try_for_each(|(_, value)| visit(value.as_bytes())),
             Source::Array(ArrayField::ArgumentNames) => arguments(head).try_for_each(|(name, _)| visit(name)),
             Source::Array(ArrayField::ArgumentValues) => arguments(head).try_for_each(|(_, value)| visit(value)),
+            Source::Array(ArrayField::Certificate(names)) => {
+                let certificate = request.identity.certificate;
+                certificate
+                    .map_or(&[][..], |certificate| certificate.names(*names))
+                    .iter()
+                    .try_for_each(|name| visit(name.as_bytes()))
+            }
             Source::Header(name) => head.values(name).try_for_each(|value| visit(value.as_bytes())),
             Source::Argument(wanted) => {
                 arguments(head).filter(|(name, _)| **name == **wanted).try_for_each(|(_, value)| visit(value))

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use serde::Deserialize;
 
 use super::{Request, Rules, Scratch, parse};
@@ -41,6 +42,8 @@ enum Presented {
     Verified,
     Revoked,
     Untrusted,
+    /// Looked at 40 days after [`NOW`].
+    Expired,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +60,9 @@ struct Case {
     #[serde(default)]
     hint: Option<String>,
 }
+
+/// 2027-01-15, a month before the certificate of the corpus ends.
+const NOW: u64 = 1_800_000_000;
 
 fn loopback() -> IpAddr {
     IpAddr::from([127, 0, 0, 1])
@@ -103,8 +109,13 @@ fn head(lines: &[String]) -> Head {
 
 fn certificate() -> Certificate {
     let key = rcgen::KeyPair::generate().unwrap();
-    let pem = rcgen::CertificateParams::new(["device-1".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
-    Certificate::from_pem(&pem)
+    let mut params = rcgen::CertificateParams::new(["device-1".to_owned(), "device-1.example.com".to_owned()]).unwrap();
+    params.subject_alt_names.push(SanType::URI("spiffe://example.com/device-1".try_into().unwrap()));
+    params.subject_alt_names.push(SanType::Rfc822Name("ops@example.com".try_into().unwrap()));
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::Other(vec![1, 3, 6, 1, 4, 1, 99])];
+    params.not_after = rcgen::date_time_ymd(2027, 2, 15);
+    Certificate::from_pem(&params.self_signed(&key).unwrap().pem())
 }
 
 fn identity(certificate: &Certificate, presented: Option<Presented>) -> Identity<'_> {
@@ -113,9 +124,10 @@ fn identity(certificate: &Certificate, presented: Option<Presented>) -> Identity
         fault: match presented {
             Some(Presented::Revoked) => Some(Reason::MtlsRevoked),
             Some(Presented::Untrusted) => Some(Reason::MtlsUntrusted),
+            Some(Presented::Expired) => Some(Reason::MtlsExpired),
             Some(Presented::Verified) | None => None,
         },
-        authority: None,
+        authority: matches!(presented, Some(Presented::Verified)).then_some("devices"),
     }
 }
 
@@ -128,7 +140,8 @@ fn expressions_of_the_corpus_match_as_written() {
         for group in groups {
             let head = head(&group.head);
             let identity = identity(&certificate, group.certificate);
-            let request = Request { head: &head, address: group.address, identity, found: Default::default() };
+            let now = if matches!(group.certificate, Some(Presented::Expired)) { NOW + 40 * 86_400 } else { NOW };
+            let request = Request { head: &head, address: group.address, identity, now, found: Default::default() };
             for case in group.cases {
                 count += 1;
                 let place = format!("{file}: {}: {}", group.name, case.expression);
@@ -181,8 +194,13 @@ fn outcome(rules: &[(&str, RuleAction)]) -> (Option<u32>, Vec<u32>) {
     let rules: Vec<_> = rules.iter().map(|(expression, action)| ((*expression).to_owned(), *action)).collect();
     let rules = compile(&rules, &[]).unwrap();
     let head = head(&["GET /a".to_owned()]);
-    let request =
-        Request { head: &head, address: loopback(), identity: Identity::default(), found: Default::default() };
+    let request = Request {
+        head: &head,
+        address: loopback(),
+        identity: Identity::default(),
+        now: NOW,
+        found: Default::default(),
+    };
     let (mut scratch, mut logged) = (Scratch::default(), Vec::new());
     let blocked = rules.evaluate(&request, &mut scratch, &mut logged);
     (blocked, logged)
@@ -316,7 +334,7 @@ fn every_certificate_field_is_the_certificates_own() {
     let certificate = certificate();
     let head = head(&[]);
     let identity = identity(&certificate, Some(Presented::Verified));
-    let request = Request { head: &head, address: loopback(), identity, found: Default::default() };
+    let request = Request { head: &head, address: loopback(), identity, now: NOW, found: Default::default() };
     let mut checked = 0;
     for (name, field) in super::field::FIELDS {
         let super::field::Field::Text(super::request::TextField::Certificate(field)) = field else { continue };
@@ -330,5 +348,5 @@ fn every_certificate_field_is_the_certificates_own() {
         }
         checked += 1;
     }
-    assert_eq!(checked, 16);
+    assert_eq!(checked, 18);
 }

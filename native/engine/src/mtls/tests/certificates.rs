@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use rcgen::{CustomExtension, DistinguishedName, DnType, DnValue, KeyPair, SanType, SerialNumber, date_time_ymd};
 
+use super::headers::all_headers;
 use super::pki::*;
-use crate::mtls::{Certificate, CertificateField, MAX_DER_BYTES, Standings};
+use crate::mtls::{Certificate, CertificateField, CertificateNames, MAX_DER_BYTES, Standings};
 use crate::reason::Reason;
 
 fn james() -> (Ca, Certificate) {
@@ -38,7 +39,7 @@ fn james() -> (Ca, Certificate) {
     (root, leaf)
 }
 
-fn name(parts: &[(DnType, &str)]) -> DistinguishedName {
+pub(super) fn name(parts: &[(DnType, &str)]) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     for (kind, value) in parts {
         name.push(kind.clone(), *value);
@@ -99,9 +100,9 @@ fn shows_the_issuers_serial_where_the_key_identifier_has_it() {
 #[test]
 fn lists_alternative_names_by_kind() {
     let (_, leaf) = james();
-    assert_eq!(leaf.dns_names().collect::<Vec<_>>(), ["james.example"]);
-    assert_eq!(leaf.email_addresses().collect::<Vec<_>>(), ["james@example.com"]);
-    assert_eq!(leaf.uris().collect::<Vec<_>>(), ["spiffe://example.com/james"]);
+    assert_eq!(leaf.names(CertificateNames::Dns), ["james.example"]);
+    assert_eq!(leaf.names(CertificateNames::Email), ["james@example.com"]);
+    assert_eq!(leaf.names(CertificateNames::Uri), ["spiffe://example.com/james"]);
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn what_cannot_be_read_is_malformed() {
         assert_eq!(certificate.fault(), Some(Reason::MtlsMalformed), "{text}");
         assert_denies(&Ca::root("devices").trust(), &certificate, Reason::MtlsMalformed);
         assert_eq!(certificate.field(CertificateField::SubjectDn), "");
-        assert_eq!(certificate.dns_names().count(), 0);
+        assert!(certificate.names(CertificateNames::Dns).is_empty());
     }
 }
 
@@ -270,7 +271,8 @@ fn ask_everything(certificate: &Certificate) {
     ] {
         let _ = certificate.field(field);
     }
-    let _ = (certificate.dns_names().count(), certificate.uris().count(), certificate.rfc9440_too_large());
+    let _ = (certificate.names(CertificateNames::Usages).len(), certificate.rfc9440_too_large());
+    let _ = all_headers().lines(certificate, std::iter::empty());
 }
 
 proptest! {

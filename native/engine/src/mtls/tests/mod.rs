@@ -3,6 +3,7 @@
 mod authorities;
 mod certificates;
 mod corpus;
+mod headers;
 mod paths;
 mod pki;
 mod revocations;
