@@ -40,7 +40,7 @@ export interface Native {
   revoke(change: string): void;
   loadRevocationList(authority: string, list: Buffer): Promise<string>;
   ocspAnswer(answer: string): void;
-  judge?: Judge;
+  judge: Judge;
 }
 
 export interface Surroundings {
@@ -326,7 +326,7 @@ export class Gateway implements Managed {
       gateway: this,
       store,
       log,
-      judge: native.judge ?? (() => '{"reason":null}'),
+      judge: native.judge,
       counted: why => metrics.adminRefused(why),
       capabilities: [api => revocation.routes(api)],
     });

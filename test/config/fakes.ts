@@ -60,6 +60,9 @@ export class FakeNative implements Native {
     buffer.set(text);
     return text.length;
   }
+  judge(): string {
+    return '{"reason":null}';
+  }
   sample(rate: number): void {
     this.rate = rate;
   }

@@ -139,7 +139,7 @@ async function opened(): Promise<Store> {
 
 async function admin() {
   const store = await opened();
-  const principal: Principal = { name: 'test', role: 'admin' };
+  const principal: Principal = { name: 'test', role: 'admin', kind: 'token' };
   const api = new Api(async () => principal);
   routes(api, {
     store,

@@ -190,7 +190,8 @@ function parsed(shape: Shape | undefined, value: unknown, place: string): unknow
 
 /** Each parameter once, and none that is not described: a misspelled filter would otherwise filter nothing. */
 function readQuery(exchange: Context, shape: Shape | undefined): Record<string, string> {
-  const known = shape instanceof z.ZodObject ? Object.keys(shape.shape) : [];
+  const object = shape instanceof z.ZodPipe ? shape.in : shape;
+  const known = object instanceof z.ZodObject ? Object.keys(object.shape) : [];
   const written = Object.entries(exchange.req.queries());
   const errors = written.flatMap(([name, values]) => {
     if (!known.includes(name)) return [{ pointer: `/query/${name}`, detail: 'no such parameter' }];

@@ -50,13 +50,22 @@ function fingerprintOf(certificate: X509Certificate): string {
 }
 
 /**
- * RFC 4514. Node prints a name's parts one a line, from the most general on, escaped as that RFC says: no value holds
- * a bare line break, comma or plus sign, so that two names never print alike.
+ * RFC 4514, as `cf.tls_client_auth.cert_subject_dn_rfc2253` has it. Node prints a name's parts one a line, from the most
+ * general on, escaped as that RFC says: no value holds a bare line break, comma or plus sign, so that two names never
+ * print alike.
  */
 function subjectOf(certificate: X509Certificate): string {
   const parts = (certificate.subject ?? '').split('\n').filter(part => part !== '');
-  return parts
-    .reverse()
-    .map(part => part.replaceAll(/(?<!\\) \+ /g, '+'))
-    .join(',');
+  const several = (part: string) =>
+    part
+      .split(/(?<!\\) \+ /)
+      .reverse()
+      .join('+');
+  return spelled(parts.reverse().map(several).join(','));
+}
+
+/** One spelling for what is not ASCII, the engine's: `\C3\AB`. An operator may write the letters themselves. */
+export function spelled(subject: string): string {
+  const escaped = (letter: string) => `\\${Buffer.from(letter).toString('hex').toUpperCase().match(/../g)?.join('\\')}`;
+  return subject.replaceAll(/[^\0-\x7f]/gu, escaped);
 }

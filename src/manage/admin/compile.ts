@@ -7,6 +7,7 @@ import { child, pointer } from '../../config/pointer.js';
 import { suggest } from '../../config/suggest.js';
 import { loopback } from '../../config/units.js';
 import type { Role } from '../store/tables.js';
+import { spelled } from './certificates.js';
 import type { AdminConfig } from './config.js';
 
 const AT = '/admin';
@@ -71,7 +72,7 @@ function rolesOf(roles: Readonly<Record<string, Role>>, loading: Loading): Recor
         hint: '`CN=alice,O=Example` without spaces behind commas, the most specific first; or SHA-256 in hex',
       });
     }
-    return [name, role];
+    return [spelled(name), role];
   });
   return Object.fromEntries(found);
 }

@@ -106,6 +106,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   'token list': ['portcullis token list --all'],
   'token revoke': ['portcullis token revoke deploy-pipeline'],
+  'token recover': ['PORTCULLIS_TOKEN=$(portcullis token recover) portcullis token create me --role admin'],
   'audit list': [
     'portcullis audit list --since 2d',
     'portcullis audit list --actor deploy-pipeline --action pki -o json',

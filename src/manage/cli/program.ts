@@ -47,7 +47,7 @@ export function makeProgram(parts: Parts): Command {
   addExplain(program, explain, lookups);
   addPki(program, parts);
   addMtls(program, terminal);
-  addToken(program, terminal);
+  addToken(program, terminal, lookups);
   addAudit(program, terminal);
   addLogin(program, terminal);
   addSchema(program);

@@ -1,11 +1,13 @@
 // `portcullis token`: who may use the admin API.
 
 import { type Command, Option } from 'commander';
+import type { Lookups } from '../../config/load.js';
 import { at, connect } from './client.js';
 import { usage } from './fault.js';
 import { folderOf, mustBeFree, write } from './files.js';
 import { moment, print, say } from './print.js';
 import { type ReachOptions, reaching } from './reach.js';
+import { addRecover } from './recover.js';
 import { shownTable } from './table.js';
 import { confirm, type Terminal } from './terminal.js';
 import { whenGone } from './time.js';
@@ -33,7 +35,7 @@ interface Create extends ReachOptions {
   force?: boolean;
 }
 
-export function addToken(program: Command, terminal: Terminal): void {
+export function addToken(program: Command, terminal: Terminal, lookups: Lookups): void {
   const token = program.command('token').description('make, list and revoke tokens of the admin API');
   reaching(token.command('create').argument('<name>', 'what the audit log names'))
     .description('make a token; it is shown only this once')
@@ -77,10 +79,10 @@ export function addToken(program: Command, terminal: Terminal): void {
       if (!found) throw usage(`there is no token \`${which}\``, '`portcullis token list` shows them');
       await confirm(terminal, `Revoke the token ${found.name} (${found.role}, ${found.id})?`, yes);
       const { etag } = await client.read(at`/tokens/${found.id}`);
-      await client.send('DELETE', at`/tokens/${found.id}`, { etag });
-      const { value } = await client.read<Token>(at`/tokens/${found.id}`);
+      const value = await client.send<Token>('POST', at`/tokens/${found.id}/revoke`, { etag });
       print(terminal, options.output, value, () => `${found.name} is refused from now on\n`);
     });
+  addRecover(token, terminal, lookups);
 }
 
 function stateOf({ revoked_at, expires_at }: Token, now: number): 'good' | 'revoked' | 'expired' {
