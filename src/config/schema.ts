@@ -9,6 +9,7 @@ import { list, rule } from '../check/rules/config.js';
 import { origin } from '../forward/origins/config.js';
 import { events } from '../journal/events/config.js';
 import { admin } from '../manage/admin/config.js';
+import { pki } from '../manage/pki/config.js';
 import { store } from '../manage/store/config.js';
 import { duration, listen, size } from './units.js';
 
@@ -58,6 +59,7 @@ export const configSchema = z.strictObject({
   events,
   admin: admin.prefault({}),
   store: store.prefault({}),
+  pki: pki.prefault({}),
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least level that is written.'),

@@ -93,7 +93,7 @@ describeStores('authorities', newPlace => {
     expect(settings).not.toContain('PRIVATE');
     expect(JSON.stringify((await ask('GET', '/pki/authorities/devices')).body)).not.toContain('sealed_key');
     const [stored] = await storedAuthorities(store);
-    expect(stored).toMatchObject({ certificates: between, intermediates: root, hosted: true });
+    expect(stored).toMatchObject({ certificates: between, intermediates: root });
     // The next one hangs below the same root.
     const rotated = await ask('POST', '/pki/authorities/devices/rotate', {});
     expect(rotated).toMatchObject({ status: 200, body: { generations: [{ subject: 'CN=devices G2' }, {}] } });
@@ -169,7 +169,6 @@ describeStores('authorities', newPlace => {
     });
     const [stored] = await storedAuthorities(store);
     expect(stored).toMatchObject({
-      hosted: false,
       revocation: { stale: 'grace', grace_s: 3600, fetch: true, ocsp: false },
     });
     expect(judged((await partner.client('c')).cert, stored?.certificates ?? '')).toBe('');
@@ -259,7 +258,7 @@ describeStores('authorities', newPlace => {
     expect((await storedAuthorities(store))[0]?.certificates).not.toBe('');
     const retired = await ask('POST', '/pki/authorities/devices/retire', { confirm: 'devices' });
     expect(retired.body).toMatchObject({ state: 'retired', issues: false, generations: [{ state: 'withdrawn' }] });
-    expect(await storedAuthorities(store)).toMatchObject([{ name: 'devices', certificates: '', hosted: true }]);
+    expect(await storedAuthorities(store)).toMatchObject([{ name: 'devices', certificates: '' }]);
     const refused = await ask('POST', '/pki/certificates', { authority: 'devices', name: 'x' });
     expect(refused).toMatchObject({ status: 409, body: { title: 'The authority devices is retired.' } });
     expect((await ask('POST', '/pki/authorities/devices/rotate', {})).status).toBe(409);

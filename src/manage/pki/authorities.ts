@@ -1,12 +1,13 @@
 // Authorities of the store and their certificates: which are trusted, which one issues.
 
 import type { Kysely, Selectable } from 'kysely';
+import type { StoredAuthority } from '../../check/mtls/stored.js';
 import { Refusal } from '../admin/api.js';
 import type { Store } from '../store/open.js';
 import type { AuthoritiesTable, GenerationsTable, Tables } from '../store/tables.js';
 import type { Signer } from './commands.js';
 import type { Pki } from './service.js';
-import { purpose, type Revocation, revocationOf } from './settings.js';
+import { purpose, revocationOf } from './settings.js';
 
 export type AuthorityRow = Selectable<AuthoritiesTable>;
 export type Generation = Selectable<GenerationsTable>;
@@ -80,18 +81,10 @@ function keyOf(store: Store, { id, sealed_key }: Generation): string {
   return store.unseal(sealed_key ?? '', purpose.generation(id));
 }
 
-/** An authority of the store as the configuration takes it up. */
-export interface StoredAuthority {
-  name: string;
-  /** What is trusted now, PEM; empty when it is retired or all of it has ended: then it trusts nobody. */
-  certificates: string;
-  /** What stands between those and their roots, and the roots, PEM. */
-  intermediates: string;
-  revocation: Revocation;
-  hosted: boolean;
-}
-
-/** Also the retired ones, so that a configuration that names one stays loadable. */
+/**
+ * What is trusted now. Of an authority that is retired, or all of whose certificates have ended, `certificates` is empty:
+ * it trusts nobody, and a configuration that names it stays loadable.
+ */
 export async function storedAuthorities(store: Store, now = Date.now()): Promise<StoredAuthority[]> {
   const [authorities, generations] = await everything(store);
   return authorities.map(authority => {
@@ -104,7 +97,6 @@ export async function storedAuthorities(store: Store, now = Date.now()): Promise
       intermediates:
         authority.state === 'retired' ? '' : [...new Set(trusted.flatMap(({ chain }) => pemsOf(chain)))].join(''),
       revocation: revocationOf(authority),
-      hosted: authority.kind === 'hosted',
     };
   });
 }

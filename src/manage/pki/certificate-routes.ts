@@ -153,7 +153,7 @@ async function answer(pki: Pki, issued: IssuedCertificate, format: string, locke
   const body = {
     ...shown(fresh(row), pki.now()),
     certificate: row.certificate,
-    chain: chain.join(''),
+    chain: chain.whole.join(''),
     key,
     dropped,
     warnings,

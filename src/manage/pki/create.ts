@@ -2,6 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
+import type { PolicyRevocation } from '../../config/policy.js';
 import { Refusal } from '../admin/api.js';
 import type { Writing } from '../store/open.js';
 import type { AuthoritiesTable } from '../store/tables.js';
@@ -12,7 +13,7 @@ import { lifetime, milliseconds } from './lifetime.js';
 import { besideName, commonName, defined } from './names.js';
 import { KEY_TYPES, profiles } from './profiles.js';
 import type { By, Pki } from './service.js';
-import { KNOWN_HERE, purpose, type Revocation, revocation, rootOf, type Settings } from './settings.js';
+import { KNOWN_HERE, purpose, revocation, rootOf, type Settings } from './settings.js';
 
 /** As names in the configuration, which authorities of the store share. */
 export const authorityName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, {
@@ -202,7 +203,7 @@ export interface NewRow {
   name: string;
   kind: AuthoritiesTable['kind'];
   settings: Settings;
-  revocation: Revocation;
+  revocation: PolicyRevocation;
   generations: Made[];
 }
 

@@ -1,6 +1,7 @@
 // What is kept of an authority beside its certificates: the columns `settings` and `revocation`, both JSON.
 
 import { z } from 'zod';
+import type { PolicyRevocation } from '../../config/policy.js';
 import type { Store } from '../store/open.js';
 import type { AuthoritiesTable } from '../store/tables.js';
 import type { KeyType, Names, Signer, Subject } from './commands.js';
@@ -22,16 +23,8 @@ export function settingsOf(row: Pick<AuthoritiesTable, 'settings'>): Settings {
   return JSON.parse(row.settings);
 }
 
-/** As native/engine/src/policy.rs takes it. */
-export interface Revocation {
-  stale: 'hard' | 'soft' | 'grace';
-  grace_s: number;
-  fetch: boolean;
-  ocsp: boolean;
-}
-
 /** What a hosted authority takes back is in this store: nothing has to be looked up elsewhere. */
-export const KNOWN_HERE: Revocation = { stale: 'hard', grace_s: 0, fetch: false, ocsp: false };
+export const KNOWN_HERE: PolicyRevocation = { stale: 'hard', grace_s: 0, fetch: false, ocsp: false };
 
 const MAX_GRACE_S = 30 * 86_400;
 
@@ -48,7 +41,7 @@ export const revocation = z
   })
   .describe('How the revocation of its certificates is looked up.');
 
-export function revocationOf(row: Pick<AuthoritiesTable, 'revocation'>): Revocation {
+export function revocationOf(row: Pick<AuthoritiesTable, 'revocation'>): PolicyRevocation {
   return JSON.parse(row.revocation);
 }
 
