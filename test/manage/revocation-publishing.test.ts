@@ -1,7 +1,7 @@
 // What those who check our certificates find: lists, OCSP and certificates of authorities, as openssl reads them.
 
 import { execFile } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { pino } from 'pino';
@@ -76,6 +76,51 @@ describeStores('published', newPlace => {
       2_000,
     );
     expect(numberOf((await crl(one.url)).text)).toBeLessThanOrEqual(3);
+  });
+
+  needs('openssl')(
+    'OCSP that openssl trusts: good, revoked with its reason, on hold, restored, and unknown',
+    async () => {
+      const { url, issue, revoke, ask } = await published();
+      const one = await issue('one');
+      expect(await ask(one)).toMatch(/leaf.pem: good/);
+      expect(await ask(one)).toContain('Response verify OK');
+      await revoke({ fingerprint: one.fingerprint, action: 'hold' });
+      await until(async () => /leaf.pem: revoked[\s\S]*certificateHold/.test(await ask(one)), 5_000);
+      await revoke({ fingerprint: one.fingerprint, action: 'restore' });
+      await until(async () => /leaf.pem: good/.test(await ask(one)), 5_000);
+      await revoke({ fingerprint: one.fingerprint, reason: 'keyCompromise' });
+      await until(async () => /leaf.pem: revoked[\s\S]*keyCompromise/.test(await ask(one)), 5_000);
+      expect(await ask(one, ['-serial', '0x1234'])).toMatch(/0x1234: unknown/);
+      expect(await ask(one, ['-no_nonce'])).toMatch(/leaf.pem: revoked/);
+      expect(await ask(one, ['-url', `${url}/ocsp/devices`])).toMatch(/leaf.pem: revoked/);
+      expect(await ask(one, ['-url', `${url}/ocsp/others`])).toMatch(/unauthorized/);
+    },
+  );
+
+  needs('openssl')('OCSP by GET, kept by caches for a while; what is no request is answered as such', async () => {
+    const { url, issue, ask, clock } = await published();
+    const one = await issue('one');
+    const request = await ask(one, ['-no_nonce', '-reqout', 'request'], true);
+    for (const path of [encodeURIComponent(request), `devices/${encodeURIComponent(request)}`]) {
+      const answer = await fetch(`${url}/ocsp/${path}`);
+      expect(answer.headers.get('content-type')).toBe('application/ocsp-response');
+      expect(answer.headers.get('cache-control')).toMatch(/^public, max-age=300/);
+      // OCSPResponse { responseStatus successful(0)
+      expect(Buffer.from(await answer.arrayBuffer()).includes(Buffer.from([0x0a, 1, 0]))).toBe(true);
+    }
+    const get = async () =>
+      Buffer.from(await (await fetch(`${url}/ocsp/${encodeURIComponent(request)}`)).arrayBuffer());
+    const kept = await get();
+    expect(await get()).toEqual(kept);
+    clock.jump(0.6 * HOUR_MS);
+    expect(await get()).not.toEqual(kept);
+    const post = (body: Buffer, type = 'application/ocsp-request') =>
+      fetch(`${url}/ocsp`, { method: 'POST', headers: { 'content-type': type }, body: new Uint8Array(body) });
+    const malformed = Buffer.from(await (await post(Buffer.from('nonsense'))).arrayBuffer());
+    expect(malformed).toEqual(Buffer.from([0x30, 3, 0x0a, 1, 1]));
+    expect((await post(Buffer.alloc(17 * 1024))).status).toBe(400);
+    expect((await post(Buffer.from(request, 'base64'), 'text/plain')).status).toBe(400);
   });
 
   test('with types, validators and names as others expect them', async () => {
@@ -167,7 +212,20 @@ async function publishedOn(made: Stand) {
       .executeTakeFirstOrThrow();
     return { ...row, chain, body };
   };
-  return { url: `http://127.0.0.1:${listening.port}`, lists, clock, revoke, issue, chain, stand: made };
+  const url = `http://127.0.0.1:${listening.port}`;
+  /** What openssl's client makes of it; the request itself, base64, when it only writes that. */
+  const ask = async ({ certificate }: { certificate: string }, more: string[] = [], bare = false) => {
+    const files = { 'ca.pem': chain, 'leaf.pem': certificate };
+    const where = bare || more.includes('-url') ? [] : ['-url', `${url}/ocsp`];
+    const which = more.includes('-serial') ? [] : ['-cert', 'leaf.pem'];
+    const args = ['ocsp', '-issuer', 'ca.pem', '-CAfile', 'ca.pem', ...which, ...where, ...more];
+    if (!bare) return openssl(args, files);
+    const folder = mkdtempSync(join(temporaryFolder(), 'openssl-'));
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+    await promisify(execFile)('openssl', args, { cwd: folder });
+    return readFileSync(join(folder, 'request')).toString('base64');
+  };
+  return { url, ask, lists, clock, revoke, issue, chain, stand: made };
 }
 
 /** As openssl reads it. */
