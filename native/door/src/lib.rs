@@ -13,7 +13,7 @@ mod journal;
 mod listening;
 mod pki;
 mod policy;
-mod revoking;
+pub mod revoking;
 mod tickets;
 
 use std::cell::RefCell;
