@@ -12,7 +12,7 @@ mod identity;
 mod journal;
 mod listening;
 mod policy;
-mod revoking;
+pub mod revoking;
 mod tickets;
 
 use std::cell::RefCell;
