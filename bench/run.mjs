@@ -28,6 +28,7 @@ import * as largeDescriptions from './scenarios/large-descriptions.mjs';
 import * as postSchema from './scenarios/post-schema.mjs';
 import * as postValidated from './scenarios/post-validated.mjs';
 import * as postWallarm from './scenarios/post-wallarm.mjs';
+import * as revocation from './scenarios/revocation.mjs';
 import * as rules10000 from './scenarios/rules-10000.mjs';
 
 const RIVALS = [portcullis, nginx, haproxy];
@@ -42,6 +43,7 @@ const SCENARIOS = [
   ajv,
   largeDescriptions,
   idleConnections,
+  revocation,
   rules10000,
   connections,
 ];

@@ -28,10 +28,11 @@ export function version() {
  * operations (`file` names one that exists), `openapi` adds to the settings of that name; `facts` are those of `prove`.
  */
 export async function start(place, { called = name, facts = FACTS, readyMs, ...options } = {}) {
-  const { config, events, port } = await configure(place, called, options);
+  const { config, events, port, adminPort } = await configure(place, called, options);
   const program = startProgram('gateway', process.execPath, [MAIN, 'run', '--config', config]);
   const gateway = await prove(place, { name: called, port, program }, facts, readyMs);
   gateway.program.stop = stopAfterProof(program, events);
+  gateway.admin = adminPort;
   return gateway;
 }
 
@@ -53,6 +54,7 @@ export async function configure(place, called, { policy = rules(20), description
       {
         listen: { https: `127.0.0.1:${port}`, admin: `127.0.0.1:${adminPort}` },
         threads: options.threads ?? 1,
+        ...(options.store && { store: options.store }),
         authorities: { bench: { certificates: place.pki.clientCa } },
         hosts: {
           localhost: {
@@ -70,7 +72,7 @@ export async function configure(place, called, { policy = rules(20), description
       1,
     ),
   );
-  return { config, events, port };
+  return { config, events, port, adminPort };
 }
 
 /** What the gateway gives its engine for the description of such a configuration. */

@@ -37,7 +37,7 @@ const LOOK_AGAIN_MS = 86_400_000;
 export type ControlNative = FlowParts['native'] & {
   pki: Run;
   judge(certificate: string, asked: string): string;
-  seen?(): string;
+  seen(): string;
   metrics(): string;
 };
 
@@ -103,7 +103,7 @@ export class Control {
     this.#revocation = new RevocationFlow({ store, native, run: native.pki, log, metrics: metrics.revocation });
     this.#traffic = new TrafficRecorder({
       store,
-      seen: native.seen ?? (() => '[]'),
+      seen: native.seen,
       metrics: native.metrics,
       node: `${hostname()}/${process.pid}`,
       told: sightings => this.#revocation.seen(sightings),

@@ -320,6 +320,26 @@ describeStores('issuing', newPlace => {
     expect(pages).toEqual(['beta', 'alps', 'alpha']);
   });
 
+  test('is asked for in nonsense without harm', async () => {
+    const { ask } = await start();
+    const cursor = (key: unknown) => Buffer.from(JSON.stringify(key)).toString('base64url');
+    for (const [path, status] of [
+      ['/pki/certificates?subject=%00', 400],
+      ['/pki/certificates?name=a%00', 400],
+      ['/pki/certificates?partner=%0A', 400],
+      ['/pki/certificates?subjekt=CN%3Dx', 400],
+      [`/pki/certificates?cursor=${cursor([1, '\0'])}`, 422],
+      [`/pki/authorities?cursor=${cursor('\0')}`, 422],
+      [`/pki/enrolments?cursor=${cursor([1, '\0'])}`, 422],
+      ['/pki/authorities/%00', 400],
+      ['/pki/authorities/nobody', 404],
+      ['/pki/authorities/nobody/retirement', 404],
+      ['/pki/enrolments/000000000000', 404],
+    ] as const) {
+      expect([path, (await ask('GET', path)).status]).toEqual([path, status]);
+    }
+  });
+
   test('needs an operator; looking takes a viewer; authorities take an admin', async () => {
     const { ask } = await start();
     const body = { authority: 'devices', name: 'x' };

@@ -40,6 +40,16 @@ fn issue(criterion: &mut Criterion) {
         bencher.iter(|| portcullis_pki::run(black_box(&command)));
     });
 
+    let key = rcgen::KeyPair::generate().expect("key");
+    let csr = rcgen::CertificateParams::default().serialize_request(&key).expect("CSR").pem().expect("PEM");
+    let mut of_csr = leaf(&issuer);
+    of_csr.as_object_mut().expect("object").remove("key_type");
+    of_csr["csr"] = csr.into();
+    let of_csr = of_csr.to_string();
+    criterion.bench_function("a P-256 certificate from a CSR", |bencher| {
+        bencher.iter(|| portcullis_pki::run(black_box(&of_csr)));
+    });
+
     let mut item = leaf(&issuer);
     item.as_object_mut().expect("object").retain(|field, _| field != "issuer" && field != "command");
     let many = json!({ "command": "issue_many", "issuer": issuer, "items": vec![item; 100] }).to_string();

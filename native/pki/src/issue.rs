@@ -118,6 +118,7 @@ fn one(issuer: &Issuer, item: &Item) -> Result<Issued> {
         uri: item.uri.clone(),
         ip: item.ip.clone(),
     };
+    issuer.constraints.check(&names)?;
     let mut extensions = vec![
         extensions::subject_key_identifier(&key_identifier(&public_key)?)?,
         extensions::authority_key_identifier(&issuer.key_identifier)?,

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use x509_parser::certificate::X509Certificate;
 
+use crate::constraints::Constraints;
 use crate::facts::parse;
 use crate::key::Key;
 use crate::problem::{Problem, Result};
@@ -26,6 +27,7 @@ pub(crate) struct Issuer {
     pub(crate) key_identifier: Vec<u8>,
     pub(crate) not_after: UnixMs,
     pub(crate) path_length: Option<u32>,
+    pub(crate) constraints: Constraints,
     pub(crate) key: Key,
     usage: Usage,
 }
@@ -67,6 +69,7 @@ impl Issuer {
                 certificates: usage.is_none_or(x509_parser::extensions::KeyUsage::key_cert_sign),
                 lists: usage.is_none_or(x509_parser::extensions::KeyUsage::crl_sign),
             },
+            constraints: Constraints::of(&parsed),
             public_key,
             key,
         })

@@ -4,6 +4,7 @@
 //! Nothing panics outwards, nothing that comes from outside is unbounded, and no secret is in a message.
 
 mod authority;
+mod constraints;
 mod distinguished_name;
 mod extensions;
 mod facts;

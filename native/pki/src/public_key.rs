@@ -5,6 +5,7 @@ use der::asn1::{AnyRef, BitStringRef};
 use der::{Decode, Sequence};
 use rustls_pki_types::SignatureVerificationAlgorithm;
 use webpki::aws_lc_rs as algorithms;
+use x509_parser::asn1_rs::Tag;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
@@ -140,7 +141,9 @@ pub(crate) fn refuse_weak(key: &SubjectPublicKeyInfo, whose: &str) -> Result<()>
 }
 
 fn curve(key: &SubjectPublicKeyInfo) -> Option<String> {
-    key.algorithm.parameters.as_ref()?.as_oid().ok().map(|oid| oid.to_id_string())
+    // `as_oid` alone would read explicit parameters as a very long identifier.
+    let parameters = key.algorithm.parameters.as_ref().filter(|found| found.tag() == Tag::Oid)?;
+    parameters.as_oid().ok().map(|oid| oid.to_id_string())
 }
 
 fn rsa_bits(key: &SubjectPublicKeyInfo) -> Option<usize> {

@@ -1,7 +1,6 @@
 // Authorities as the admin API shows them: never with a key.
 
 import { X509Certificate } from 'node:crypto';
-import { z } from 'zod';
 import { paged, readCursor } from '../admin/cursor.js';
 import {
   type AuthorityRow,
@@ -12,13 +11,14 @@ import {
   isTrusted,
   pemsOf,
 } from './authorities.js';
+import { authorityName } from './create.js';
 import { rfc3339 } from './lifetime.js';
 import { BUILT_IN } from './profiles.js';
 import type { Pki } from './service.js';
 import { revocationOf, settingsOf } from './settings.js';
 
 export async function listAuthorities(pki: Pki, cursor: string | undefined, limit: number) {
-  const after = readCursor(z.string(), cursor);
+  const after = readCursor(authorityName, cursor);
   const { db } = pki.store;
   let query = db.selectFrom('authorities').selectAll().orderBy('name');
   if (after !== null) query = query.where('name', '>', after);

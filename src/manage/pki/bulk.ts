@@ -2,11 +2,11 @@
 // what can be had.
 
 import { setImmediate as breathe } from 'node:timers/promises';
-import { Zip, ZipDeflate, ZipPassThrough } from 'fflate';
 import { z } from 'zod';
 import { Refusal } from '../admin/api.js';
+import { Archive } from './archive.js';
 import { type Issuing, issuing } from './authorities.js';
-import { type Encryption, encryption, type File, fileName, filesOf, password } from './bundle.js';
+import { type Encryption, encryption, fileName, filesOf, password } from './bundle.js';
 import * as commands from './commands.js';
 import { refuseConstrained } from './constraints.js';
 import { authorityName } from './create.js';
@@ -25,7 +25,7 @@ export const MAX_CSV_BYTES = 2 ** 20;
 /** Rows with a password: each PKCS#12 takes some milliseconds of a core, on purpose. */
 const MAX_LOCKED = 1_000;
 /** Certificates of one command: the pool's threads, and this one, have others to serve in between. */
-const AT_ONCE = 100;
+const AT_ONCE = 50;
 /** Errors that are told; who has more has one of them often. */
 const MAX_TOLD = 100;
 
@@ -82,7 +82,7 @@ export async function issueBulk(pki: Pki, csv: string, options: BulkOptions, by:
   const from = await issuing(pki, options.authority);
   const { profile, validity } = profileAndValidity(from, options.profile, options.validity);
   const { name_constraints } = settingsOf(from.authority);
-  const { wanted, mistakes } = readLines(csv, (name, names) => {
+  const { wanted, mistakes } = await readLines(csv, (name, names) => {
     const decided = decide(profile, options.profile, { name, names, csr: null, allow_dropping: false });
     refuseConstrained(name_constraints, decided.names, options.authority);
     return decided;
@@ -90,6 +90,7 @@ export async function issueBulk(pki: Pki, csv: string, options: BulkOptions, by:
   for (const one of wanted) one.content.usages = profile.usages;
   refuse(mistakes, options, wanted.length);
   const archive = new Archive(pki.now());
+  const chain = chainOf(from);
   const rows = [];
   const index = [writeCsvLine(['name', 'folder', 'serial', 'fingerprint', 'not_after'])];
   for (let at = 0; at < wanted.length; at += AT_ONCE) {
@@ -103,7 +104,7 @@ export async function issueBulk(pki: Pki, csv: string, options: BulkOptions, by:
       }
       const kept = { name: one.name, profile: options.profile, partner: one.partner, renews: null };
       const row = rowOf(pki, from, result, one.content, kept, by.name);
-      const bundle = { row, key: result.key, chain: chainOf(from), dropped: [], warnings: [] };
+      const bundle = { row, key: result.key, chain, dropped: [], warnings: [] };
       const files = await filesOf(pki, bundle, fileName(one.name), lockedBy(one.password, options.encryption));
       for (const [name, file] of Object.entries(files)) archive.add(`${one.folder}/${name}`, file);
       index.push(writeCsvLine([one.name, one.folder, row.serial, row.fingerprint, rfc3339(row.not_after)]));
@@ -138,7 +139,7 @@ function sign(pki: Pki, from: Issuing, some: readonly Wanted[], key_type: BulkOp
 
 type Decide = (name: string, names: AlternativeNames) => Omit<Content, 'usages'>;
 
-function readLines(csv: string, decided: Decide): { wanted: Wanted[]; mistakes: Mistake[] } {
+async function readLines(csv: string, decided: Decide): Promise<{ wanted: Wanted[]; mistakes: Mistake[] }> {
   const [head, ...lines] = parsed(csv);
   const columns = head?.cells.map(cell => cell.trim().toLowerCase()) ?? [];
   refuseColumns(columns);
@@ -147,13 +148,14 @@ function readLines(csv: string, decided: Decide): { wanted: Wanted[]; mistakes: 
   const mistakes: Mistake[] = [];
   const names = new Map<string, number>();
   const folders = new Set<string>();
-  for (const { line: number, cells } of lines) {
+  for (const [index, { line: number, cells }] of lines.entries()) {
+    if (index % AT_ONCE === 0) await breathe();
     const wrong = (message: string) => void mistakes.push({ line: number, message });
     if (cells.length !== columns.length) {
       wrong(`${cells.length} cells instead of ${columns.length}`);
       continue;
     }
-    const { data, error } = line.safeParse(Object.fromEntries(columns.map((column, index) => [column, cells[index]])));
+    const { data, error } = line.safeParse(Object.fromEntries(columns.map((column, at) => [column, cells[at]])));
     if (error) {
       wrong(error.issues.map(({ path, message }) => `${String(path[0])}: ${message}`).join('; '));
       continue;
@@ -251,31 +253,4 @@ function explanation(pki: Pki, authority: string, first: Wanted | undefined, val
     pkcs12: first?.password !== null,
     hosts: pki.hosts.filter(({ trust }) => trust.includes(authority)),
   });
-}
-
-/** A zip that grows file by file. Certificates and keys hardly shrink, so they are stored as they are. */
-class Archive {
-  readonly #zip: Zip;
-  readonly #pieces: Uint8Array[] = [];
-  readonly #now: Date;
-
-  constructor(now: number) {
-    this.#now = new Date(now);
-    this.#zip = new Zip((error, piece) => {
-      if (error) throw error;
-      this.#pieces.push(piece);
-    });
-  }
-
-  add(name: string, [content, { attrs, os }]: File): void {
-    const file = name.endsWith('.csv') ? new ZipDeflate(name) : new ZipPassThrough(name);
-    Object.assign(file, { mtime: this.#now, ...(attrs !== undefined && { attrs, os }) });
-    this.#zip.add(file);
-    file.push(content, true);
-  }
-
-  end(): Buffer {
-    this.#zip.end();
-    return Buffer.concat(this.#pieces);
-  }
 }

@@ -1,7 +1,6 @@
 // What a person takes to a device: a PKCS#12 file, or a zip with everything and how to use it. Made once, from memory;
 // keys are never stored.
 
-import { X509Certificate } from 'node:crypto';
 import { type ZipAttributes, zipSync } from 'fflate';
 import { z } from 'zod';
 import { Refusal } from '../admin/api.js';
@@ -49,7 +48,7 @@ export async function pkcs12(
   }
   const { der } = await pki.ask(commands.pkcs12, {
     certificate: row.certificate,
-    chain,
+    chain: chain.whole,
     key,
     password: secret,
     name: row.name,
@@ -87,17 +86,11 @@ export async function filesOf(
   ];
   return {
     [`${name}.pem`]: file(row.certificate, 0o644),
-    [`${name}-chain.pem`]: file(row.certificate + chain.filter(pem => !isRoot(pem)).join(''), 0o644),
-    'authority.pem': file(chain.join(''), 0o644),
+    [`${name}-chain.pem`]: file(row.certificate + chain.withoutRoot.join(''), 0o644),
+    'authority.pem': file(chain.whole.join(''), 0o644),
     ...(key !== null && { [`${name}.key`]: file(key, 0o600) }),
     ...(key !== null && locked && { [`${name}.p12`]: file(await pkcs12(pki, issued, locked), 0o600) }),
   };
-}
-
-/** TLS peers have their roots: sending them helps nobody (RFC 8446, 4.4.2). */
-export function isRoot(pem: string): boolean {
-  const certificate = new X509Certificate(pem);
-  return certificate.checkIssued(certificate);
 }
 
 /** Of zip's `external file attributes`: made on Unix, a regular file. */

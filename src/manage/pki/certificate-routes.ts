@@ -22,10 +22,16 @@ const asked = wantedCertificate.extend({
   encryption,
 });
 
+/** PostgreSQL takes no NUL, and no name has one. */
+const text = z
+  .string()
+  .min(1)
+  .regex(/^\P{Cc}*$/u, { error: 'holds a control character' });
+
 const filter = paging.extend({
   authority: authorityName.optional(),
-  name: z.string().min(1).max(64).optional().meta({ description: 'What it begins with.' }),
-  subject: z.string().min(1).max(2048).optional().meta({ description: 'RFC 4514, as it is shown.' }),
+  name: text.max(64).optional().meta({ description: 'What it begins with.' }),
+  subject: text.max(2048).optional().meta({ description: 'RFC 4514, as it is shown.' }),
   serial: z
     .string()
     .regex(/^[0-9A-Fa-f]{2,42}$/)
@@ -153,7 +159,7 @@ async function answer(pki: Pki, issued: IssuedCertificate, format: string, locke
   const body = {
     ...shown(fresh(row), pki.now()),
     certificate: row.certificate,
-    chain: chain.join(''),
+    chain: chain.whole.join(''),
     key,
     dropped,
     warnings,

@@ -45,7 +45,7 @@ export interface Revoked {
 }
 
 /** Pages are in the order of issuing, newest first: by revision and fingerprint. */
-const PLACE = z.tuple([z.int(), z.string()]);
+const PLACE = z.tuple([z.int(), z.string().regex(/^[0-9a-f]{64}$/)]);
 
 export async function listCertificates(pki: Pki, filter: Filter, cursor: string | undefined, limit: number) {
   const after = readCursor(PLACE, cursor);

@@ -27,7 +27,7 @@ export const newEnrolment = z.strictObject({
   authority: authorityName,
   profile: profileName.default('device'),
   name: commonName.describe(
-    'Of the devices: the common name that a request has to have. A `*` in it stands for any characters but those.',
+    'Of the devices: the common name that a request has to have. A `*` in it stands for any characters.',
   ),
   uses: z.int().min(1).max(MAX_USES).nullable().default(1).describe('How many certificates; null for any number.'),
   expires: lifetime('1h', '10y').default('7d').describe('How long from now on.'),
@@ -69,7 +69,7 @@ export async function createEnrolment(pki: Pki, wanted: NewEnrolment, by: By) {
   return { row, secret };
 }
 
-const PLACE = z.tuple([z.int(), z.string()]);
+const PLACE = z.tuple([z.int(), z.string().regex(/^[0-9a-f]{12}$/)]);
 
 export async function listEnrolments(pki: Pki, cursor: string | undefined, limit: number) {
   const after = readCursor(PLACE, cursor);

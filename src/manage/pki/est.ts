@@ -10,7 +10,7 @@ import type { Request } from './commands.js';
 import * as commands from './commands.js';
 import { isFor, openEnrolment, useEnrolment } from './enrolments.js';
 import { auditable, type IssuedCertificate, issue, keep, readCsr } from './issue.js';
-import { isSame, NO_NAMES } from './names.js';
+import { commonName, isSame, NO_NAMES } from './names.js';
 import { type Answer, type OwnRequest, refusedPlainly } from './own.js';
 import { renew, renewable } from './renew.js';
 import { byItself, type Pki } from './service.js';
@@ -56,10 +56,6 @@ export class Est {
     return operation === 'simpleenroll' ? this.#enroll(request, csr, label) : this.#reenroll(request, csr, label);
   }
 
-  close(): void {
-    this.#failures.close();
-  }
-
   /** RFC 7030, 4.1: what a device verifies other devices of the authority by. */
   async #authorities(label: string | null): Promise<Answer> {
     const name = label ?? (await this.#only());
@@ -88,7 +84,7 @@ export class Est {
     }
     const asked = await readCsr(pki, csr);
     const name = asked.subject.common_name ?? (enrolment.name.includes('*') ? '' : enrolment.name);
-    if (!isFor(enrolment, name)) {
+    if (!isFor(enrolment, name) || !commonName.safeParse(name).success) {
       throw new Refusal(403, 'The request has another common name than the enrolment is for.');
     }
     const issuedBy = `enrolment ${enrolment.id}`;

@@ -18,6 +18,8 @@ const LOOK_MS = 60_000;
 const TURN_MS = 30_000;
 /** Lines of one look, so that a batch that ends together floods no log; the rest follows at the next. */
 const LINES = 500;
+/** Behind every fingerprint of hex digits, in the order of any language. */
+const END = 'g';
 /** More server certificates than any one gateway has. */
 const MAX_REMEMBERED = 5_000;
 
@@ -194,17 +196,19 @@ export class ExpiryWatch {
       const nearest = now + (DAYS[index + 1] ?? 0) * DAY_MS;
       const farthest = now + days * DAY_MS;
       const mark = marks[days];
-      // A mark beyond what is due is of a clock that was ahead: nothing is told twice for it.
-      const from = mark && mark.at >= nearest ? mark : { at: nearest, fingerprint: '' };
+      // A mark beyond what is due is of a clock that was ahead: it comes back, and nothing is told twice for it.
+      const ahead = mark !== undefined && mark.at > farthest;
+      const from = ahead
+        ? { at: farthest, fingerprint: END }
+        : mark && mark.at >= nearest
+          ? mark
+          : { at: nearest, fingerprint: '' };
       const rows = await this.#ending(from, farthest, left);
       for (const row of rows) this.#tell(row, days);
       left -= rows.length;
       const last = rows.at(-1);
       const whole = left > 0 || !last;
-      if (from.at <= farthest)
-        marks[days] = whole
-          ? { at: farthest, fingerprint: '~' }
-          : { at: last.not_after, fingerprint: last.fingerprint };
+      marks[days] = whole ? { at: farthest, fingerprint: END } : { at: last.not_after, fingerprint: last.fingerprint };
       if (left <= 0) break;
     }
     await taken.turn.end(marks, 0);

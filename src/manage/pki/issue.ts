@@ -1,5 +1,7 @@
 // One certificate: from a certification request, or with a key that is made here and answered once.
 
+import { X509Certificate } from 'node:crypto';
+import { setImmediate as breathe } from 'node:timers/promises';
 import { z } from 'zod';
 import { Refusal } from '../admin/api.js';
 import type { Writing } from '../store/open.js';
@@ -51,8 +53,7 @@ export interface IssuedCertificate {
   row: CertificateRow;
   /** PKCS#8 PEM; null when the request brought its own. */
   key: string | null;
-  /** Certificates above it, PEM, from its issuer to the root. */
-  chain: string[];
+  chain: Chain;
   /** What was asked for and not given. */
   dropped: string[];
   /** What was given less than asked for, in words. */
@@ -176,7 +177,7 @@ export function rowOf(
 }
 
 /** Rows of one statement: SQLite takes 32,766 parameters, PostgreSQL 65,535; a row has 17. */
-const ROWS_AT_ONCE = 500;
+const ROWS_AT_ONCE = 200;
 
 /** Keeps certificates that were signed, all or none; `also` belongs to the same transaction. */
 export async function keep(
@@ -191,6 +192,8 @@ export async function keep(
     for (let at = 0; at < rows.length; at += ROWS_AT_ONCE) {
       const some = rows.slice(at, at + ROWS_AT_ONCE).map(row => ({ ...row, revision: revisions.certificates }));
       await tx.insertInto('certificates').values(some).execute();
+      // SQLite works on this thread.
+      if (at + ROWS_AT_ONCE < rows.length) await breathe();
     }
     await also(tx, revisions);
   });
@@ -201,9 +204,21 @@ export function auditable({ authority, name, subject, serial, profile, partner, 
   return { authority, name, subject, serial, profile, partner, not_after: rfc3339(not_after), renews };
 }
 
-/** The issuer and what is above it. */
-export function chainOf({ generation }: Issuing): string[] {
-  return [...pemsOf(generation.certificate), ...pemsOf(generation.chain)];
+/** What stands above a certificate, PEM, from its issuer upwards. */
+export interface Chain {
+  whole: string[];
+  /** TLS peers have their roots: sending them helps nobody (RFC 8446, 4.4.2). */
+  withoutRoot: string[];
+}
+
+export function chainOf({ generation }: Issuing): Chain {
+  const whole = [...pemsOf(generation.certificate), ...pemsOf(generation.chain)];
+  return { whole, withoutRoot: whole.filter(pem => !isRoot(pem)) };
+}
+
+function isRoot(pem: string): boolean {
+  const certificate = new X509Certificate(pem);
+  return certificate.checkIssued(certificate);
 }
 
 const MINUTE_MS = 60_000;

@@ -50,6 +50,8 @@ export class OwnLists {
   /** What each key's list is known to cover. */
   readonly #covered = new Map<string, number>();
   readonly #cache = new Map<string, OwnList>();
+  /** Counts what made the cache old: a row that was read before is not kept after. */
+  #epoch = 0;
   #passing: Promise<void> | null = null;
   #soon: NodeJS.Timeout | undefined;
   #failing = false;
@@ -64,7 +66,7 @@ export class OwnLists {
     this.#stops = [
       store.follow('revocations', () => this.#settle()),
       store.follow('authorities', () => this.#settle()),
-      store.follow('revocation_lists', () => this.#cache.clear()),
+      store.follow('revocation_lists', () => this.#forget()),
       clock.every(TICK_MS, () => void this.pass()),
     ];
   }
@@ -78,6 +80,7 @@ export class OwnLists {
   async latest(keyId: string): Promise<OwnList | null> {
     const known = this.#cache.get(keyId);
     if (known) return known;
+    const epoch = this.#epoch;
     const row = await this.#parts.store.db
       .selectFrom('revocation_lists')
       .select(['number', 'list', 'this_update', 'next_update'])
@@ -86,7 +89,7 @@ export class OwnLists {
     if (!row) return null;
     const { number, list, this_update: thisUpdate, next_update: nextUpdate } = row;
     const found = { keyId, number, der: Buffer.from(list, 'base64'), thisUpdate, nextUpdate };
-    this.#cache.set(keyId, found);
+    if (epoch === this.#epoch) this.#cache.set(keyId, found);
     return found;
   }
 
@@ -96,6 +99,11 @@ export class OwnLists {
       this.#passing = null;
     });
     return this.#passing;
+  }
+
+  #forget(): void {
+    this.#epoch += 1;
+    this.#cache.clear();
   }
 
   #settle(): void {
@@ -252,7 +260,7 @@ export class OwnLists {
         .onConflict(it => it.column('id').doUpdateSet({ ...row, revision }))
         .execute();
     });
-    this.#cache.delete(key_id);
+    this.#forget();
   }
 }
 

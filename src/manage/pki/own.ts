@@ -1,7 +1,6 @@
 // What the gateway answers by itself on hosts that say so: renewal, and EST.
 
 import { Refusal } from '../admin/api.js';
-import { isRoot } from './bundle.js';
 import { Est } from './est.js';
 import { renew, renewable } from './renew.js';
 import type { Pki } from './service.js';
@@ -62,7 +61,7 @@ async function answerRenewal(pki: Pki, request: OwnRequest, body: Buffer): Promi
       ['Content-Type', PEM_CHAIN],
       ['Cache-Control', 'no-store'],
     ],
-    body: [row.certificate, ...chain.filter(pem => !isRoot(pem))].join(''),
+    body: [row.certificate, ...chain.withoutRoot].join(''),
   };
 }
 

@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache';
 import type { Store } from '../store/open.js';
 import type { Generation } from './authorities.js';
 import type { Clock } from './clock.js';
-import { type OcspAnswer, ocspError, PkiError, type Run, readOcsp, signOcsp } from './commands.js';
+import { type OcspAnswer, PkiError, type Run, readOcsp, signOcsp } from './commands.js';
 import { reasonOf } from './own-lists.js';
 import { HOLD } from './revocation.js';
 import { purpose } from './settings.js';
@@ -23,7 +23,8 @@ const CONCURRENT = 32;
 /** Answers of 0.5 to 2 KiB. */
 const CACHED = 4_096;
 
-type ErrorKind = 'malformed' | 'internal' | 'try_later' | 'unauthorized';
+/** OCSPResponseStatus (RFC 6960, 4.2.1): such an answer is nothing else, and has no signature. */
+const ERRORS = { malformed: 1, internal: 2, try_later: 3, unauthorized: 6 } as const;
 
 export interface Answered {
   der: Buffer;
@@ -50,7 +51,6 @@ export class Responder {
   readonly #cache = new LRUCache<string, Kept>({ max: CACHED });
   /** By hash of the key's bits, both kinds. */
   #generations: Map<string, Generation> | null = null;
-  readonly #errors = new Map<ErrorKind, Promise<Buffer>>();
   #busy = 0;
   #stop = () => {};
 
@@ -81,7 +81,7 @@ export class Responder {
     // Half-way to its end a fresh one is made; one from the future is a clock that jumped.
     const left = kept?.nextUpdate ? kept.nextUpdate - now : 0;
     if (kept && kept.revision === revision() && left > LIFE_MS / 2 && left <= LIFE_MS) return kept;
-    if (this.#busy >= CONCURRENT) return this.#error('try_later');
+    if (this.#busy >= CONCURRENT) return failed('try_later');
     this.#busy += 1;
     try {
       const known = revision();
@@ -89,7 +89,7 @@ export class Responder {
       if (keep) this.#cache.set(key, { ...fresh, revision: known });
       return fresh;
     } catch (error) {
-      return this.#error(error instanceof PkiError ? 'malformed' : 'internal');
+      return failed(error instanceof PkiError ? 'malformed' : 'internal');
     } finally {
       this.#busy -= 1;
     }
@@ -97,13 +97,13 @@ export class Responder {
 
   async #sign(request: Buffer, authority: string | null, now: number): Promise<Answered & { keep: boolean }> {
     const { run, store } = this.#parts;
-    if (request.length > MAX_REQUEST_BYTES) return { ...(await this.#error('malformed')), keep: false };
+    if (request.length > MAX_REQUEST_BYTES) return { ...failed('malformed'), keep: false };
     const written = request.toString('base64');
     const { items, nonce } = await readOcsp(run, { request: written });
-    if (items.length === 0 || items.length > MAX_ITEMS) return { ...(await this.#error('malformed')), keep: false };
+    if (items.length === 0 || items.length > MAX_ITEMS) return { ...failed('malformed'), keep: false };
     const generation = (await this.#known()).get(items[0]?.issuer_key_hash ?? '');
     if (!generation || (authority !== null && generation.authority !== authority)) {
-      return { ...(await this.#error('unauthorized')), keep: false };
+      return { ...failed('unauthorized'), keep: false };
     }
     const serials = items.filter(it => it.issuer_key_hash === items[0]?.issuer_key_hash).map(({ serial }) => serial);
     const answers = await this.#standings(generation.key_id, serials);
@@ -165,15 +165,10 @@ export class Responder {
     );
     return this.#generations;
   }
+}
 
-  async #error(error: ErrorKind): Promise<Answered> {
-    let der = this.#errors.get(error);
-    if (!der) {
-      der = ocspError(this.#parts.run, { error }).then(answer => Buffer.from(answer.der, 'base64'));
-      this.#errors.set(error, der);
-    }
-    return { der: await der, result: error, nextUpdate: null };
-  }
+function failed(error: keyof typeof ERRORS): Answered {
+  return { der: Buffer.from([0x30, 3, 0x0a, 1, ERRORS[error]]), result: error, nextUpdate: null };
 }
 
 /** Content of the BIT STRING subjectPublicKey, as OCSP hashes it (RFC 6960, 4.1.1). */

@@ -93,11 +93,10 @@ pub(crate) fn inspect(command: &Inspect) -> Result<Explained> {
         Ok(text) if text.contains("-----BEGIN ") => sections(text, password, now)?,
         // What EST answers, and what is left when the lines with the dashes were not copied.
         Ok(text) => match from_base64(text, "the file") {
-            Ok(der) => binary(&der, password, now),
-            Err(_) => None,
-        }
-        .ok_or_else(unknown)?,
-        Err(_) => binary(&bytes, password, now).ok_or_else(unknown)?,
+            Ok(der) if !der.is_empty() => binary(&der, password, now)?,
+            _ => binary(&bytes, password, now)?,
+        },
+        Err(_) => binary(&bytes, password, now)?,
     };
     let (kinds, items): (Vec<Kind>, Vec<Vec<Item>>) = explained.into_iter().unzip();
     let kind = match kinds.as_slice() {
@@ -151,12 +150,12 @@ fn one_section(section: &Pem, text: &str, password: Option<&str>, now: UnixMs) -
 }
 
 /// The first reading that takes all bytes.
-fn binary(der: &[u8], password: Option<&str>, now: UnixMs) -> Option<Vec<Part>> {
-    let part = |kind, items| Some(vec![(kind, items)]);
+fn binary(der: &[u8], password: Option<&str>, now: UnixMs) -> Result<Vec<Part>> {
+    let part = |kind, items| Ok(vec![(kind, items)]);
     if let Ok(item) = list::explain(der, now) {
         return part(Kind::Crl, vec![item]);
     }
-    bounded(der, MAX_OTHER_BYTES).ok()?;
+    bounded(der, MAX_OTHER_BYTES)?;
     if let Ok(item) = certificate::explain(der, now) {
         return part(Kind::Certificate, vec![item]);
     }
@@ -164,12 +163,7 @@ fn binary(der: &[u8], password: Option<&str>, now: UnixMs) -> Option<Vec<Part>> 
         return part(Kind::Csr, vec![item]);
     }
     if crate::pkcs12::is_bundle(der) {
-        let items = bundle::pkcs12(der, password, now).unwrap_or_else(|problem| {
-            let mut item = Item::new("PKCS#12 bundle");
-            item.warn(format!("{}. {}", problem.message, problem.hint));
-            vec![item]
-        });
-        return part(Kind::Pkcs12, items);
+        return part(Kind::Pkcs12, bundle::pkcs12(der, password, now)?);
     }
     if let Some((certificates, lists)) = pkcs7::read(der) {
         return part(Kind::Pkcs7, bundle::pkcs7(&certificates, &lists, now));
@@ -183,7 +177,10 @@ fn binary(der: &[u8], password: Option<&str>, now: UnixMs) -> Option<Vec<Part>> 
     if let Ok(item) = key::public(der) {
         return part(Kind::Key, vec![item]);
     }
-    key::private_der(der).and_then(|item| part(Kind::Key, vec![item]))
+    match key::private_der(der) {
+        Some(item) => part(Kind::Key, vec![item]),
+        None => Err(unknown()),
+    }
 }
 
 fn ocsp_item(title: &str, explained: ocsp::Explained) -> Item {

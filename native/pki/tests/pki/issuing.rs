@@ -4,7 +4,7 @@ use crate::support::{DAY, Openssl, ask, authority, authority_command, leaf_comma
 use serde_json::{Value, json};
 
 #[test]
-fn authorities_and_certificates_of_every_key_type_pass_opensslss_strict_verification() {
+fn authorities_and_certificates_of_every_key_type_pass_openssls_strict_verification() {
     let Some(openssl) = Openssl::new() else { return };
     for kind in ["P-256", "P-384", "Ed25519", "RSA 3072", "RSA 4096"] {
         let root = ask(&with(&authority_command(), json!({ "key_type": kind })));
@@ -74,18 +74,26 @@ fn name_constraints_bind_what_is_below() {
     } });
     let root = ask(&with(&authority_command(), constraints));
     openssl.write_text("ca.pem", &root["certificate"]);
-    let verify = |dns: &str, ip: &str| {
-        let leaf = ask(&with(&leaf_command(&root), json!({ "dns": [dns], "ip": [ip], "email": ["a@example.com"] })));
-        openssl.write_text("leaf.pem", &leaf["certificate"]);
-    };
-    verify("a.example.com", "10.1.2.3");
+    let command = |names: Value| with(&leaf_command(&root), with(&json!({ "dns": null }), names));
+    let good = json!({
+        "dns": ["a.example.com", "example.com", "*.b.example.com"], "ip": ["10.1.2.3"], "email": ["a@example.com"],
+        "uri": ["spiffe://a.example.com/x"],
+    });
+    openssl.write_text("leaf.pem", &ask(&command(good))["certificate"]);
     openssl.run("verify -x509_strict -CAfile ca.pem leaf.pem");
-    verify("a.example.org", "10.1.2.3");
-    openssl.fails("verify -CAfile ca.pem leaf.pem");
-    verify("secret.example.com", "10.1.2.3");
-    openssl.fails("verify -CAfile ca.pem leaf.pem");
-    verify("a.example.com", "10.128.0.1");
-    openssl.fails("verify -CAfile ca.pem leaf.pem");
+    for names in [
+        json!({ "dns": ["a.example.org"] }),
+        json!({ "dns": ["badexample.com"] }),
+        json!({ "dns": ["secret.example.com"] }),
+        json!({ "dns": ["a.secret.example.com"] }),
+        json!({ "ip": ["10.128.0.1"] }),
+        json!({ "ip": ["2001:db8::1"] }),
+        json!({ "email": ["a@sub.example.com"] }),
+        json!({ "uri": ["spiffe://example.com/x"] }),
+        json!({ "uri": ["urn:a:b"] }),
+    ] {
+        assert!(refused(&command(names.clone())).contains("name constraints forbid"), "{names}");
+    }
 }
 
 #[test]

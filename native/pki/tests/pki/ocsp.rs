@@ -46,8 +46,9 @@ fn openssl_believes_our_answers() {
                 { "serial": gone["facts"]["serial"], "status": "revoked", "revoked_at": now() - DAY, "reason": "key_compromise" },
             ]);
             openssl.write("resp.der", bytes(&ask(&sign(&root, &request, answers))["der"]));
-            let text = openssl
-                .run(&format!("ocsp -reqin req.der -respin resp.der -issuer ca.pem -CAfile ca.pem -{hash} {all}"));
+            let text = openssl.run(&format!(
+                "ocsp -no_nonce -reqin req.der -respin resp.der -issuer ca.pem -CAfile ca.pem -{hash} {all}"
+            ));
             for part in [
                 "Response verify OK",
                 "good.pem: good",
@@ -73,7 +74,7 @@ fn errors_are_read_by_openssl() {
     ];
     for (error, text) in texts {
         openssl.write("resp.der", bytes(&ask(&json!({ "command": "ocsp_error", "error": error }))["der"]));
-        assert!(openssl.run("ocsp -respin resp.der -noverify").contains(text));
+        assert!(openssl.fails("ocsp -respin resp.der -noverify").contains(text));
     }
 }
 
