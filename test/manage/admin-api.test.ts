@@ -11,7 +11,11 @@ const { ask, log, store } = await adminApi({
       const tag = 'things';
       const params = z.object({ name: z.string().max(5) });
       const query = z.object({ big: z.coerce.number().optional() });
-      const body = z.strictObject({ size: z.int() });
+      const body = z.strictObject({ size: z.int().refine(size => size !== 13, { error: 'brings no luck' }) });
+      api.operation(
+        { id: 'bestThing', method: 'get', path: '/things/best', summary: '', role: 'viewer', tag },
+        async () => ({ body: {} }),
+      );
       api.operation(
         { id: 'getThing', method: 'get', path: '/things/{name}', summary: '', role: 'viewer', tag, params, query },
         async ({ params, query }) => ({ body: { ...params, ...query }, version: 3 }),
@@ -140,6 +144,10 @@ describe('a call', () => {
     ]);
   });
 
+  test('that is as described, and cannot be meant so, is refused as that', async () => {
+    expect((await ask('PUT', '/things/abc', { size: 13 }, match('"3"'))).status).toBe(422);
+  });
+
   test('with a body of another type is refused: no form of a web page gets in', async () => {
     const put = (type: string, body = '{"size":1}') =>
       ask('PUT', '/things/abc', body, { headers: { 'content-type': type, 'if-match': '"3"' } });
@@ -161,6 +169,9 @@ describe('a call', () => {
     const answer = await ask('DELETE', '/things/abc');
     expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'GET, HEAD, PUT']);
     expect((await ask('OPTIONS', '/things/abc')).status).toBe(405);
+    const shadowed = await ask('PUT', '/things/best', { size: 1 }, match('"3"'));
+    expect([shadowed.status, shadowed.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
+    expect((await ask('GET', '/tokens/x/revoke')).headers.get('allow')).toBe('POST');
     expect(answer.headers.get('content-type')).toBe('application/problem+json');
   });
 

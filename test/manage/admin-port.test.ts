@@ -104,6 +104,8 @@ describe('over plain HTTP', () => {
       const status = Number(/^HTTP\/1\.1 (\d+)/.exec(await raw(head))?.[1]);
       expect([400, 401, 403, 404, 405, 431, 501], head.slice(0, 60)).toContain(status);
     }
+    const large = await raw(`GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`);
+    expect(large).toMatch(/^HTTP\/1\.1 431 .*application\/problem\+json.*"status":431/s);
     expect((await plain('/livez')).status).toBe(200);
   });
 

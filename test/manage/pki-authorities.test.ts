@@ -275,8 +275,8 @@ describeStores('authorities', newPlace => {
     expect((await change(etag, { meter: null })).status).toBe(412);
     const gone = await change(changed.headers.get('etag') ?? '', { meter: null });
     expect(Object.keys(gone.body.profiles)).toEqual(['client', 'device']);
-    expect(await change('*', { 'Bad name': {} })).toMatchObject({ status: 400 });
-    expect(await change('*', { long: { validity: '2y' } })).toMatchObject({ status: 400 });
+    expect(await change('*', { 'Bad name': {} })).toMatchObject({ status: 422 });
+    expect(await change('*', { long: { validity: '2y' } })).toMatchObject({ status: 422 });
   });
 
   test('that the configuration names as hosted is made once, however many processes start', async () => {

@@ -180,12 +180,19 @@ function parsed(shape: Shape | undefined, value: unknown, place: string): unknow
   if (!shape) return undefined;
   const { data, error } = shape.safeParse(value);
   if (!error) return data;
-  throw new Refusal(
-    400,
-    'The request is not as described.',
-    undefined,
-    error.issues.map(({ path, message }) => ({ pointer: [place, ...path.map(String)].join('/'), detail: message })),
-  );
+  const { issues } = error;
+  const errors = issues.map(({ path, message }) => ({
+    pointer: [place, ...path.map(String)].join('/'),
+    detail: message,
+  }));
+  if (issues.every(beyondDescription)) throw new Refusal(422, 'This cannot be meant so.', undefined, errors);
+  throw new Refusal(400, 'The request is not as described.', undefined, errors);
+}
+
+/** What JSON Schema does not say of a shape: what a client that goes by the description could not know. */
+function beyondDescription(issue: z.core.$ZodIssue): boolean {
+  if (issue.code === 'invalid_format') return ['starts_with', 'ends_with', 'includes'].includes(issue.format);
+  return issue.code === 'custom' || issue.code === 'invalid_key';
 }
 
 /** Each parameter once, and none that is not described: a misspelled filter would otherwise filter nothing. */

@@ -59,6 +59,13 @@ export function routes(surface: Surface): Hono {
     const { contentType, text } = await gateway.metrics();
     return exchange.body(text, 200, { 'Content-Type': contentType });
   });
+  app.use(`${BASE}/*`, async (exchange, next) => {
+    // Otherwise `/things/{id}` would answer for the methods that `/things/new` lacks.
+    const here = api.operations.filter(({ path }) => BASE + path === exchange.req.path);
+    const method = exchange.req.method === 'HEAD' ? 'GET' : exchange.req.method;
+    if (here.length > 0 && !here.some(one => one.method.toUpperCase() === method)) return nothing(exchange, api);
+    return await next();
+  });
   app.route('/', api.app);
   app.notFound(exchange => nothing(exchange, api));
   return app;
@@ -94,7 +101,10 @@ function reloadRoute(api: Api, gateway: Managed, store: Store): void {
 /** 405 where another method would do (RFC 9110, 15.5.6), else 404. */
 function nothing(exchange: Context, api: Api): Response {
   const { path } = exchange.req;
-  const methods = api.operations.flatMap(operation => (fits(BASE + operation.path, path) ? operation.method : []));
+  const paths = [...new Set(api.operations.map(operation => BASE + operation.path))].filter(one => fits(one, path));
+  // Of `/things/new` and `/things/{id}` the one that says it is the one that is meant.
+  const meant = paths.find(one => one === path) ?? paths[0];
+  const methods: string[] = api.operations.flatMap(one => (BASE + one.path === meant ? one.method : []));
   if (['/livez', '/readyz', '/metrics'].includes(path)) methods.push('get');
   if (methods.length === 0) return problemJson(exchange, 404, 'There is nothing here.');
   const allowed = methods.flatMap(method => (method === 'get' ? ['GET', 'HEAD'] : method.toUpperCase()));

@@ -2,8 +2,10 @@
 
 import { createServer, type Server, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Hono } from 'hono';
+import { PROBLEM_TYPE } from './problem.js';
 
 /** Prometheus, probes and people: none of them may hold the port for ever. */
 const MAX_CONNECTIONS = 64;
@@ -33,6 +35,7 @@ export interface AdminTls {
 export function prepareAdmin(app: Hono, tls: AdminTls | null) {
   const server = makeServer(app, tls);
   server.maxConnections = MAX_CONNECTIONS;
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(socket, error.code));
   const close = () =>
     new Promise<void>(resolve => {
       server.close(() => resolve());
@@ -49,6 +52,25 @@ export function prepareAdmin(app: Hono, tls: AdminTls | null) {
     });
   return { listen };
 }
+
+/** What is refused before there is a request, in the words of everything else. */
+function refuse(socket: Duplex, code: string | undefined): void {
+  if (!socket.writable || code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const [status, phrase, title] = UNREADABLE[code ?? ''] ?? [400, 'Bad Request', 'This is no HTTP request.'];
+  const body = JSON.stringify({ title, status });
+  socket.end(
+    `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${body.length}\r\n` +
+      `Cache-Control: no-store\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+const UNREADABLE: Readonly<Record<string, [number, string, string]>> = {
+  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large', 'The head of the request is too large.'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'The request took too long.'],
+};
 
 function makeServer({ fetch }: Hono, tls: AdminTls | null): Server {
   const limits: ServerOptions = {

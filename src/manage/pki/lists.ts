@@ -88,6 +88,8 @@ export class Lists {
   /** By an operator. Rejects with a Refusal. */
   async upload(authority: string, list: Buffer, audit: Audit): Promise<LoadedList> {
     if (!this.#authorities.some(({ name }) => name === authority)) {
+      const own = await this.#store.db.selectFrom('authorities').select('name').where('name', '=', authority).execute();
+      if (own.length > 0) throw new Refusal(409, 'The lists of this authority are made here, or it is not in force.');
       throw new Refusal(404, `No authority called ${JSON.stringify(authority)} brings its own lists.`);
     }
     // One takes a copy or two of what may be 64 MiB.
