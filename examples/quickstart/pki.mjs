@@ -1,7 +1,7 @@
-// The demo's certificates, made on this machine at the first start and again before they expire.
+// The certificate that the demo's gateway shows, made on this machine at the first start and again before it expires.
 //
-// server-ca.pem signs localhost.pem, client-ca.pem signs client.pem. The keys of the two authorities are thrown away
-// once they have signed: nothing more can be issued from them.
+// server-ca.pem signs localhost.pem. The authority's key is thrown away once it has signed: nothing more can be issued
+// from it. Certificates of clients are the gateway's own business: it keeps their authority.
 
 import 'reflect-metadata';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,40 +11,36 @@ import * as x509 from '@peculiar/x509';
 const DAY_MS = 86_400_000;
 const VALID_DAYS = 90;
 /** Made anew when less than this is left, so that a demo left running does not expire under its user. */
-const RENEW_DAYS = 14;
+export const RENEW_DAYS = 14;
 /** Clocks of containers and virtual machines differ a little. */
 const BACKDATED_MS = 3_600_000;
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-const FILES = ['server-ca.pem', 'localhost.pem', 'localhost.key', 'client-ca.pem', 'client.pem', 'client.key'];
+const FILES = ['server-ca.pem', 'localhost.key', 'localhost.pem'];
 
-/** Makes the demo's certificates in `folder` unless good ones are there; says whether it did. */
+/** Makes them in `folder` unless good ones are there; says whether it did. */
 export async function makePki(folder) {
-  if (FILES.every(name => existsSync(join(folder, name))) && daysLeft(join(folder, 'client.pem')) > RENEW_DAYS) {
+  if (FILES.every(name => existsSync(join(folder, name))) && daysLeft(join(folder, 'localhost.pem')) > RENEW_DAYS) {
     return false;
   }
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   // Written last and removed first: where it stands, all of them stand and belong together.
-  rmSync(join(folder, 'client.pem'), { force: true });
+  rmSync(join(folder, 'localhost.pem'), { force: true });
   const serverAuthority = await authority('Portcullis demo server CA');
   const server = await leaf(serverAuthority, 'CN=localhost', x509.ExtendedKeyUsage.serverAuth, [
     { type: 'dns', value: 'localhost' },
     { type: 'ip', value: '127.0.0.1' },
     { type: 'ip', value: '::1' },
   ]);
-  const clientAuthority = await authority('Portcullis demo client CA');
-  const client = await leaf(clientAuthority, 'O=Portcullis demo, CN=demo-client', x509.ExtendedKeyUsage.clientAuth, []);
 
   writeWhole(join(folder, 'server-ca.pem'), serverAuthority.certificate.toString('pem'));
-  writeWhole(join(folder, 'localhost.pem'), server.certificate.toString('pem'));
   writeWhole(join(folder, 'localhost.key'), server.key, 0o600);
-  writeWhole(join(folder, 'client-ca.pem'), clientAuthority.certificate.toString('pem'));
-  writeWhole(join(folder, 'client.key'), client.key, 0o600);
-  writeWhole(join(folder, 'client.pem'), client.certificate.toString('pem'));
+  writeWhole(join(folder, 'localhost.pem'), server.certificate.toString('pem'));
   return true;
 }
 
-function daysLeft(path) {
+/** Until the certificate ends; 0 when there is none. */
+export function daysLeft(path) {
   try {
     return (new x509.X509Certificate(readFileSync(path, 'utf8')).notAfter - Date.now()) / DAY_MS;
   } catch {
@@ -77,8 +73,8 @@ async function leaf({ certificate: issuer, signingKey }, subject, usage, alterna
     new x509.ExtendedKeyUsageExtension([usage]),
     await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     await x509.AuthorityKeyIdentifierExtension.create(issuer),
+    new x509.SubjectAlternativeNameExtension(alternativeNames),
   ];
-  if (alternativeNames.length > 0) extensions.push(new x509.SubjectAlternativeNameExtension(alternativeNames));
   const certificate = await x509.X509CertificateGenerator.create({
     ...validity(),
     serialNumber: serialNumber(),

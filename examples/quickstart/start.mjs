@@ -5,7 +5,7 @@
 // has begun still finds its origin.
 
 import { spawn } from 'node:child_process';
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -23,8 +23,15 @@ const READY_WITHIN_MS = 30_000;
 /** More than the gateway's own bound for draining (`drain.grace`, 30 s unless configured). */
 const STOP_WITHIN_MS = 35_000;
 
+const CONFIG = 'examples/quickstart/portcullis.yaml';
 const PKI = '.portcullis/pki';
 const EVENTS = '.portcullis/events.ndjson';
+/** The first token of the admin API, which the gateway shows once. */
+const TOKEN = '.portcullis/token';
+/** Exit code of a command whose token is not good (any more). */
+const NOT_PERMITTED = 3;
+/** A client certificate of the hosted authority. */
+const LAPTOP = '.portcullis/laptop';
 
 const children = [];
 let stopping = false;
@@ -48,9 +55,46 @@ async function start() {
   process.stdout.on('error', () => stop(1));
   const origin = child('origin', ['examples/quickstart/origin.mjs']);
   origin.stdout.resume();
-  const gateway = child('gateway', ['dist/main.js', 'run', '--config', 'examples/quickstart/portcullis.yaml']);
+  const gateway = child('gateway', ['dist/main.js', 'run', '--config', CONFIG], keepToken);
   showExchanges(gateway);
-  if (await isReady()) console.log(whatToType());
+  if ((await isReady()) && (await issueToLaptop())) console.log(whatToType());
+}
+
+/** The line that shows the token goes into a file instead of a terminal's history. */
+function keepToken(line) {
+  const token = /^ +(pct_\S+)$/.exec(line)?.[1];
+  if (token === undefined) return line.startsWith('The first token of the admin API') || line === '';
+  writeFileSync(join(root, TOKEN), `${token}\n`, { mode: 0o600 });
+  return true;
+}
+
+/** What a user does for each device, done once; again before the certificate ends. False when it cannot be done. */
+async function issueToLaptop() {
+  const { daysLeft, RENEW_DAYS } = await import('./pki.mjs');
+  if (daysLeft(join(root, LAPTOP, 'laptop.pem')) > RENEW_DAYS) return true;
+  const issue = ['pki', 'issue', 'laptop', '--authority', 'devices', '--out', LAPTOP, '--force', '--token-file', TOKEN];
+  let issued = existsSync(join(root, TOKEN)) ? await run(['dist/main.js', ...issue]) : { code: NOT_PERMITTED };
+  if (issued.code === NOT_PERMITTED) {
+    const { said } = await run(['dist/main.js', 'token', 'recover', '--config', CONFIG]);
+    keepToken(`    ${said.trim()}`);
+    issued = await run(['dist/main.js', ...issue]);
+  }
+  const { code, said } = issued;
+  if (code === 0) return true;
+  console.error(`A client certificate could not be issued:\n${printable(said)}`);
+  await stop(1);
+  return false;
+}
+
+function run(args) {
+  const started = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  for (const stream of [started.stdout, started.stderr]) {
+    stream.setEncoding('utf8').on('data', piece => {
+      said += piece;
+    });
+  }
+  return new Promise(resolve => started.once('close', code => resolve({ code, said })));
 }
 
 /** Names every port that is taken, before anything is started. */
@@ -72,7 +116,7 @@ function isFree(port, host) {
 }
 
 /** In a process group of its own, so that Ctrl-C reaches only this process and the order of ending is ours. */
-function child(name, args) {
+function child(name, args, taken = () => false) {
   const started = spawn(process.execPath, args, { cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   started.ended = new Promise(resolve => started.once('close', (code, signal) => resolve(signal ?? code)));
   started.ended.then(how => {
@@ -81,6 +125,7 @@ function child(name, args) {
     stop(1);
   });
   createInterface({ input: started.stderr }).on('line', line => {
+    if (taken(line)) return;
     const said = logLine(line);
     if (said !== null) console.error(printable(said));
   });
@@ -105,13 +150,15 @@ async function isReady() {
 
 function whatToType() {
   const curl = `curl --cacert ${PKI}/server-ca.pem`;
-  const client = `--cert ${PKI}/client.pem --key ${PKI}/client.key`;
+  const client = `--cert ${LAPTOP}/laptop.pem --key ${LAPTOP}/laptop.key`;
+  const phone = '--cert .portcullis/phone/phone.pem --key .portcullis/phone/phone.key';
+  const portcullis = command => `node dist/main.js ${command} --token-file ${TOKEN}`;
   const post = body =>
     `${curl} ${client} -H 'content-type: application/json' -d '${body}' https://localhost:8443/orders`;
   return `
 Portcullis is running. Type in another terminal, in this folder:
 
-  # passes: a client certificate of the demo authority
+  # passes: a client certificate of the authority that the gateway keeps
   ${curl} ${client} https://localhost:8443/orders/1
 
   # refused with 403 mtls.missing: no client certificate
@@ -125,6 +172,18 @@ Portcullis is running. Type in another terminal, in this folder:
 
   # refused with 403 rules.no-scanners
   ${curl} ${client} -A sqlmap https://localhost:8443/orders/1
+
+  # a certificate for a phone
+  ${portcullis('pki issue phone --authority devices --out .portcullis/phone --force')}
+
+  # passes: the phone
+  ${curl} ${phone} https://localhost:8443/orders/1
+
+  # the phone is lost
+  ${portcullis('pki revoke --subject CN=phone --reason keyCompromise --yes')}
+
+  # refused with 403 mtls.revoked, from the next request on
+  ${curl} ${phone} https://localhost:8443/orders/1
 
   # metrics
   curl http://127.0.0.1:9090/metrics

@@ -236,9 +236,9 @@ describe('action log', () => {
   });
 
   test('is counted by host and by what the certificate was worth', async () => {
-    await gateway.counted('portcullis_mtls_requests_total', 1, 'host="log.test",operation="-",certificate="absent"');
-    await gateway.counted('portcullis_mtls_requests_total', 1, 'host="log.test",operation="-",certificate="invalid"');
-    await gateway.counted('portcullis_mtls_requests_total', 1, 'host="log.test",operation="-",certificate="valid"');
+    await gateway.counted('portcullis_mtls_requests_total', 1, 'certificate="absent",host="log.test",operation="-"');
+    await gateway.counted('portcullis_mtls_requests_total', 1, 'certificate="invalid",host="log.test",operation="-"');
+    await gateway.counted('portcullis_mtls_requests_total', 1, 'certificate="valid",host="log.test",operation="-"');
   });
 });
 

@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
 import { needs } from '../support/needs.js';
 
@@ -35,6 +35,14 @@ needs('curl')('npm start prints commands that do what it says of them, and Ctrl-
     status: 403,
     body: { reason: 'rules.no-scanners' },
   });
+  await shell(commandAbout(commands, 'a certificate for a phone'));
+  expect(await typed(commands, 'passes: the phone')).toMatchObject({ status: 200, body: { id: 1 } });
+  expect(await shell(commandAbout(commands, 'the phone is lost'))).toContain('CN=phone');
+  await vi.waitFor(
+    async () =>
+      expect(await typed(commands, 'mtls.revoked')).toMatchObject({ status: 403, body: { reason: 'mtls.revoked' } }),
+    { timeout: 5_000, interval: 100 },
+  );
   const metrics = await typed(commands, 'metrics');
   expect(metrics.status).toBe(200);
   expect(metrics.body).toContain('mtls.missing');
@@ -106,16 +114,26 @@ function start(environment: Record<string, string> = {}) {
 
 /** What was printed to be typed, by the comment above it. */
 function commandsIn(output: string): Map<string, string> {
-  return new Map([...output.matchAll(/^ {2}# (.*)\n {2}(curl .*)$/gm)].map(match => [match[1] ?? '', match[2] ?? '']));
+  return new Map(
+    [...output.matchAll(/^ {2}# (.*)\n {2}((?:curl|node) .*)$/gm)].map(match => [match[1] ?? '', match[2] ?? '']),
+  );
 }
 
 async function typed(commands: Map<string, string>, about: string): Promise<{ status: number; body: unknown }> {
-  const command = [...commands].find(([comment]) => comment.includes(about))?.[1];
-  if (command === undefined) throw new Error(`nothing to type about ${about} among ${[...commands.keys()].join(', ')}`);
-  const { stdout } = await promisify(execFile)('sh', ['-c', `${command} -sS -w '\\n%{http_code}'`], { cwd: root });
+  const stdout = await shell(`${commandAbout(commands, about)} -sS -w '\\n%{http_code}'`);
   const at = stdout.lastIndexOf('\n');
   const text = stdout.slice(0, at);
   return { status: Number(stdout.slice(at + 1)), body: text.startsWith('{') ? JSON.parse(text) : text };
+}
+
+function commandAbout(commands: Map<string, string>, about: string): string {
+  const command = [...commands].find(([comment]) => comment.includes(about))?.[1];
+  if (command === undefined) throw new Error(`nothing to type about ${about} among ${[...commands.keys()].join(', ')}`);
+  return command;
+}
+
+async function shell(command: string): Promise<string> {
+  return (await promisify(execFile)('sh', ['-c', command], { cwd: root })).stdout;
 }
 
 function isFree(port: number): Promise<boolean> {

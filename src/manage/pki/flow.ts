@@ -107,7 +107,8 @@ export class RevocationFlow {
   /** Its operations of the admin API. */
   routes(api: Api): void {
     const { store, clock } = this.#parts;
-    revocationRoutes(api, new Revocations(store, name => this.#keysOf(name), clock.now));
+    const revocations = new Revocations(store, name => this.#keysOf(name), clock.now);
+    revocationRoutes(api, revocations, () => this.#enforcing.look());
     listRoutes(api, this.#lists);
   }
 

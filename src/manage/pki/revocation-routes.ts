@@ -77,7 +77,12 @@ const revocation = z.object({
   by: z.string(),
 });
 
-export function revocationRoutes(api: Api, revocations: Revocations): void {
+/** `inForce`: brings this process up to date, so that an answer is never ahead of what is refused here. */
+export function revocationRoutes(
+  api: Api,
+  revocations: Revocations,
+  inForce: () => Promise<void> = async () => {},
+): void {
   api.operation(
     {
       id: 'revokeCertificates',
@@ -92,6 +97,7 @@ export function revocationRoutes(api: Api, revocations: Revocations): void {
     async ({ body, principal, audit }) => {
       const { action, reason, dryRun, ...selection } = body;
       const done = await revocations.apply({ selection, action, reason, dryRun, by: principal.name, audit });
+      if (!dryRun) await inForce();
       return { body: { dryRun, ...done, hits: done.hits.map(shownHit) }, ...(dryRun && { unchanged: true }) };
     },
   );
