@@ -82,7 +82,6 @@ export class Control {
     };
     const store = await Store.open({ ...plan, key, standing });
     metrics.storeUp(true);
-    log.info({ kind: store.kind, key: source }, 'the store is open');
     return new Control(store, from);
   }
 
@@ -156,6 +155,7 @@ export class Control {
 
   /** To be awaited before the first request is served. */
   async start(parts: Parts): Promise<void> {
+    this.#from.log.info({ kind: this.#store.kind }, 'the store is open');
     await this.#revocation.start(inForce(parts));
     for (const topic of ['authorities', 'mtls_rules'] as const) {
       this.#store.follow(topic, () => this.#from.changed(topic));
