@@ -199,7 +199,7 @@ pub(crate) fn check_uri(name: &str) -> Result<()> {
     if rest.is_empty() || !rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)) {
         return Err(problem("holds what has to be percent-encoded, or nothing"));
     }
-    if scheme.eq_ignore_ascii_case("spiffe") && !rest.strip_prefix("//").is_some_and(|rest| !rest.starts_with('/')) {
+    if scheme.eq_ignore_ascii_case("spiffe") && rest.strip_prefix("//").is_none_or(|rest| rest.starts_with('/')) {
         return Err(problem("has no trust domain"));
     }
     Ok(())

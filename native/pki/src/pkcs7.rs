@@ -73,12 +73,18 @@ pub(crate) fn make(command: &Make) -> Result<Made> {
     Ok(Made { der: to_base64(&ContentInfo { kind: SIGNED_DATA, content }.to_der()?) })
 }
 
-/// Certificates and revocation lists of a SignedData, whoever signed it; None when it is none.
-pub(crate) fn read(der: &[u8]) -> Option<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+/// DER of what a SignedData carries.
+pub(crate) struct Contents {
+    pub(crate) certificates: Vec<Vec<u8>>,
+    pub(crate) lists: Vec<Vec<u8>>,
+}
+
+/// Whoever signed it; None when it is no SignedData.
+pub(crate) fn read(der: &[u8]) -> Option<Contents> {
     let info = ContentInfo::from_der(der).ok()?;
     let owned = |elements: Option<Vec<AnyRef>>| -> Option<Vec<Vec<u8>>> {
         elements.unwrap_or_default().iter().take(MAX_CERTIFICATES).map(|element| element.to_der().ok()).collect()
     };
     (info.kind == SIGNED_DATA).then_some(())?;
-    Some((owned(info.content.certificates)?, owned(info.content.lists)?))
+    Some(Contents { certificates: owned(info.content.certificates)?, lists: owned(info.content.lists)? })
 }

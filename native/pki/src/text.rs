@@ -107,7 +107,7 @@ pub(crate) fn serial_bytes(text: &str) -> Result<Vec<u8>> {
     };
     let digits = text.as_bytes();
     // RFC 5280, 4.1.2.2: 20 octets; brought authorities have been seen with a sign octet above that.
-    if digits.is_empty() || digits.len() % 2 != 0 || digits.len() > 42 {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || digits.len() > 42 {
         return Err(problem());
     }
     let mut bytes = Vec::with_capacity(digits.len() / 2);

@@ -99,7 +99,11 @@ export interface Created {
   facts: Facts;
 }
 
-export const createAuthority = (run: Run, command: CreateAuthority) => ask<Created>(run, 'create_authority', command);
+export const createAuthority = (run: Run, command: CreateAuthority) =>
+  ask<Created>(run, 'create_authority', {
+    ...command,
+    parent: command.parent && signer(command.parent),
+  });
 
 export interface ReadAuthority {
   /** PEM, up to 32 certificates; the same one twice is read once. */
@@ -142,7 +146,7 @@ export interface Issued {
   facts: Facts;
 }
 
-export const issue = (run: Run, command: IssueItem & { issuer: Signer }) => ask<Issued>(run, 'issue', command);
+export const issue = (run: Run, command: IssueItem & { issuer: Signer }) => ask<Issued>(run, 'issue', signing(command));
 
 export interface Refusal {
   error: { message: string; hint: string };
@@ -150,7 +154,7 @@ export interface Refusal {
 
 /** One answer an item, in order; up to 10,000 items. */
 export const issueMany = (run: Run, command: { issuer: Signer; items: IssueItem[] }) =>
-  ask<{ items: (Issued | Refusal)[] }>(run, 'issue_many', command);
+  ask<{ items: (Issued | Refusal)[] }>(run, 'issue_many', signing(command));
 
 export interface Request extends Names {
   subject: Subject;
@@ -194,7 +198,8 @@ export interface MakeList {
 }
 
 /** A signed revocation list; `der` is base64. */
-export const makeList = (run: Run, command: MakeList) => ask<{ der: string; pem: string }>(run, 'crl', command);
+export const makeList = (run: Run, command: MakeList) =>
+  ask<{ der: string; pem: string }>(run, 'crl', signing(command));
 
 export interface OcspItem {
   hash: 'sha1' | 'sha256';
@@ -225,7 +230,7 @@ export const signOcsp = (
     this_update: number;
     next_update: number;
   },
-) => ask<{ der: string }>(run, 'ocsp_sign', command);
+) => ask<{ der: string }>(run, 'ocsp_sign', signing(command));
 
 /** An answer without a signature. */
 export const ocspError = (run: Run, command: { error: 'malformed' | 'internal' | 'try_later' | 'unauthorized' }) =>
@@ -296,6 +301,10 @@ export interface Explained {
 /** Explains a file, PEM or DER. `now`: what "days left" counts from, the present unless given. */
 export const inspect = (run: Run, command: { bytes: string; password?: string; now?: number }) =>
   ask<Explained>(run, 'inspect', command);
+
+/** Without what else the object holds: the commands refuse fields that they do not know. */
+const signing = <C extends { issuer: Signer }>(command: C): C => ({ ...command, issuer: signer(command.issuer) });
+const signer = ({ certificate, key }: Signer): Signer => ({ certificate, key });
 
 async function ask<Answer>(run: Run, command: string, fields: object): Promise<Answer> {
   const answer: Answer & Partial<Refusal> = JSON.parse(await run(JSON.stringify({ ...fields, command })));

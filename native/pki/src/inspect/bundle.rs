@@ -1,11 +1,13 @@
 //! PKCS#12 and PKCS#7: what is in them, each certificate explained.
 
 use super::{Item, certificate, key, list};
+use crate::pkcs7;
 use crate::pkcs12::{self, Contents};
 use crate::problem::Result;
 use crate::time::UnixMs;
 
-pub(super) fn pkcs7(certificates: &[Vec<u8>], lists: &[Vec<u8>], now: UnixMs) -> Vec<Item> {
+pub(super) fn pkcs7(contents: &pkcs7::Contents, now: UnixMs) -> Vec<Item> {
+    let pkcs7::Contents { certificates, lists } = contents;
     let mut item = Item::new("PKCS#7 bundle");
     item.row("Certificates", certificates.len().to_string());
     item.row("Revocation lists", lists.len().to_string());

@@ -138,8 +138,8 @@ fn one_section(section: &Pem, text: &str, password: Option<&str>, now: UnixMs) -
         "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Ok((Kind::Csr, vec![request::explain(der)?])),
         "X509 CRL" => Ok((Kind::Crl, vec![list::explain(der, now)?])),
         "PKCS7" | "CMS" => {
-            let (certificates, lists) = pkcs7::read(der).ok_or_else(unknown)?;
-            Ok((Kind::Pkcs7, bundle::pkcs7(&certificates, &lists, now)))
+            let contents = pkcs7::read(der).ok_or_else(unknown)?;
+            Ok((Kind::Pkcs7, bundle::pkcs7(&contents, now)))
         }
         "PKCS12" => Ok((Kind::Pkcs12, bundle::pkcs12(der, password, now)?)),
         label if label.ends_with("PRIVATE KEY") => Ok((Kind::Key, vec![key::private(label, der, text)])),
@@ -165,8 +165,8 @@ fn binary(der: &[u8], password: Option<&str>, now: UnixMs) -> Result<Vec<Part>> 
     if crate::pkcs12::is_bundle(der) {
         return part(Kind::Pkcs12, bundle::pkcs12(der, password, now)?);
     }
-    if let Some((certificates, lists)) = pkcs7::read(der) {
-        return part(Kind::Pkcs7, bundle::pkcs7(&certificates, &lists, now));
+    if let Some(contents) = pkcs7::read(der) {
+        return part(Kind::Pkcs7, bundle::pkcs7(&contents, now));
     }
     if let Ok(explained) = ocsp::explain_response(der, now) {
         return part(Kind::OcspResponse, vec![ocsp_item("OCSP response", explained)]);

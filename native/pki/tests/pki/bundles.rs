@@ -136,7 +136,7 @@ fn a_bundle_that_asks_for_too_much_work_is_refused_before_it_is_done() {
             places += 1;
         }
     }
-    assert!(places >= 2);
+    assert!(places >= 1);
     assert!(refused(&inspect(&file, Some("secret"))).contains("rounds of key derivation"));
 }
 
