@@ -1,6 +1,7 @@
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { answerOwn } from '../../src/manage/pki/own.js';
 import { temporaryFolder } from '../support/cleanup.js';
@@ -9,6 +10,7 @@ import { ownFront } from '../support/own-front.js';
 import { device, openssl, type Stand, stand } from '../support/pki-stand.js';
 import { describeStores, sqlitePlace } from '../support/stores.js';
 
+const execute = promisify(execFile);
 const DAY = 86_400_000;
 const EST = '/.well-known/est';
 
@@ -191,15 +193,11 @@ describe('with clients of others', () => {
     file('ca.pem', front.ca);
   });
 
-  const curl = (args: string[]) =>
-    execFileSync('curl', [
-      '--silent',
-      '--show-error',
-      '--fail-with-body',
-      '--cacert',
-      file('ca.pem'),
-      ...args,
-    ]).toString();
+  // Not the synchronous one: the server is this process.
+  const curl = async (args: string[]) => {
+    const always = ['--silent', '--show-error', '--fail-with-body', '--max-time', '20', '--cacert', file('ca.pem')];
+    return (await execute('curl', [...always, ...args])).stdout;
+  };
 
   needs('curl')('curl and openssl enrol, enrol again and renew', async () => {
     const { body } = await made.ask('POST', '/pki/enrolments', { authority: 'devices', name: 'sensor-1' });
@@ -208,17 +206,17 @@ describe('with clients of others', () => {
     file('one.b64', sent(one.csr));
     const request = ['--data-binary', `@${file('one.b64')}`, '-H', 'Content-Type: application/pkcs10'];
     const url = `${front.url}/.well-known/est/devices`;
-    const enrolled = curl([...request, '--user', `est:${body.secret}`, `${url}/simpleenroll`]);
+    const enrolled = await curl([...request, '--user', `est:${body.secret}`, `${url}/simpleenroll`]);
     file('one.pem', received(enrolled));
     made.clock.ahead = 700 * DAY;
     const client = ['--cert', file('one.pem'), '--key', file('one.key')];
-    const again = curl([...request, ...client, `${url}/simplereenroll`]);
+    const again = await curl([...request, ...client, `${url}/simplereenroll`]);
     expect(received(again)).toContain('CN = sensor-1');
     file('renew.csr', one.csr);
     const renewal = ['--data-binary', `@${file('renew.csr')}`, '-H', 'Content-Type: application/pkcs10'];
-    const chain = curl([...renewal, ...client, `${front.url}/.well-known/portcullis/renew`]);
+    const chain = await curl([...renewal, ...client, `${front.url}/.well-known/portcullis/renew`]);
     expect(openssl(['x509', '-noout', '-subject'], {}, chain).toString()).toContain('CN = sensor-1');
     made.clock.ahead = 0;
-    expect(received(curl([`${front.url}/.well-known/est/cacerts`]))).toContain('CN = devices');
+    expect(received(await curl([`${front.url}/.well-known/est/cacerts`]))).toContain('CN = devices');
   });
 });
