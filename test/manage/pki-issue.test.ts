@@ -326,7 +326,7 @@ describeStores('issuing', newPlace => {
     for (const [path, status] of [
       ['/pki/certificates?subject=%00', 400],
       ['/pki/certificates?name=a%00', 400],
-      ['/pki/certificates?partner=%0A', 400],
+      ['/pki/certificates?partner=%0A', 422],
       ['/pki/certificates?subjekt=CN%3Dx', 400],
       [`/pki/certificates?cursor=${cursor([1, '\0'])}`, 422],
       [`/pki/authorities?cursor=${cursor('\0')}`, 422],
