@@ -17,7 +17,7 @@ export const password = z
   .string()
   .min(MIN_PASSWORD)
   .max(MAX_PASSWORD)
-  .regex(/^\P{C}*$/u, { error: 'holds a control character' });
+  .refine(written => !/\p{C}/u.test(written), { error: 'holds a control character' });
 export const encryption = z
   .enum(['modern', 'legacy'])
   .default('modern')

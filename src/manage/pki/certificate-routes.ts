@@ -26,7 +26,7 @@ const asked = wantedCertificate.extend({
 const text = z
   .string()
   .min(1)
-  .regex(/^\P{Cc}*$/u, { error: 'holds a control character' });
+  .refine(written => !/\p{Cc}/u.test(written), { error: 'holds a control character' });
 
 const filter = paging.extend({
   authority: authorityName.optional(),
