@@ -96,6 +96,7 @@ export const {
   resume,
   revoke,
   sample,
+  seen,
   tick,
   ticket,
   upgrade,

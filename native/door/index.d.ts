@@ -176,6 +176,12 @@ export declare function revoke(change: string): void
 /** Share (0 to 1) of plain access lines that are written; security events always are. */
 export declare function sample(rate: number): void
 
+/**
+ * Certificates with requests since they were last told, taken out of the table: JSON of
+ * native/engine/src/mtls/seen.rs, at most 1,000 a call.
+ */
+export declare function seen(): string
+
 /** Now and then (about four times a second): publishes counters and event lines that no later exchange has flushed. */
 export declare function tick(): void
 

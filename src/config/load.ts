@@ -111,7 +111,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     hosts.push({
       name,
       at,
-      mtls: compileMtls(mtls, known, child(at, 'mtls'), loading),
+      mtls: { ...compileMtls(mtls, known, child(at, 'mtls'), loading), by: shown?.uris ?? [] },
       openapi: host.openapi ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading) : null,
       max_body_bytes: host.maxBodyBytes,
     });

@@ -58,7 +58,9 @@ export interface PolicyMtls {
   trust: string[];
   /** `trust` null: the host's. */
   paths: { prefix: string; mode: MtlsMode; action: MtlsAction; trust: string[] | null }[];
-  forward: ('rfc9440' | 'sha256')[];
+  forward: ('rfc9440' | 'chain' | 'xfcc' | 'nginx' | 'cloudflare' | 'sha256')[];
+  /** URI names of the host's own certificate. */
+  by: string[];
   own: { renew: boolean; est: boolean };
 }
 

@@ -28,6 +28,8 @@ import { Watch } from './watch.js';
 
 /** Exchanges at once in one edge thread; above, 503. A slot costs some KiB once it was used. */
 const EXCHANGES = 4_096;
+/** Between two looks at which certificates clients have shown: a responder is asked about a new one so soon. */
+const SEEN_MS = 1_000;
 /** For the last events at the end. */
 const FLUSH_MS = 1_000;
 
@@ -40,6 +42,7 @@ export interface Native {
   revoke(change: string): void;
   loadRevocationList(authority: string, list: Buffer): Promise<string>;
   ocspAnswer(answer: string): void;
+  seen(): string;
   judge: Judge;
 }
 
@@ -87,6 +90,7 @@ export class Gateway implements Managed {
   #published: Listening | null = null;
   #stopHouse = () => {};
   #stopNames = () => {};
+  #seen: NodeJS.Timeout | undefined;
   /** Loads come one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #stopping = false;
@@ -149,6 +153,7 @@ export class Gateway implements Managed {
     this.#published = await this.#publish(parts, loaded);
     await this.#edges.start();
     metrics.loaded();
+    this.#seen = setInterval(() => this.#drainSeen(), SEEN_MS).unref();
     this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));
   }
 
@@ -193,6 +198,7 @@ export class Gateway implements Managed {
     const drained = (await this.#edges?.stop(graceMs)) ?? true;
     await this.#events?.close(FLUSH_MS);
     await this.#admin?.close();
+    clearInterval(this.#seen);
     await this.#published?.close();
     this.#revocation?.stop();
     this.#stopHouse();
@@ -338,6 +344,12 @@ export class Gateway implements Managed {
     } catch (error) {
       throw blame(loaded, '/listen/admin', error);
     }
+  }
+
+  /** Each is told once: whoever wants to know of them is told here. */
+  #drainSeen(): void {
+    const certificates = JSON.parse(this.#from.native.seen());
+    if (certificates.length > 0) this.#revocation?.seen(certificates);
   }
 
   async #publish({ config }: Parts, loaded: Loaded): Promise<Listening | null> {

@@ -63,6 +63,7 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
             trust: ['partners'],
             paths: [],
             forward: [],
+            by: [],
             own: { renew: false, est: false },
           },
           openapi: null,

@@ -2,6 +2,7 @@
 // that goes away takes nothing with it.
 
 import { fork } from 'node:child_process';
+import { createHash, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -180,6 +181,66 @@ test('events and metrics tell own paths apart', async () => {
   ]);
 });
 
+test('the certificates that requests came with are told with what is in them, their bytes only once', async () => {
+  const stranger = await strangers.client('sensor-1');
+  for (let turn = 0; turn < 3; turn++) await ask(gateway.caller(), RENEW);
+  await ask(gateway.caller(stranger), RENEW);
+  await ask(gateway.caller(null), RENEW);
+  const told: Seen[] = [];
+  await until(async () => {
+    told.push(...(await gateway.seen()));
+    return told.length >= 2;
+  });
+  const fingerprint = (identity: Identity) =>
+    new X509Certificate(identity.cert).fingerprint256.replaceAll(':', '').toLowerCase();
+  const keyId = (cert: string) =>
+    createHash('sha256')
+      .update(new X509Certificate(cert).publicKey.export({ type: 'spki', format: 'der' }))
+      .digest('hex');
+  const good = told.find(one => one.fingerprint === fingerprint(client));
+  const { notBefore, notAfter, serialNumber } = client.certificate;
+  expect(good).toEqual({
+    fingerprint: fingerprint(client),
+    authority: 'devices',
+    key_id: keyId(client.cert),
+    serial: serialNumber.toUpperCase(),
+    subject: 'CN=sensor-1',
+    issuer: 'CN=devices',
+    not_before: notBefore.getTime(),
+    not_after: notAfter.getTime(),
+    names: [],
+    crl_urls: [],
+    ocsp_urls: [],
+    issuer_key_id: keyId(devices.pem),
+    requests: expect.any(Number),
+    last_seen: expect.any(Number),
+    hosts: ['api.test'],
+    pem: `${client.certificate.toString('pem')}\n`,
+  });
+  expect(Math.abs(Date.now() - (good?.last_seen ?? 0))).toBeLessThan(30_000);
+  const bad = told.find(one => one.fingerprint === fingerprint(stranger));
+  expect(bad).toMatchObject({ authority: null, issuer_key_id: null, requests: 1 });
+  const requests = () =>
+    told.filter(one => one.fingerprint === good?.fingerprint).reduce((sum, one) => sum + one.requests, 0);
+  await until(async () => {
+    told.push(...(await gateway.seen()));
+    return requests() === 3;
+  });
+  await ask(gateway.caller(), RENEW);
+  let again: Seen[] = [];
+  await until(async () => {
+    again = await gateway.seen();
+    return again.length > 0;
+  });
+  expect(again).toMatchObject([{ fingerprint: good?.fingerprint, requests: 1, pem: null }]);
+});
+
+interface Seen {
+  fingerprint: string;
+  requests: number;
+  last_seen: number;
+}
+
 interface State {
   waiting: number;
   lines: string;
@@ -226,5 +287,6 @@ async function start() {
     ended,
     tell: (message: string) => child.send(message),
     state: (): Promise<State> => answer('state'),
+    seen: (): Promise<Seen[]> => answer('seen'),
   };
 }

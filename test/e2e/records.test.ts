@@ -83,6 +83,7 @@ describe('one line per exchange', () => {
       ClientRequestPath: '/things/7',
       ClientRequestUserAgent: 'tests "and" \\more',
       ClientMTLSAuthStatus: 'ok',
+      ClientMTLSAuthAuthority: 'devices',
       ClientMTLSAuthCertFingerprint: createHash('sha256')
         .update(Buffer.from(at.client.certificate.rawData))
         .digest('hex'),

@@ -3,6 +3,7 @@
 //
 //     { port, certificate, key, authority, known, origin }   starts; answers 'started', or { error }
 //     'state'      answers { waiting, lines, metrics }: requests that wait for an answer, event lines so far
+//     'seen'       answers the certificates that requests came with since it was asked last
 //     'release'    answers what waits
 //     'stop'       drains, and ends with 0
 //
@@ -24,7 +25,8 @@ process.on('message', async message => {
   else if (message === 'state') {
     lines += Buffer.from(buffer.subarray(0, native.drain(buffer))).toString();
     process.send({ waiting: waiting.length, lines, metrics: JSON.parse(native.metrics()) });
-  } else if (message === 'stop') process.exit((await edges.stop(2000)) ? 0 : 1);
+  } else if (message === 'seen') process.send(JSON.parse(native.seen()));
+  else if (message === 'stop') process.exit((await edges.stop(2000)) ? 0 : 1);
   else process.send(await start(message).catch(error => ({ error: error.message })));
 });
 

@@ -12,10 +12,10 @@ use hashbrown::HashMap;
 use portcullis_engine::answer::Answer;
 use portcullis_engine::decide::{self, Known, MAX_INSPECTED_BYTES, Outcome, Tally};
 use portcullis_engine::event::{self, Dates, Ending};
-use portcullis_engine::exchange::{Denial, Exchange};
+use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::head::{Framing, Head};
 use portcullis_engine::meters::{self, Meters};
-use portcullis_engine::mtls::Certificate;
+use portcullis_engine::mtls::{Certificate, seen};
 use portcullis_engine::peer::Peer;
 use portcullis_engine::reason::Reason;
 use portcullis_engine::snapshot::Snapshot;
@@ -128,6 +128,8 @@ pub struct Edge {
     connections: HashMap<usize, Connection, foldhash::fast::RandomState>,
     slots: Vec<Slot>,
     certificates: Vec<Option<Rc<Known>>>,
+    /// Certificates with requests that were not gathered yet.
+    seen: Vec<Rc<Known>>,
     free_certificates: Vec<u32>,
     pub meters: Arc<Mutex<Meters>>,
     pub journal: Journal,
@@ -173,6 +175,7 @@ impl Edge {
             connections: HashMap::default(),
             slots: Vec::new(),
             certificates: Vec::new(),
+            seen: Vec::new(),
             free_certificates: Vec::new(),
             meters: Meters::register(),
             journal: Journal::register(),
@@ -611,6 +614,12 @@ impl Edge {
 
     fn finish(&mut self, index: u32, peer: &Peer, status: u16, ended_us: u64) {
         let slot = &mut self.slots[index as usize];
+        if slot.exchange.presented != Presented::NotLooked
+            && let (Some(known), Some(host)) = (&peer.certificate, slot.exchange.host())
+            && known.count.add(host.series, slot.exchange.started.unix_ms)
+        {
+            self.seen.push(known.clone());
+        }
         let ending = Ending { status, body_bytes: slot.sent_bytes, ended_us };
         let wanted = event::is_security_event(&slot.exchange) || self.journal.sampled(self.ids.word());
         let dates = &mut self.dates;
@@ -653,6 +662,14 @@ impl Edge {
         scalars.origin_idle = counters.idle_now.load(Relaxed);
     }
 
+    /// Hands the certificates that requests came with to the table of the process.
+    pub fn gather(&mut self) {
+        if !self.seen.is_empty() {
+            seen::gather(self.seen.iter().map(|known| (&known.certificate, known.identity(), &known.count)));
+            self.seen.clear();
+        }
+    }
+
     /// Counts a denial of a request that never got a slot.
     pub fn refused(&mut self, reason: Reason) {
         lock(&self.meters).denial(reason, None, true);
@@ -666,6 +683,7 @@ impl Edge {
 impl Drop for Edge {
     fn drop(&mut self) {
         self.publish();
+        self.gather();
         meters::ended(&self.meters);
     }
 }

@@ -13,7 +13,7 @@ mod journal;
 mod listening;
 mod pki;
 mod policy;
-mod revoking;
+pub mod revoking;
 mod tickets;
 
 use std::cell::RefCell;
@@ -320,6 +320,7 @@ pub fn tick() {
     with_edge(|edge| {
         edge.journal.flush();
         edge.publish();
+        edge.gather();
     });
 }
 
@@ -359,6 +360,13 @@ pub fn sample(rate: f64) {
 #[napi]
 pub fn metrics() -> String {
     guarded(|| portcullis_engine::meters::scrape(policy::current().load().generation)).unwrap_or_else(|| "[]".into())
+}
+
+/// Certificates with requests since they were last told, taken out of the table: JSON of
+/// native/engine/src/mtls/seen.rs, at most 1,000 a call.
+#[napi]
+pub fn seen() -> String {
+    guarded(portcullis_engine::mtls::seen::drain).unwrap_or_else(|| "[]".into())
 }
 
 /// Moves whole event lines into `buffer`; answers their bytes, 0 when none waits.

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
-use crate::mtls::{Certificate, Renewal, Standings, Verdict};
+use crate::mtls::seen::Count;
+use crate::mtls::{Certificate, KeyId, Renewal, Standings, Verdict};
 use crate::own;
 use crate::peer::{Identity, Peer};
 use crate::policy::{Action, MtlsMode, ResponseAction};
@@ -76,12 +77,14 @@ pub struct Known {
     verdicts: RefCell<Vec<(u64, Verdict)>>,
     /// What origins are told, by trust and by forward.
     told: RefCell<Vec<(u64, u64, Rc<str>)>>,
+    /// Requests that it came with.
+    pub count: Count,
 }
 
 impl Known {
     #[must_use]
     pub fn new(certificate: Arc<Certificate>) -> Known {
-        Known { certificate, verdicts: RefCell::default(), told: RefCell::default() }
+        Known { certificate, verdicts: RefCell::default(), told: RefCell::default(), count: Count::default() }
     }
 
     /// The verdict under a trust set, of this moment: cached, and held against what has been revoked since. A new
@@ -122,6 +125,14 @@ impl Known {
 }
 
 impl Known {
+    /// Who verified it last, and its issuer's key; None when no verdict that is kept is good.
+    #[must_use]
+    pub fn identity(&self) -> Option<(Arc<str>, KeyId)> {
+        let verdicts = self.verdicts.borrow();
+        let (_, verdict) = verdicts.iter().rev().find(|(_, verdict)| verdict.fault.is_none())?;
+        Some((verdict.authority.clone()?, verdict.issuer_key?))
+    }
+
     /// What origins are told of it while it is verified: made once, kept until the verdict is another.
     fn told(&self, trust: &Trust, forward: &Forward) -> Rc<str> {
         let mut told = self.told.borrow_mut();

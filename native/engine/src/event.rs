@@ -78,6 +78,9 @@ pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &P
     if let (true, Some(known)) = (exchange.presented != Presented::NotLooked, &peer.certificate) {
         clean(out, "ClientMTLSAuthCertFingerprint", known.certificate.sha256_hex());
     }
+    if let Some(authority) = &exchange.authority {
+        text(out, "ClientMTLSAuthAuthority", authority);
+    }
     number(out, "EdgeResponseStatus", u64::from(ending.status));
     number(out, "EdgeResponseBodyBytes", ending.body_bytes);
     number(out, "EdgeDurationUs", whole_us);

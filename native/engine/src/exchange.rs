@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::head::Head;
-use crate::meters::{Meters, Verdict};
+use crate::meters::{Meters, Verdict, Worth};
 use crate::own::Own;
 use crate::reason::Reason;
 use crate::rules::{self, Found};
@@ -151,6 +151,12 @@ impl Exchange {
             _ => host.unmatched,
         };
         meters.exchange(series, self.verdict(), status);
+        match self.presented {
+            Presented::NotLooked => {}
+            Presented::Absent => meters.certificate(series, Worth::Absent),
+            Presented::Verified => meters.certificate(series, Worth::Valid),
+            Presented::Fault(_) => meters.certificate(series, Worth::Invalid),
+        }
         let whole = ended_us.saturating_sub(self.started.mono_us);
         meters.duration(host.series, whole, whole.saturating_sub(self.upload_us + self.origin_us));
     }

@@ -21,10 +21,18 @@ const BOUNDS: [f64; 14] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 
 
 #[derive(Debug, Clone, Copy)]
 pub struct OperationSeries(u32);
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostSeries(u32);
 #[derive(Debug, Clone, Copy)]
 pub struct RuleSeries(u32);
+
+/// What the client's certificate was worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worth {
+    Valid,
+    Absent,
+    Invalid,
+}
 
 /// What became of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +96,12 @@ pub fn operation_series(host: &str, operation: &str) -> OperationSeries {
 
 pub fn host_series(host: &str) -> HostSeries {
     HostSeries(with_registry(|registry| registry.hosts.intern(vec![host.to_owned()])))
+}
+
+/// The name of a host by its series; None for one that was never interned.
+#[must_use]
+pub fn host_name(host: HostSeries) -> Option<String> {
+    with_registry(|registry| registry.hosts.list.get(host.0 as usize).map(|labels| labels[0].clone()))
 }
 
 pub fn rule_series(rule: &str) -> RuleSeries {
@@ -161,6 +175,8 @@ impl Histogram {
 pub struct Meters {
     /// By operation series: verdict, then status class 1xx to 5xx.
     requests: Vec<[[u64; 5]; 3]>,
+    /// By operation series, where certificates are looked at: [`Worth`].
+    certificates: Vec<[u64; 3]>,
     whole: Vec<Histogram>,
     own: Vec<Histogram>,
     /// By reason: logged, blocked.
@@ -228,6 +244,10 @@ impl Meters {
         slot(&mut self.requests, series.0)[verdict as usize][class] += 1;
     }
 
+    pub fn certificate(&mut self, series: OperationSeries, worth: Worth) {
+        slot(&mut self.certificates, series.0)[worth as usize] += 1;
+    }
+
     /// The whole exchange and the gateway's own share of it (without waiting for client or origin).
     pub fn duration(&mut self, host: HostSeries, whole_us: u64, own_us: u64) {
         slot(&mut self.whole, host.0).add(whole_us);
@@ -245,6 +265,12 @@ impl Meters {
         for (index, theirs) in other.requests.iter().enumerate() {
             let mine = slot(&mut self.requests, index as u32);
             for (mine, theirs) in mine.iter_mut().flatten().zip(theirs.iter().flatten()) {
+                *mine += theirs;
+            }
+        }
+        for (index, theirs) in other.certificates.iter().enumerate() {
+            let mine = slot(&mut self.certificates, index as u32);
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
                 *mine += theirs;
             }
         }
@@ -289,6 +315,7 @@ pub fn scrape(generation: u64) -> String {
         }
         let mut families = vec![
             requests_family(&sum, &registry.operations),
+            certificates_family(&sum, &registry.operations),
             denials_family(&sum, &registry.rules),
             stale_family(),
             histogram_family(
@@ -331,6 +358,21 @@ fn requests_family(sum: &Meters, names: &Names) -> Value {
         }
     }
     json!({ "name": "portcullis_requests_total", "help": "Exchanges by host, operation, status class and verdict.", "type": "counter", "samples": samples })
+}
+
+fn certificates_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.certificates) {
+        for (worth, &value) in ["valid", "absent", "invalid"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample {
+                    labels: json!({ "host": labels[0], "operation": labels[1], "certificate": worth }),
+                    value,
+                });
+            }
+        }
+    }
+    json!({ "name": "portcullis_mtls_requests_total", "help": "Exchanges by host, operation and what the client's certificate was worth, where the mode is not `off`.", "type": "counter", "samples": samples })
 }
 
 fn denials_family(sum: &Meters, rules: &Names) -> Value {

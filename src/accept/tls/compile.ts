@@ -21,6 +21,8 @@ export interface TlsHost {
   content: string;
   /** Certificates of the authorities this host trusts, PEM each; null when it asks for no certificate. */
   clientAuthorities: string[] | null;
+  /** URI names of the certificate. */
+  uris: string[];
 }
 
 export function compileTls(
@@ -41,6 +43,7 @@ export function compileTls(
     shown: pair.pem,
     content: createHash('sha256').update(`${pair.pem}\0${pair.secret}`).digest('hex'),
     clientAuthorities,
+    uris: uriNames(pair.certificate),
   };
 }
 
@@ -70,6 +73,12 @@ export function readPair(
     hint: "the host's own certificate has to be the first one in its file",
   });
   return null;
+}
+
+/** Node.js writes what holds a comma as a JSON string. */
+function uriNames({ subjectAltName = '' }: X509Certificate): string[] {
+  const written = [...subjectAltName.matchAll(/(?:^|, )URI:("(?:[^"\\]|\\.)*"|[^,]*)/g)].map(([, name = '']) => name);
+  return written.map(name => (name.startsWith('"') ? String(JSON.parse(name)) : name));
 }
 
 function readCertificate(pem: string, at: string, loading: Loading): X509Certificate | null {

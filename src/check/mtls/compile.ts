@@ -121,7 +121,12 @@ function readCrl(at: string, file: string, loading: Loading): string | null {
     : bytes.toString('base64');
 }
 
-export function compileMtls(mtls: Mtls, known: readonly string[], at: string, loading: Loading): PolicyMtls {
+export function compileMtls(
+  mtls: Mtls,
+  known: readonly string[],
+  at: string,
+  loading: Loading,
+): Omit<PolicyMtls, 'by'> {
   checkTrust(mtls.trust, known, child(at, 'trust'), loading);
   const paths = pathsOf(mtls);
   if (mtls.trust.length === 0 && (asks(mtls) || mtls.own.renew)) nobodyTrusted(at, loading);

@@ -92,10 +92,10 @@ export const mtls = z
       .prefault({})
       .describe('Paths that the gateway itself answers on this host, instead of the origin.'),
     forward: z
-      .array(z.enum(['rfc9440', 'sha256']))
+      .array(z.enum(['rfc9440', 'chain', 'xfcc', 'nginx', 'cloudflare', 'sha256']))
       .default([])
       .describe(
-        'How the verified certificate reaches the origin: `rfc9440` as `Client-Cert`, `sha256` as `Cf-Client-Cert-Sha256`.',
+        'How the verified certificate reaches the origin: `rfc9440` as `Client-Cert`, `chain` its intermediates as `Client-Cert-Chain`, `xfcc` as `X-Forwarded-Client-Cert` (Envoy), `nginx` as `X-SSL-Client-Cert` (escaped PEM), `cloudflare` as `Cf-Cert-*`, `sha256` as `Cf-Client-Cert-Sha256`.',
       ),
   })
   .describe('Client certificates. Required unless said otherwise.');

@@ -19,6 +19,7 @@ mod path;
 mod pem;
 mod revocation;
 mod revocation_list;
+pub mod seen;
 mod serial_set;
 mod standings;
 #[cfg(test)]

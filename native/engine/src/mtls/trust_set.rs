@@ -53,6 +53,8 @@ pub struct Verdict {
     pub expires_at: u64,
     /// Whose anchor it was verified by; of several the one that holds the leaf's issuer as well.
     pub authority: Option<Arc<str>>,
+    /// The key of the leaf's issuer; None unless verified.
+    pub issuer_key: Option<KeyId>,
     /// Verified although the standing of a certificate in the path is unknown or outdated.
     pub lenient: Option<Lenient>,
     /// Unix seconds. A clock that was set back ends the verdict too.
@@ -189,6 +191,7 @@ impl TrustSet {
             fault: None,
             expires_at: now,
             authority: None,
+            issuer_key: None,
             lenient: None,
             made_at: now,
             epoch,
@@ -202,6 +205,8 @@ impl TrustSet {
                 verdict.links = path.links.clone().into();
                 verdict.chain = path.chain.clone().into();
                 verdict.path_ends_at = path.ends_at;
+                let issuer = path.links.first().and_then(|link| self.issuers.get(link.issuer as usize));
+                verdict.issuer_key = issuer.map(|issuer| issuer.key_id);
                 verdict.authority = self.authorities.get(path.authority as usize).map(|known| Arc::from(known.name()));
                 verdict.passes(good, self);
             }
@@ -243,12 +248,6 @@ impl TrustSet {
     /// verified.
     pub fn chain(&self, verdict: &Verdict) -> impl Iterator<Item = &[u8]> + Clone {
         verdict.chain.iter().filter_map(|&index| self.intermediates.get(index as usize)).map(|der| &**der)
-    }
-
-    /// The key of the leaf's issuer, by a verdict of this set; None unless verified.
-    #[must_use]
-    pub fn issuer_key(&self, verdict: &Verdict) -> Option<KeyId> {
-        Some(self.issuers.get(verdict.links.first()?.issuer as usize)?.key_id)
     }
 
     /// Names of the authorities, in the order in which they are trusted.

@@ -1,5 +1,6 @@
 //! Facts about what is revoked while the process runs.
 
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -8,6 +9,8 @@ use proptest::prelude::*;
 use rcgen::{CertificateParams, Issuer, KeyPair, SerialNumber, date_time_ymd};
 
 use super::pki::*;
+use crate::decide::{Known, Outcome, Tally, decide};
+use crate::exchange::{Exchange, Now};
 use crate::mtls::authority::key_id;
 use crate::mtls::fields::lower_hex;
 use crate::mtls::standings::{MAX_ANSWERS, MAX_REVOKED};
@@ -15,8 +18,10 @@ use crate::mtls::{
     Answered, Authority, Certificate, CertificateField, Change, Named, Renewal, RevocationList, Standings, TrustSet,
     Verdict,
 };
+use crate::peer::Peer;
 use crate::policy::{self, Revocation, Stale};
 use crate::reason::Reason;
+use crate::snapshot::Snapshot;
 
 const HOUR: u64 = 3600;
 
@@ -271,6 +276,41 @@ fn every_thread_refuses_with_its_next_request() {
         }
         ended.store(true, Ordering::Release);
     });
+}
+
+#[test]
+fn the_next_request_of_a_live_connection_is_refused() {
+    let root = Ca::root("devices");
+    let leaf = root.leaf_pem(&KeyPair::generate().unwrap(), |_| {});
+    let policy = serde_json::from_value(serde_json::json!({
+        "authorities": [{ "name": "devices", "at": "", "certificates": root.pem }],
+        "origins": [{ "addresses": ["127.0.0.1:1"], "connections": 1, "connect_timeout_ms": 1, "first_byte_timeout_ms": 1, "idle_timeout_ms": 1 }],
+        "hosts": [{ "name": "localhost", "at": "", "origin": 0, "max_body_bytes": 1, "mtls": { "mode": "require", "trust": ["devices"] } }],
+    }));
+    let snapshot =
+        Arc::new(Snapshot::compile(&policy.unwrap(), NOW, 1).unwrap_or_else(|problems| panic!("{problems:?}")));
+    let certificate = Arc::new(Certificate::from_pem(&leaf));
+    let peer = Peer::new([192, 0, 2, 1].into(), Some(Rc::new(Known::new(certificate.clone()))));
+    let (mut exchange, mut tally) = (Exchange::default(), Tally::default());
+    let mut request = || {
+        exchange.head.buffer().push_str("GET /\nhost:localhost\n");
+        exchange.begin(Now { mono_us: 1, unix_ms: NOW * 1000 }, "");
+        let malformed = exchange.head.parse().err();
+        let outcome = decide(&mut exchange, &snapshot, &peer, malformed, &mut tally);
+        (
+            outcome,
+            exchange.denial.as_ref().map(|denial| denial.reason),
+            exchange.authority.as_deref().map(str::to_owned),
+        )
+    };
+    let passes = (Outcome::Pass, None, Some("devices".to_owned()));
+    assert_eq!(request(), passes);
+    assert_eq!(request(), passes);
+    revoke(Standings::of_process(), vec![named(&root, &certificate)]);
+    assert_eq!(request(), (Outcome::Deny, REVOKED, None));
+    restore(Standings::of_process(), vec![named(&root, &certificate)]);
+    assert_eq!(request(), passes);
+    assert!(tally.verify_hits >= 1 && tally.verify_misses == 3, "{tally:?}");
 }
 
 // --- a clock that jumps ------------------------------------------------------------------------------------------
