@@ -74,6 +74,9 @@ export class FakeNative implements Native {
     return JSON.stringify({ problem: { message: 'none', hint: '' } });
   }
   ocspAnswer(): void {}
+  seen(): string {
+    return '[]';
+  }
 }
 
 export const silent = () => pino({}, { write: () => {} });
