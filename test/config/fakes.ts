@@ -77,6 +77,9 @@ export class FakeNative implements Native {
   seen(): string {
     return '[]';
   }
+  metrics(): string {
+    return '[]';
+  }
 }
 
 export const silent = () => pino({}, { write: () => {} });
