@@ -45,7 +45,7 @@ const hit = {
   serial: SERIAL,
   fingerprint: FINGERPRINT,
   subject: 'CN=sensor-1',
-  notAfter: '2026-12-22T12:00:00.000Z',
+  not_after: '2026-12-22T12:00:00.000Z',
   known: 'issued',
   before: null,
   after: 'revoked',
@@ -178,10 +178,10 @@ describe('issue', () => {
 });
 
 describe('revoke', () => {
-  const outcome = (dryRun: boolean) => ({ dryRun, hits: [hit], changed: 1, revision: 3 });
+  const outcome = (dryRun: boolean) => ({ dry_run: dryRun, hits: [hit], changed: 1, revision: 3 });
   const answers = {
     'POST /pki/revocations': ({ body }: { body: unknown }) => ({
-      body: outcome(Boolean((body as { dryRun?: boolean }).dryRun)),
+      body: outcome(Boolean((body as { dry_run?: boolean }).dry_run)),
     }),
   };
 
@@ -193,18 +193,18 @@ describe('revoke', () => {
     expect(no.error).toContain('CN=sensor-1');
     expect(no.error).toContain('good -> revoked');
     expect(asked.map(({ body }) => body)).toEqual([
-      { serial: SERIAL, authority: 'devices', action: 'revoke', reason: 'keyCompromise', dryRun: true },
+      { serial: SERIAL, authority: 'devices', action: 'revoke', reason: 'keyCompromise', dry_run: true },
     ]);
     const yes = await portcullis(args, { typed: ['yes'] });
     expect(yes).toMatchObject({ exit: 0, out: '1 certificate refused for good\n' });
-    expect(asked.at(-1)?.body).not.toHaveProperty('dryRun');
+    expect(asked.at(-1)?.body).not.toHaveProperty('dry_run');
   });
 
   test('without a person it wants --yes', async () => {
     const { url, asked } = await stubAdmin(answers);
     const args = ['pki', 'revoke', '--partner', 'acme', '--admin', url];
     expect((await portcullis(args)).exit).toBe(2);
-    expect(asked.every(({ body }) => (body as { dryRun?: boolean }).dryRun)).toBe(true);
+    expect(asked.every(({ body }) => (body as { dry_run?: boolean }).dry_run)).toBe(true);
     expect((await portcullis([...args, '--yes'])).exit).toBe(0);
   });
 
@@ -229,7 +229,7 @@ describe('revoke', () => {
 });
 
 test('a revocation list is sent as it is', async () => {
-  const loaded = { issuer: 'CN=p', number: '7', thisUpdate: '', nextUpdate: '2026-11-24T00:00:00Z', serials: 2 };
+  const loaded = { issuer: 'CN=p', number: '7', this_update: '', next_update: '2026-11-24T00:00:00Z', serials: 2 };
   const { url, asked } = await stubAdmin({ 'PUT /pki/authorities/p/revocation-list': { body: loaded } });
   const file = join(temporaryFolder(), 'p.crl');
   writeFileSync(file, Buffer.from([0x30, 0x82, 0xff, 0x00]));

@@ -33,7 +33,7 @@ describeStores('revocation lists', newPlace => {
       });
     expect(await put(list({ number: 1 }))).toMatchObject({
       status: 200,
-      body: { keyId: KEY, number: '1', serials: 0 },
+      body: { key_id: KEY, number: '1', serials: 0 },
     });
     await until(() => other.numberOf('partners') === 1, 1_000);
     await process(await place.open(), later);

@@ -18,7 +18,7 @@ interface Rule {
   mode: 'off' | 'request' | 'require';
   action: Action;
   trust: string[];
-  createdAt: string;
+  created_at: string;
 }
 
 interface Preview {
@@ -29,7 +29,7 @@ interface Preview {
   invalid: number;
   operations: { id: string; requests: number; denied: number }[];
   undescribed: number;
-  losing: { count: number; certificates: { subject: string; authority: string; lastSeen: string }[] };
+  losing: { count: number; certificates: { subject: string; authority: string; last_seen: string }[] };
 }
 
 interface Place extends ReachOptions {
@@ -215,7 +215,7 @@ function words(terminal: Terminal, preview: Preview, mode: Action): string {
   if (losing.count > 0) {
     const rows = losing.certificates
       .slice(0, SHOWN)
-      .map(({ subject, authority, lastSeen }) => [subject, authority, moment(lastSeen)]);
+      .map(({ subject, authority, last_seen }) => [subject, authority, moment(last_seen)]);
     parts.push(
       `${count(losing.count, 'certificate')} would lose access: accepted now, of authorities that the rule does not trust.\n` +
         `${shownTable(terminal, ['subject', 'authority', 'last seen'], rows)}${rest(losing.count, 'certificate')}`,
@@ -238,13 +238,13 @@ function listed(terminal: Terminal, rules: readonly Rule[]): string {
   return shownTable(
     terminal,
     ['host', 'path', 'mode', 'action', 'trust', 'since'],
-    rules.map(({ host, path, mode, action, trust, createdAt }) => [
+    rules.map(({ host, path, mode, action, trust, created_at }) => [
       host,
       path,
       mode,
       action,
       trust.join(', '),
-      moment(createdAt),
+      moment(created_at),
     ]),
   );
 }

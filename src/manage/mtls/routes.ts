@@ -50,7 +50,7 @@ const rule = z
     mode,
     action,
     trust: z.array(z.string()),
-    createdAt: z.iso.datetime(),
+    created_at: z.iso.datetime(),
   })
   .meta({ id: 'MtlsRule' });
 
@@ -66,7 +66,7 @@ const effect = z
     losing: z
       .object({
         count: z.int(),
-        certificates: z.array(z.object({ subject: z.string(), authority: z.string(), lastSeen: z.iso.datetime() })),
+        certificates: z.array(z.object({ subject: z.string(), authority: z.string(), last_seen: z.iso.datetime() })),
       })
       .describe('Certificates that came within the time, and whose authority the rule does not trust.'),
   })
@@ -103,7 +103,7 @@ export function routes(api: Api, parts: MtlsParts): void {
       await known(parts, names);
       const seen = await preview(store, { ...query, trust: names }, host.operations, Date.now());
       const { since, losing, ...counts } = seen;
-      const certificates = losing.certificates.map(one => ({ ...one, lastSeen: iso(one.lastSeen) }));
+      const certificates = losing.certificates.map(({ lastSeen, ...one }) => ({ ...one, last_seen: iso(lastSeen) }));
       return { body: { since: iso(since), ...counts, losing: { ...losing, certificates } } };
     },
   );
@@ -274,7 +274,7 @@ function target({ host, path }: MtlsRule): string {
 }
 
 function shown({ version: _, createdAt, ...rest }: MtlsRule): Record<string, unknown> {
-  return { ...rest, createdAt: iso(createdAt) };
+  return { ...rest, created_at: iso(createdAt) };
 }
 
 function iso(ms: number): string {

@@ -7,10 +7,10 @@ import type { Lists } from './lists.js';
 
 const loaded = z.object({
   issuer: z.string(),
-  keyId: z.string().describe('Of the key that signed it.'),
+  key_id: z.string().describe('Of the key that signed it.'),
   number: z.string(),
-  thisUpdate: z.string().meta({ format: 'date-time' }),
-  nextUpdate: z.string().meta({ format: 'date-time' }),
+  this_update: z.string().meta({ format: 'date-time' }),
+  next_update: z.string().meta({ format: 'date-time' }),
   serials: z.int().describe('How many certificates it takes back.'),
 });
 
@@ -31,13 +31,9 @@ export function listRoutes(api: Api, lists: Lists): void {
       answer: loaded,
     },
     async ({ params, body, audit }) => {
-      const { issuer, key_id, number, this_update, next_update, serials } = await lists.upload(
-        params.name,
-        body,
-        audit,
-      );
-      const [thisUpdate, nextUpdate] = [this_update, next_update].map(at => new Date(at).toISOString());
-      return { body: { issuer, keyId: key_id, number, thisUpdate, nextUpdate, serials } };
+      const { replaced: _, this_update, next_update, ...list } = await lists.upload(params.name, body, audit);
+      const [from, until] = [this_update, next_update].map(at => new Date(at).toISOString());
+      return { body: { ...list, this_update: from, next_update: until } };
     },
   );
 }

@@ -30,7 +30,7 @@ const request = z
       .default('revoke')
       .describe('`hold` can be lifted by `restore`; what is revoked stays revoked.'),
     reason: z.enum(REASONS).default('unspecified').describe('RFC 5280, 5.3.1. Of a hold it is certificateHold.'),
-    dryRun: z.boolean().default(false).describe('Only tells what would be hit.'),
+    dry_run: z.boolean().default(false).describe('Only tells what would be hit.'),
   })
   .superRefine((body, issues) => {
     const given = WAYS.filter(way => body[way] !== undefined);
@@ -48,18 +48,18 @@ const time = z.string().meta({ format: 'date-time' });
 const hit = z.object({
   id: z.string().describe('Of the revocation: `<key id>:<serial>`, or `sha256:<fingerprint>`.'),
   authority: z.string().nullable(),
-  keyId: z.string().nullable(),
+  key_id: z.string().nullable(),
   serial: z.string().nullable(),
   fingerprint: z.string().nullable(),
   subject: z.string().nullable(),
-  notAfter: time.nullable(),
+  not_after: time.nullable(),
   known: z.enum(['issued', 'seen', 'unknown']).describe('Where the certificate was found.'),
   before: state.nullable(),
   after: state.nullable(),
 });
 
 const outcome = z.object({
-  dryRun: z.boolean(),
+  dry_run: z.boolean(),
   hits: z.array(hit),
   changed: z.int().describe('How many of them are not what they were.'),
   revision: z.int().describe('What every gateway that shares the store knows within a second.'),
@@ -68,7 +68,7 @@ const outcome = z.object({
 const revocation = z.object({
   id: z.string(),
   authority: z.string().nullable(),
-  keyId: z.string().nullable(),
+  key_id: z.string().nullable(),
   serial: z.string().nullable(),
   fingerprint: z.string().nullable(),
   state,
@@ -95,10 +95,10 @@ export function revocationRoutes(
       answer: outcome,
     },
     async ({ body, principal, audit }) => {
-      const { action, reason, dryRun, ...selection } = body;
+      const { action, reason, dry_run: dryRun, ...selection } = body;
       const done = await revocations.apply({ selection, action, reason, dryRun, by: principal.name, audit });
       if (!dryRun) await inForce();
-      return { body: { dryRun, ...done, hits: done.hits.map(shownHit) }, ...(dryRun && { unchanged: true }) };
+      return { body: { dry_run: dryRun, ...done, hits: done.hits.map(shownHit) }, ...(dryRun && { unchanged: true }) };
     },
   );
   api.operation(
@@ -114,9 +114,8 @@ export function revocationRoutes(
     },
     async ({ query: { cursor, limit, ...only } }) => {
       const { items, next } = await revocations.page(cursor, limit, only);
-      const shown = items.map(({ key_id, at, revision: _, ...row }) => ({
+      const shown = items.map(({ at, revision: _, ...row }) => ({
         ...row,
-        keyId: key_id,
         at: new Date(at).toISOString(),
       }));
       return { body: { items: shown, next } };
@@ -124,6 +123,6 @@ export function revocationRoutes(
   );
 }
 
-function shownHit({ notAfter, ...hit }: Hit) {
-  return { ...hit, notAfter: notAfter === null ? null : new Date(notAfter).toISOString() };
+function shownHit({ keyId, notAfter, ...hit }: Hit) {
+  return { ...hit, key_id: keyId, not_after: notAfter === null ? null : new Date(notAfter).toISOString() };
 }

@@ -12,8 +12,8 @@ import type { Terminal } from '../terminal.js';
 interface Loaded {
   issuer: string;
   number: string;
-  thisUpdate: string;
-  nextUpdate: string;
+  this_update: string;
+  next_update: string;
   serials: number;
 }
 
@@ -30,11 +30,11 @@ export function addRevocationList(group: Command, terminal: Terminal): void {
     });
 }
 
-function told({ issuer, number, serials, nextUpdate }: Loaded, now: number): string {
+function told({ issuer, number, serials, next_update }: Loaded, now: number): string {
   return pairs([
     ['issuer', issuer],
     ['number', number],
     ['takes back', count(serials, 'certificate')],
-    ['next one by', dayAndDistance(nextUpdate, now)],
+    ['next one by', dayAndDistance(next_update, now)],
   ]);
 }

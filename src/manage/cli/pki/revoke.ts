@@ -17,7 +17,7 @@ interface Hit {
   serial: string | null;
   fingerprint: string | null;
   subject: string | null;
-  notAfter: string | null;
+  not_after: string | null;
   known: 'issued' | 'seen' | 'unknown';
   before: State | null;
   after: State | null;
@@ -25,7 +25,7 @@ interface Hit {
 type State = 'revoked' | 'held' | 'restored';
 
 interface Outcome {
-  dryRun: boolean;
+  dry_run: boolean;
   hits: Hit[];
   changed: number;
   revision: number;
@@ -115,7 +115,7 @@ async function act(terminal: Terminal, action: Action, selection: object, option
   const client = connect(options, terminal);
   const body = { ...selection, action, ...(reason && { reason }) };
   const ask = (dry: boolean) =>
-    client.send<Outcome>('POST', '/pki/revocations', { body: { ...body, ...(dry && { dryRun: true }) } });
+    client.send<Outcome>('POST', '/pki/revocations', { body: { ...body, ...(dry && { dry_run: true }) } });
   const would = await ask(true);
   if (dryRun) {
     print(terminal, output, would, () => hits(terminal, would));
@@ -161,11 +161,11 @@ function defined<T extends object>(fields: T): Partial<T> {
 function hits(terminal: Terminal, { hits, changed }: Outcome): string {
   const rows = hits
     .slice(0, SHOWN)
-    .map(({ authority, serial, fingerprint, subject, notAfter, known, before, after }) => [
+    .map(({ authority, serial, fingerprint, subject, not_after, known, before, after }) => [
       subject ?? '(not seen here)',
       authority ?? '-',
       serial ?? fingerprint ?? '-',
-      dayAndDistance(notAfter, terminal.now()),
+      dayAndDistance(not_after, terminal.now()),
       known,
       before === after ? `${before ?? 'good'} already` : `${before ?? 'good'} -> ${after ?? 'good'}`,
     ]);
