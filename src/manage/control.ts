@@ -119,7 +119,13 @@ export class Control {
         api => pkiRoutes(api, this.#pki),
         api => this.#revocation.routes(api),
         api => inspectRoutes(api, { run, judge, hosts: () => hostsOf(from.parts()).map(({ name }) => name) }),
-        api => mtlsRoutes(api, { store, hosts: () => hostsOf(from.parts()), authorities: () => this.#authorities() }),
+        api =>
+          mtlsRoutes(api, {
+            store,
+            hosts: () => hostsOf(from.parts()),
+            record: () => this.#traffic.record(),
+            authorities: () => this.#authorities(),
+          }),
       ],
     });
   }

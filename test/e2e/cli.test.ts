@@ -1,13 +1,12 @@
 // The first promise of the PKI, on the command line and against a whole gateway: an authority without a file, a
 // certificate for a device, its renewal by itself, and its end within a second on a connection that is open.
 
-import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { beforeAll, expect, test } from 'vitest';
 import { temporaryFolder } from '../support/cleanup.js';
+import { commandLine } from '../support/command.js';
 import { type Gateway, startGateway } from '../support/gateway.js';
 import { connect } from '../support/https.js';
 import { httpOrigin } from '../support/origin.js';
@@ -17,6 +16,7 @@ const HOST = 'localhost';
 const WITHIN_MS = 1_000;
 
 let gateway: Gateway;
+let command: ReturnType<typeof commandLine>;
 let ca: string;
 const folder = temporaryFolder();
 
@@ -41,19 +41,8 @@ beforeAll(async () => {
     },
     { files: { 'server.pem': server.cert, 'server.key': server.key } },
   );
+  command = commandLine(gateway, folder);
 });
-
-/** Another process, as an operator starts it; answers standard output. */
-async function command(...args: string[]): Promise<string> {
-  const env = {
-    ...process.env,
-    HOME: folder,
-    PORTCULLIS_TOKEN: gateway.token,
-    PORTCULLIS_ADMIN: `http://127.0.0.1:${gateway.admin}`,
-  };
-  const main = join(import.meta.dirname, '../../dist/main.js');
-  return (await promisify(execFile)(process.execPath, [main, ...args], { env, cwd: folder })).stdout;
-}
 
 function identity(name = 'sensor-1') {
   const read = (ending: string) => readFileSync(join(folder, name, `${name}${ending}`), 'utf8');

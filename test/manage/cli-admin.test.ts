@@ -35,6 +35,7 @@ beforeAll(async () => {
         mtlsRoutes(api, {
           store,
           hosts: () => [{ name: HOST, operations: [{ id: 'listOrders', method: 'GET', path: '/orders' }] }],
+          record: async () => {},
           authorities: async () =>
             (await store.db.selectFrom('authorities').select('name').execute()).map(it => it.name),
         }),

@@ -144,6 +144,7 @@ async function admin() {
   routes(api, {
     store,
     hosts: () => [{ name: HOST, operations: OPERATIONS }],
+    record: async () => {},
     authorities: async () => ['devices'],
   });
   const ask = async (method: string, path: string, body?: object, headers: Record<string, string> = {}) => {

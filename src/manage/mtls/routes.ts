@@ -15,6 +15,8 @@ export interface MtlsParts {
   store: Store;
   /** What is served now. */
   hosts(): { name: string; operations: Operation[] }[];
+  /** Writes what came since the last time. */
+  record(): Promise<void>;
   /** Names of all authorities, of the configuration and of the store. */
   authorities(): Promise<string[]>;
 }
@@ -101,6 +103,7 @@ export function routes(api: Api, parts: MtlsParts): void {
       const host = found(parts, query.host);
       const names = query.trust.split(',').filter(Boolean);
       await known(parts, names);
+      await parts.record();
       const seen = await preview(store, { ...query, trust: names }, host.operations, Date.now());
       const { since, losing, ...counts } = seen;
       const certificates = losing.certificates.map(({ lastSeen, ...one }) => ({ ...one, last_seen: iso(lastSeen) }));
