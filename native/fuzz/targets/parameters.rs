@@ -15,9 +15,15 @@ struct Host {
 
 fn host() -> Host {
     let styles = [
-        ("path", "m", "matrix", true), ("path", "l", "label", false), ("query", "a", "form", true),
-        ("query", "b", "form", false), ("query", "c", "deepObject", true), ("query", "d", "pipeDelimited", false),
-        ("query", "e", "spaceDelimited", false), ("header", "x-f", "simple", true), ("cookie", "g", "form", false),
+        ("path", "m", "matrix", true),
+        ("path", "l", "label", false),
+        ("query", "a", "form", true),
+        ("query", "b", "form", false),
+        ("query", "c", "deepObject", true),
+        ("query", "d", "pipeDelimited", false),
+        ("query", "e", "spaceDelimited", false),
+        ("header", "x-f", "simple", true),
+        ("cookie", "g", "form", false),
         ("cookie", "h", "form", true),
     ];
     let mut parameters: Vec<Value> = styles
@@ -27,7 +33,9 @@ fn host() -> Host {
         })
         .collect();
     parameters.push(json!({ "name": "n", "location": "query", "style": "form", "explode": true, "schema": "n" }));
-    parameters.push(json!({ "name": "j", "location": "query", "style": "form", "schema": "any", "content": "application/json" }));
+    parameters.push(
+        json!({ "name": "j", "location": "query", "style": "form", "schema": "any", "content": "application/json" }),
+    );
     let openapi: HostOpenapi = serde_json::from_value(json!({
         "action": "block", "fallthrough": "block",
         "operations": [{ "id": "a", "at": "", "method": "GET", "path": "/t/{m}/{l}..{r}", "unknown_query": "log",
