@@ -13,6 +13,7 @@ const origin = await httpOrigin((_, response) => response.end('ok'));
 const servers = await authority('servers');
 const { gateway, caller } = await startFront({ 'api.test': { origin: origin.url } }, { issuer: servers });
 const REFUSED = ['portcullis_config_reloads_total', 'result="refused"'] as const;
+const APPLIED = ['portcullis_config_reloads_total', 'result="applied"'] as const;
 /** Longer than the watch's settling and a reload. */
 const NOTICED_MS = 1_500;
 
@@ -65,10 +66,14 @@ test('when it expires is a metric of its host', async () => {
   expect(text).toMatch(/portcullis_certificate_expiry_timestamp_seconds\{kind="server",name="api.test"\} \d{10}/);
 });
 
-/** What is in force; threads that are on their way out may still show the one before. */
+/** What is in force, and after how many reloads. */
 let current = await shown();
+let applied = await gateway.count(...APPLIED);
 
+/** Until the reload is over: threads that are on their way out may still show the one before. */
 async function taken(fresh: Identity): Promise<void> {
+  await gateway.counted(APPLIED[0], applied + 1, APPLIED[1]);
+  applied = await gateway.count(...APPLIED);
   current = serialOf(fresh);
   await until(async () => (await shown()) === current);
 }
