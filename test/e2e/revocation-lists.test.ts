@@ -7,7 +7,7 @@ import { atTheEnd } from '../support/cleanup.js';
 import { startFront } from '../support/front.js';
 import { ask } from '../support/https.js';
 import { httpOrigin } from '../support/origin.js';
-import { authority, hours } from '../support/pki.js';
+import { authority, hours, x509 } from '../support/pki.js';
 import { until } from '../support/waiting.js';
 
 const origin = await httpOrigin((_, response) => response.end('ok'));
@@ -80,6 +80,30 @@ test('a list that appears at the distribution point is fetched', async () => {
   await until(async () => (await asked(good)) === '403 mtls.revoked', 60_000);
   expect(await gateway.count('portcullis_revocation_fetches_total', 'result="replaced"')).toBe(1);
 }, 90_000);
+
+test('where a certificate that nobody knew says so, its list is fetched, and it passes without anybody doing anything', async () => {
+  const makers = await authority('makers');
+  const maker = createServer(async (_, response) => response.end(await makers.crl([])));
+  await new Promise<void>(resolve => maker.listen(0, '127.0.0.1', resolve));
+  atTheEnd(() => maker.close());
+  const url = `http://127.0.0.1:${(maker.address() as AddressInfo).port}/makers.crl`;
+  const other = await startFront(
+    { 'api.test': { origin: origin.url, mtls: { mode: 'require', trust: ['makers'] } } },
+    {
+      issuer: servers,
+      files: { 'makers.pem': makers.pem },
+      config: {
+        authorities: {
+          makers: { certificates: 'makers.pem', revocation: { fetch: true, allowPrivateAddresses: true } },
+        },
+      },
+    },
+  );
+  const identity = await makers.client('new', { extensions: [new x509.CRLDistributionPointsExtension([url])] });
+  const status = async () => (await ask(other.caller('api.test', identity), '/')).status;
+  expect(await status()).toBe(503);
+  await until(async () => (await status()) === 200, 15_000);
+});
 
 async function asked(identity: typeof good): Promise<string> {
   const { status, body } = await ask(caller('api.test', identity), '/');

@@ -37,7 +37,7 @@ test('does not ask about certificates that nobody verified, or whose authority d
   see('02', { authority: 'others' });
   see('03', { ocsp_urls: [] });
   see('04', { ocsp_urls: ['ldap://127.0.0.1/'] });
-  see('05', { key_id: 'cd'.repeat(32) });
+  see('05', { issuer_key_id: 'cd'.repeat(32) });
   await asking.tick();
   expect(responder.asked).toBe(0);
 });
@@ -136,7 +136,7 @@ async function asked() {
   });
   asking.adopt([brought('partners', true), brought('others', false)]);
   const see = (serial: string, more: Partial<SeenCertificate> = {}) =>
-    asking.seen({ authority: 'partners', key_id: KEY, serial, crl_urls: [], ocsp_urls: [url], ...more });
+    asking.seen({ authority: 'partners', issuer_key_id: KEY, serial, crl_urls: [], ocsp_urls: [url], ...more });
   return { asking, clock, responder, answers, serials, see, text: () => registry.metrics(), told: () => lines };
 }
 

@@ -125,11 +125,11 @@ impl Known {
 }
 
 impl Known {
-    /// Who verified it last, and its issuer's key; None when no verdict that is kept is good.
+    /// Whose path it has, and its issuer's key; None when no verdict that is kept knows one.
     #[must_use]
     pub fn identity(&self) -> Option<(Arc<str>, KeyId)> {
         let verdicts = self.verdicts.borrow();
-        let (_, verdict) = verdicts.iter().rev().find(|(_, verdict)| verdict.fault.is_none())?;
+        let (_, verdict) = verdicts.iter().rev().find(|(_, verdict)| verdict.authority.is_some())?;
         Some((verdict.authority.clone()?, verdict.issuer_key?))
     }
 

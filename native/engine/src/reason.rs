@@ -108,6 +108,12 @@ impl Reason {
         &CATALOGUE[self as usize]
     }
 
+    /// Whether it speaks of a certificate whose path holds: revoked, or not known not to be.
+    #[must_use]
+    pub fn is_standing(self) -> bool {
+        matches!(self, Reason::MtlsRevoked | Reason::MtlsCrlExpired | Reason::MtlsRevocationUnknown)
+    }
+
     #[must_use]
     pub fn id(self) -> &'static str {
         self.entry().id

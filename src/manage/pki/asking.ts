@@ -34,7 +34,8 @@ export interface Answering {
 /** Of a certificate that was seen. */
 export interface SeenCertificate {
   authority: string | null;
-  key_id: string | null;
+  /** Of the key that signed it. */
+  issuer_key_id: string | null;
   serial: string;
   crl_urls: readonly string[];
   ocsp_urls: readonly string[];
@@ -89,18 +90,16 @@ export class Asking {
     }
   }
 
-  seen({ authority, key_id, serial, ocsp_urls }: SeenCertificate): void {
+  seen({ authority, issuer_key_id: keyId, serial, ocsp_urls }: SeenCertificate): void {
     const url = ocsp_urls.find(written => /^https?:\/\//i.test(written));
-    if (authority === null || key_id === null || url === undefined || !this.#authorities.has(authority)) return;
-    const key = `${authority} ${key_id}:${serial}`;
+    if (authority === null || keyId === null || url === undefined || !this.#authorities.has(authority)) return;
+    const key = `${authority} ${keyId}:${serial}`;
     const now = this.#parts.clock.elapsed();
     const known = this.#questions.get(key);
     this.#questions.delete(key);
     this.#questions.set(
       key,
-      known
-        ? { ...known, seen: now }
-        : { authority, keyId: key_id, serial, url, due: 0, seen: now, failures: 0, busy: false },
+      known ? { ...known, seen: now } : { authority, keyId, serial, url, due: 0, seen: now, failures: 0, busy: false },
     );
     if (this.#questions.size > MAX_ASKED) this.#questions.delete(this.#questions.keys().next().value ?? '');
   }

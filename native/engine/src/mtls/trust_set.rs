@@ -51,9 +51,10 @@ pub struct Verdict {
     pub fault: Option<Reason>,
     /// Unix seconds; the verdict must not be used from then on.
     pub expires_at: u64,
-    /// Whose anchor it was verified by; of several the one that holds the leaf's issuer as well.
+    /// Whose anchor its path ends at; of several the one that holds the leaf's issuer as well. Also where only its
+    /// standing is against it: [`Self::fault`] says whether it is verified.
     pub authority: Option<Arc<str>>,
-    /// The key of the leaf's issuer; None unless verified.
+    /// The key of the leaf's issuer, where there is an authority.
     pub issuer_key: Option<KeyId>,
     /// Verified although the standing of a certificate in the path is unknown or outdated.
     pub lenient: Option<Lenient>,
@@ -205,9 +206,7 @@ impl TrustSet {
                 verdict.links = path.links.clone().into();
                 verdict.chain = path.chain.clone().into();
                 verdict.path_ends_at = path.ends_at;
-                let issuer = path.links.first().and_then(|link| self.issuers.get(link.issuer as usize));
-                verdict.issuer_key = issuer.map(|issuer| issuer.key_id);
-                verdict.authority = self.authorities.get(path.authority as usize).map(|known| Arc::from(known.name()));
+                self.vouched(&mut verdict, path);
                 verdict.passes(good, self);
             }
             (Ok(_), None) => verdict.fault = Some(Reason::MtlsUntrusted),
@@ -216,9 +215,20 @@ impl TrustSet {
                 verdict.expires_at = fault.ends_at.map_or(recheck, |end| end.min(recheck));
                 verdict.fault = Some(fault.reason);
                 verdict.revocable = fault.revocable;
+                // Its path holds: whoever looks its standing up has to know where, or an unknown one stays unknown.
+                if let (true, Some(path)) = (fault.reason.is_standing(), &path) {
+                    self.vouched(&mut verdict, path);
+                }
             }
         }
         (verdict, path)
+    }
+
+    /// Who issued a certificate whose path holds.
+    fn vouched(&self, verdict: &mut Verdict, path: &Path) {
+        let issuer = path.links.first().and_then(|link| self.issuers.get(link.issuer as usize));
+        verdict.issuer_key = issuer.map(|issuer| issuer.key_id);
+        verdict.authority = self.authorities.get(path.authority as usize).map(|known| Arc::from(known.name()));
     }
 
     /// Makes a verdict of this set about this certificate one of this moment, at the least cost: nothing while it
