@@ -25,6 +25,7 @@ import { answerOwn } from './pki/own.js';
 import type { Listening } from './pki/publish.js';
 import { routes as pkiRoutes } from './pki/routes.js';
 import { Pki, type ServedHost } from './pki/service.js';
+import { freePort } from './port.js';
 import type { StorePlan } from './store/compile.js';
 import { keepHouse } from './store/housekeeping.js';
 import { findKey } from './store/key.js';
@@ -56,12 +57,16 @@ export interface Controlled {
 export class Control {
   readonly #store: Store;
   readonly #from: Controlled;
+  /** Where the store's key came from. */
+  readonly #keySource: string;
   readonly #pki: Pki;
   readonly #revocation: RevocationFlow;
   readonly #traffic: TrafficRecorder;
   readonly #admin: AdminPort;
   readonly #stopHouse: () => void;
   readonly own: AnswerOwn;
+  /** As it was last read. */
+  #stored: Stored | null = null;
   #published: Listening | null = null;
   #publishedAt = '';
   #trustEnd: NodeJS.Timeout | undefined;
@@ -82,13 +87,14 @@ export class Control {
     };
     const store = await Store.open({ ...plan, key, standing });
     metrics.storeUp(true);
-    return new Control(store, from);
+    return new Control(store, source, from);
   }
 
-  private constructor(store: Store, from: Controlled) {
+  private constructor(store: Store, keySource: string, from: Controlled) {
     const { native, metrics, log, gateway } = from;
     this.#store = store;
     this.#from = from;
+    this.#keySource = keySource;
     this.#stopHouse = keepHouse(store, log);
     this.#pki = new Pki({
       store,
@@ -136,10 +142,16 @@ export class Control {
 
   /** What the store adds to a policy; `hosted` are authorities that the configuration expects, made when missing. */
   async stored(hosted: readonly string[]): Promise<Stored> {
-    const made = await ensureHosted(this.#pki, hosted);
-    if (made.length > 0) this.#from.log.info({ authorities: made }, 'hosted authorities were made');
-    const [authorities, rules] = [await storedAuthorities(this.#store), await mtlsRules(this.#store)];
-    return { authorities, rules };
+    try {
+      const made = await ensureHosted(this.#pki, hosted);
+      if (made.length > 0) this.#from.log.info({ authorities: made }, 'hosted authorities were made');
+      this.#stored = { authorities: await storedAuthorities(this.#store), rules: await mtlsRules(this.#store) };
+    } catch (error) {
+      // A configuration can be taken up while the store is away: with what it held when it was last read.
+      if (!this.#stored) throw error;
+      this.#from.log.warn({ error: (error as Error).message }, 'what the store adds to the policy is what it last was');
+    }
+    return this.#stored;
   }
 
   /** Of the admin port, as the parts say. Rejects with a sentence when the address is taken. */
@@ -161,13 +173,12 @@ export class Control {
 
   /** To be awaited before the first request is served. */
   async start(parts: Parts): Promise<void> {
-    this.#from.log.info({ kind: this.#store.kind }, 'the store is open');
+    this.#from.log.info({ kind: this.#store.kind, key: this.#keySource }, 'the store is open');
     await this.#revocation.start(inForce(parts));
     for (const topic of ['authorities', 'mtls_rules'] as const) {
       this.#store.follow(topic, () => this.#from.changed(topic));
     }
     await this.#waitForTrustEnd();
-    await this.#publish(parts);
   }
 
   /** A policy came into force. */
@@ -175,11 +186,22 @@ export class Control {
     await this.#revocation.adopt(inForce(parts));
     await this.#waitForTrustEnd();
     try {
-      await this.#publish(parts);
+      await this.publish(parts);
     } catch (error) {
       // Everything else of the configuration is in force by now.
       this.#from.log.error({ error: (error as Error).message }, 'lists and OCSP are not published: `listen.pki`');
     }
+  }
+
+  /** Lists and OCSP, where `listen.pki` says. Rejects when the address is taken. */
+  async publish({ config }: Parts): Promise<void> {
+    const { pki } = config.listen;
+    const wanted = JSON.stringify(pki ?? null);
+    if (wanted === this.#publishedAt) return;
+    if (pki) await freePort(pki, 'listen.pki');
+    await this.#published?.close();
+    this.#published = pki ? await this.#revocation.listen(pki.address, pki.port) : null;
+    this.#publishedAt = wanted;
   }
 
   /** The last requests are over. */
@@ -204,15 +226,6 @@ export class Control {
     const next = await nextTrustEnd(this.#store).catch(() => null);
     const wait = next === null ? LOOK_AGAIN_MS : Math.min(LOOK_AGAIN_MS, Math.max(0, next - Date.now()) + 1);
     this.#trustEnd = setTimeout(() => this.#from.changed('an authority is no longer trusted'), wait).unref();
-  }
-
-  async #publish({ config }: Parts): Promise<void> {
-    const { pki } = config.listen;
-    const wanted = JSON.stringify(pki ?? null);
-    if (wanted === this.#publishedAt) return;
-    await this.#published?.close();
-    this.#published = pki ? await this.#revocation.listen(pki.address, pki.port) : null;
-    this.#publishedAt = wanted;
   }
 }
 

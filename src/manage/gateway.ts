@@ -116,7 +116,8 @@ export class Gateway implements Managed {
     this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why), control.own);
     this.#enforce({ parts, contexts, names });
     await control.introduce();
-    await this.#blamingLater(loaded, '/listen/pki', control.start(parts));
+    await control.start(parts);
+    await this.#blamingLater(loaded, '/listen/pki', control.publish(parts));
     await this.#edges.start();
     metrics.loaded();
     this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));

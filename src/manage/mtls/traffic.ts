@@ -6,8 +6,12 @@ import type { Family } from '../../journal/metrics/registry.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
 
+/** Between two looks at which certificates came: an unknown standing is asked for from here. */
+const LOOK_MS = 1_000;
 /** Between two writes; what a process that dies loses. */
 const RECORD_MS = 10_000;
+/** Certificates that wait for a write: as many as the door keeps. */
+const MAX_WAITING = 100_000;
 /** Rows of one statement: SQLite takes 32,766 values, a row has 13. */
 const BATCH = 500;
 const HOUR_MS = 3_600_000;
@@ -50,12 +54,13 @@ export interface Traffic {
 export class TrafficRecorder {
   readonly #from: Traffic;
   readonly #counted = new Map<string, number>();
-  readonly #timer: NodeJS.Timeout;
+  readonly #timers: NodeJS.Timeout[];
+  readonly #waiting = new Map<string, Sighting>();
   #turn: Promise<void> = Promise.resolve();
 
   constructor(from: Traffic) {
     this.#from = from;
-    this.#timer = setInterval(() => void this.record(), RECORD_MS);
+    this.#timers = [setInterval(() => this.#look(), LOOK_MS), setInterval(() => void this.record(), RECORD_MS)];
   }
 
   /** Writes what came since the last time. Never rejects: traffic goes on without its record. */
@@ -65,23 +70,36 @@ export class TrafficRecorder {
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
+    for (const timer of this.#timers) clearInterval(timer);
     await this.record();
   }
 
   async #record(): Promise<void> {
     try {
-      for (;;) {
-        const sightings = JSON.parse(this.#from.seen()) as Sighting[];
-        if (sightings.length === 0) break;
-        this.#from.told(sightings);
-        for (let start = 0; start < sightings.length; start += BATCH) {
-          await this.#keep(sightings.slice(start, start + BATCH));
-        }
+      this.#look();
+      const sightings = [...this.#waiting.values()];
+      this.#waiting.clear();
+      for (let start = 0; start < sightings.length; start += BATCH) {
+        await this.#keep(sightings.slice(start, start + BATCH));
       }
       await this.#count(Date.now());
     } catch (error) {
       this.#from.log.warn({ error: (error as Error).message }, 'what traffic told about certificates was not kept');
+    }
+  }
+
+  #look(): void {
+    for (;;) {
+      const sightings = JSON.parse(this.#from.seen()) as Sighting[];
+      if (sightings.length === 0) return;
+      this.#from.told(sightings);
+      for (const { pem: _, ...sighting } of sightings) {
+        const before = this.#waiting.get(sighting.fingerprint);
+        if (!before && this.#waiting.size >= MAX_WAITING) continue;
+        const requests = sighting.requests + (before?.requests ?? 0);
+        const authority = sighting.authority ?? before?.authority ?? null;
+        this.#waiting.set(sighting.fingerprint, { ...sighting, requests, authority });
+      }
     }
   }
 
