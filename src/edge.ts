@@ -59,6 +59,8 @@ const exchanges: Exchange[] = [];
 const free: Exchange[] = [];
 const waiting = new Map<number, Exchange>();
 const bridges = new Set<WebSocketBridge>();
+/** WebSockets that a certificate let in, by their number. */
+const admitted = new Map<number, WebSocketBridge>();
 let open = 0;
 let connections = 0;
 
@@ -80,7 +82,7 @@ const ownPaths = new OwnPaths({
 });
 
 // First of all, since it is what may fail: an exception ends a thread well only while it has no native handles.
-const listener = new Listener<{ bridge: WebSocketBridge }>(uws, options.tls, {
+const listener = new Listener<{ bridge: WebSocketBridge; number: number }>(uws, options.tls, {
   connection: contained('connection', connection),
   request: contained('request', request),
   upgrade: contained('upgrade', upgrade),
@@ -93,8 +95,9 @@ const listener = new Listener<{ bridge: WebSocketBridge }>(uws, options.tls, {
     ),
     drain: contained('webSocket.drain', socket => socket.getUserData().bridge.drained()),
     close: contained('webSocket.close', (socket, code, message) => {
-      const { bridge } = socket.getUserData();
+      const { bridge, number } = socket.getUserData();
       bridges.delete(bridge);
+      if (admitted.delete(number)) native.webSocketClosed(number);
       bridge.clientClosed(code, Buffer.from(message).toString());
     }),
   },
@@ -313,16 +316,27 @@ function upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context
         act(exchange, native.refuse(exchange.slot, originConnect));
         return;
       }
-      native.upgraded(exchange.slot, 101);
+      const number = native.upgraded(exchange.slot, 101);
       // The socket moves into another context: its HTTP connection ends here, and nobody else tells of it.
       connections--;
       native.closed(res);
       exchange.res = null;
       release(exchange);
-      bridges.add(result.bridge);
-      res.cork(() => res.upgrade({ bridge: result.bridge }, key, result.bridge.protocol, '', context));
+      const { bridge } = result;
+      bridges.add(bridge);
+      if (number !== NONE) admitted.set(number, bridge);
+      res.cork(() => res.upgrade({ bridge, number }, key, bridge.protocol, '', context));
     }),
   );
+}
+
+/** A WebSocket sends no request that would be refused: it ends when the certificate that let it in does not count. */
+function tick(): void {
+  native.tick();
+  for (const number of native.withdrawn()) {
+    admitted.get(number)?.withdraw();
+    admitted.delete(number);
+  }
 }
 
 // --- the thread's life --------------------------------------------------------------------------------------------
@@ -350,7 +364,7 @@ function fail(what: string, error: unknown): void {
 process.on('uncaughtException', error => fail('uncaught', error));
 process.on('unhandledRejection', error => fail('unhandled', error));
 
-const ticking = setInterval(contained('tick', native.tick), TICK_MS);
+const ticking = setInterval(contained('tick', tick), TICK_MS);
 
 /** Takes no new connections, lets exchanges end, then closes what is left and ends the thread. */
 function drain(graceMs: number): void {

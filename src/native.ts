@@ -101,5 +101,7 @@ export const {
   ticket,
   upgrade,
   upgraded,
+  webSocketClosed,
+  withdrawn,
   written,
 } = door;

@@ -199,8 +199,20 @@ export interface Upgrade {
   head: string
 }
 
-/** A WebSocket is over: 101 when it had been opened, else the status the client was given. */
-export declare function upgraded(slot: number, status: number): void
+/**
+ * A WebSocket's handshake is over: 101 when it was opened, else the status the client was given. Answers the number by
+ * which `withdrawn` tells of an opened one, or 2^32 - 1 when no certificate let it in.
+ */
+export declare function upgraded(slot: number, status: number): number
+
+/** A WebSocket with a number is over. */
+export declare function webSocketClosed(number: number): void
+
+/**
+ * WebSockets whose certificate was revoked, has expired or is not trusted any more; each is told once. To be asked with
+ * every `tick`.
+ */
+export declare function withdrawn(): Array<number>
 
 /** All pieces of a held response were taken. */
 export declare function written(slot: number): void

@@ -72,6 +72,11 @@ export class WebSocketBridge {
     else client.close();
   }
 
+  /** The client may not be here any more (RFC 6455, 7.4.1: 1008, policy). */
+  withdraw(): void {
+    this.client?.end(1008, 'the client certificate is not accepted any more');
+  }
+
   terminate(): void {
     this.origin.terminate();
   }

@@ -1,9 +1,12 @@
 // From the word of an operator to the refusal of a client: two gateways that share a store, on live connections.
 
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { temporaryFolder } from '../support/cleanup.js';
+import { WebSocket, WebSocketServer } from 'ws';
+import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
 import { type Gateway, startGateway } from '../support/gateway.js';
 import { type Caller, connect, type RawClient } from '../support/https.js';
 import { httpOrigin } from '../support/origin.js';
@@ -18,7 +21,13 @@ const GET = 'GET / HTTP/1.1\r\nHost: api.test\r\n\r\n';
 
 const origin = await httpOrigin((_, response) => response.end('ok'));
 const [servers, devices] = await Promise.all([authority('servers'), authority('devices')]);
-const server = await servers.server(['api.test']);
+const server = await servers.server(['api.test', 'live.test']);
+const sockets = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+await once(sockets, 'listening');
+atTheEnd(() => {
+  for (const socket of sockets.clients) socket.terminate();
+  sockets.close();
+});
 
 describe('revocation over two gateways (sqlite)', () => {
   tests(async () => ({ folder: join(temporaryFolder(), 'state') }));
@@ -45,6 +54,11 @@ function tests(makeStore: () => Promise<object>): void {
           tls: { certificate: 'server.pem', key: 'server.key' },
           mtls: { mode: 'require', trust: ['devices'] },
           origin: origin.url,
+        },
+        'live.test': {
+          tls: { certificate: 'server.pem', key: 'server.key' },
+          mtls: { mode: 'require', trust: ['devices'] },
+          origin: `http://127.0.0.1:${(sockets.address() as AddressInfo).port}`,
         },
       },
     };
@@ -97,6 +111,27 @@ function tests(makeStore: () => Promise<object>): void {
       const refused = await client.ask(GET);
       expect([refused.status, JSON.parse(refused.body).reason]).toEqual([403, 'mtls.revoked']);
     }
+  });
+
+  test('an open WebSocket ends, on both sides, and the others go on', async () => {
+    const [stolen, other] = [await devices.client('socket'), await devices.client('other socket')];
+    const open = async (identity: Identity) => {
+      const { port, ca, cert, key } = caller(gateways[1] as Gateway, identity);
+      const socket = new WebSocket(`wss://127.0.0.1:${port}/`, {
+        ...{ ca, cert, key, servername: 'live.test', headers: { host: 'live.test' } },
+      });
+      const [[atOrigin]] = await Promise.all([once(sockets, 'connection'), once(socket, 'open')]);
+      return { socket, atOrigin: atOrigin as WebSocket };
+    };
+    const [ending, lasting] = [await open(stolen), await open(other)];
+    const closed = Promise.all([once(ending.socket, 'close'), once(ending.atOrigin, 'close')]);
+    const since = Date.now();
+    await post({ authority: 'devices', serial: serialOf(stolen) });
+    const [[code], [codeAtOrigin]] = await closed;
+    expect([code, codeAtOrigin]).toEqual([1008, 1008]);
+    expect(Date.now() - since).toBeLessThan(WITHIN_MS);
+    expect([lasting.socket.readyState, lasting.atOrigin.readyState]).toEqual([WebSocket.OPEN, WebSocket.OPEN]);
+    lasting.socket.terminate();
   });
 
   test('on hold it is refused, restored it passes again, on all of them', async () => {

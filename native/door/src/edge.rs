@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use portcullis_engine::answer::Answer;
-use portcullis_engine::decide::{self, Known, MAX_INSPECTED_BYTES, Outcome, Tally};
+use portcullis_engine::decide::{self, Admission, Known, MAX_INSPECTED_BYTES, Outcome, Tally};
 use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::head::{Framing, Head};
@@ -127,6 +127,9 @@ pub struct Edge {
     origins: (u64, Vec<OriginId>),
     connections: HashMap<usize, Connection, foldhash::fast::RandomState>,
     slots: Vec<Slot>,
+    /// WebSockets that a certificate let in, by the number that JavaScript knows them by.
+    admissions: HashMap<u32, Admission, foldhash::fast::RandomState>,
+    next_admission: u32,
     certificates: Vec<Option<Rc<Known>>>,
     /// Certificates with requests that were not gathered yet.
     seen: Vec<Rc<Known>>,
@@ -174,6 +177,8 @@ impl Edge {
             origins: (0, Vec::new()),
             connections: HashMap::default(),
             slots: Vec::new(),
+            admissions: HashMap::default(),
+            next_admission: 0,
             certificates: Vec::new(),
             seen: Vec::new(),
             free_certificates: Vec::new(),
@@ -582,11 +587,38 @@ impl Edge {
         Some((snapshot.origins[host.origin].addresses.clone(), head))
     }
 
-    /// A WebSocket's handshake or life is over.
-    pub fn upgraded(&mut self, index: u32, status: u16) {
-        if self.slots.get(index as usize).is_some_and(|slot| slot.stage == Stage::Upgraded) {
-            self.end(index, status);
+    /// A WebSocket's handshake is over. Answers the number under which the opened one is told of by [`withdrawn`], or
+    /// NONE when no certificate let it in.
+    ///
+    /// [`withdrawn`]: Self::withdrawn
+    pub fn upgraded(&mut self, index: u32, status: u16) -> u32 {
+        let Some(slot) = self.slots.get(index as usize).filter(|slot| slot.stage == Stage::Upgraded) else {
+            return NONE;
+        };
+        let peer = self.connections.get(&slot.connection).and_then(|connection| connection.peer.as_deref());
+        let admission = peer.filter(|_| status == 101).and_then(|peer| Admission::of(&slot.exchange, peer));
+        self.end(index, status);
+        let Some(admission) = admission else { return NONE };
+        let number = self.next_admission;
+        self.next_admission = if number == NONE - 1 { 0 } else { number + 1 };
+        self.admissions.insert(number, admission);
+        number
+    }
+
+    pub fn web_socket_closed(&mut self, number: u32) {
+        self.admissions.remove(&number);
+    }
+
+    /// WebSockets whose certificate does not count any more: each is told once.
+    pub fn withdrawn(&mut self) -> Vec<u32> {
+        let snapshot = self.snapshot.load();
+        let now_s = clock::now().unix_ms / 1000;
+        let gone = self.admissions.extract_if(|_, admission| admission.is_withdrawn(snapshot, now_s));
+        let gone: Vec<u32> = gone.map(|(number, _)| number).collect();
+        if !gone.is_empty() {
+            lock(&self.meters).scalars.websockets_withdrawn += gone.len() as u64;
         }
+        gone
     }
 
     // --- the end -----------------------------------------------------------------------------------------------

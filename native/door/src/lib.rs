@@ -11,7 +11,7 @@ mod held;
 mod identity;
 mod journal;
 mod listening;
-mod pki;
+pub mod pki;
 mod policy;
 pub mod revoking;
 mod tickets;
@@ -308,10 +308,24 @@ pub fn upgrade(slot: u32) -> Option<Upgrade> {
     with_edge(|edge| edge.upgrade(slot)).flatten().map(|(addresses, head)| Upgrade { addresses, head })
 }
 
-/// A WebSocket is over: 101 when it had been opened, else the status the client was given.
+/// A WebSocket's handshake is over: 101 when it was opened, else the status the client was given. Answers the number by
+/// which `withdrawn` tells of an opened one, or 2^32 - 1 when no certificate let it in.
 #[napi]
-pub fn upgraded(slot: u32, status: u32) {
-    with_edge(|edge| edge.upgraded(slot, status as u16));
+pub fn upgraded(slot: u32, status: u32) -> u32 {
+    with_edge(|edge| edge.upgraded(slot, status as u16)).unwrap_or(u32::MAX)
+}
+
+/// A WebSocket with a number is over.
+#[napi]
+pub fn web_socket_closed(number: u32) {
+    with_edge(|edge| edge.web_socket_closed(number));
+}
+
+/// WebSockets whose certificate was revoked, has expired or is not trusted any more; each is told once. To be asked with
+/// every `tick`.
+#[napi]
+pub fn withdrawn() -> Vec<u32> {
+    with_edge(Edge::withdrawn).unwrap_or_default()
 }
 
 /// Now and then (about four times a second): publishes counters and event lines that no later exchange has flushed.

@@ -176,6 +176,34 @@ pub fn told(exchange: &Exchange, peer: &Peer) -> Told {
     }
 }
 
+/// What let a connection in that goes on without requests (a WebSocket): it lasts as long as its certificate is good for
+/// the host and path that it asked for.
+#[derive(Debug)]
+pub struct Admission {
+    known: Rc<Known>,
+    host: String,
+    path: String,
+}
+
+impl Admission {
+    /// None when it was not let in by a certificate.
+    #[must_use]
+    pub fn of(exchange: &Exchange, peer: &Peer) -> Option<Admission> {
+        let known = peer.certificate.clone().filter(|_| exchange.presented == Presented::Verified)?;
+        Some(Admission { known, host: exchange.head.host().to_owned(), path: exchange.head.path().to_owned() })
+    }
+
+    /// Whether it would not be let in any more, by the policy of this moment.
+    #[must_use]
+    pub fn is_withdrawn(&self, snapshot: &Snapshot, now_s: u64) -> bool {
+        let Some(host) = snapshot.host(&self.host) else { return true };
+        let mtls = snapshot.hosts[host].mtls(&self.path);
+        mtls.mode != MtlsMode::Off
+            && mtls.action == Action::Block
+            && self.known.verdict(&mtls.trust, now_s, &mut Tally::default()).is_err()
+    }
+}
+
 /// Decides a request on its head. The exchange's head is parsed already, or failed to with `malformed`.
 pub fn decide(
     exchange: &mut Exchange,

@@ -213,6 +213,7 @@ scalars! {
     panics: "counter", "portcullis_engine_panics_total", "Panics caught at the door; each denied one request.";
     clients_gone: "counter", "portcullis_clients_gone_total", "Exchanges whose client went away before the answer.";
     websockets_opened: "counter", "portcullis_websockets_total", "WebSocket connections passed through.";
+    websockets_withdrawn: "counter", "portcullis_websockets_withdrawn_total", "WebSocket connections ended because the certificate that let them in does not count any more.";
     inspected_in_place: "counter", "portcullis_schema_inspected_in_place_total", "Bodies inspected on the edge thread.";
     inspected_in_pool: "counter", "portcullis_schema_inspected_in_pool_total", "Bodies inspected by the pool.";
     inspect_queue: "gauge", "portcullis_schema_queue_depth", "Bodies waiting for the pool now.";
