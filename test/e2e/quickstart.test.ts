@@ -37,7 +37,7 @@ needs('curl')('npm start prints commands that do what it says of them, and Ctrl-
   });
   await shell(commandAbout(commands, 'a certificate for a phone'));
   expect(await typed(commands, 'passes: the phone')).toMatchObject({ status: 200, body: { id: 1 } });
-  expect(await shell(commandAbout(commands, 'the phone is lost'))).toContain('CN=phone');
+  expect(await shell(commandAbout(commands, 'the phone is lost'))).toContain('refused for good');
   await vi.waitFor(
     async () =>
       expect(await typed(commands, 'mtls.revoked')).toMatchObject({ status: 403, body: { reason: 'mtls.revoked' } }),
