@@ -5,6 +5,7 @@
 import { hostname } from 'node:os';
 import type { Stored } from '../check/mtls/stored.js';
 import type { Parts } from '../config/load.js';
+import type { Tell } from '../journal/events/notices.js';
 import type { Metrics } from '../journal/metrics/registry.js';
 import { AdminPort, type Opening } from './admin/port.js';
 import type { Managed } from './admin/routes.js';
@@ -48,6 +49,8 @@ export interface Controlled {
   metrics: Metrics;
   log: Log;
   env: NodeJS.ProcessEnv;
+  /** What becomes an event. */
+  tell: Tell;
   /** What the store adds to the policy has changed. */
   changed(why: string): void;
   /** What is in force; null until the first policy is. */
@@ -105,7 +108,14 @@ export class Control {
       fileAuthorities: () => writtenAuthorities(from.parts()),
     });
     this.own = answerOwn(this.#pki);
-    this.#revocation = new RevocationFlow({ store, native, run: native.pki, log, metrics: metrics.revocation });
+    this.#revocation = new RevocationFlow({
+      store,
+      native,
+      run: native.pki,
+      log,
+      metrics: metrics.revocation,
+      tell: from.tell,
+    });
     this.#traffic = new TrafficRecorder({
       store,
       seen: native.seen,

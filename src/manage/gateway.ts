@@ -6,6 +6,7 @@ import type { EngineProblem, Policy } from '../config/policy.js';
 import { flat, inOrder, type Problem } from '../config/problem.js';
 import { every, Names } from '../forward/origins/refresh.js';
 import { Destination } from '../journal/events/destination.js';
+import { Notices } from '../journal/events/notices.js';
 import type { Metrics } from '../journal/metrics/registry.js';
 import type { Opening } from './admin/port.js';
 import type { Managed, ReloadResult } from './admin/routes.js';
@@ -65,6 +66,7 @@ export class Gateway implements Managed {
   #force: Force | null = null;
   #edges: Edges | null = null;
   #events: Destination | null = null;
+  readonly #notices = new Notices();
   /** From the start to the end; a configuration that names another store wants a restart. */
   #control: Control | null = null;
   #stopNames = () => {};
@@ -100,7 +102,7 @@ export class Gateway implements Managed {
 
   /** Rejects with Refused when the configuration has problems or a port is taken. */
   async start(): Promise<void> {
-    const { native, stdout, startThread, metrics, log } = this.#from;
+    const { stdout, startThread, metrics, log } = this.#from;
     const { loaded, parts, names, control } = await this.#read();
     const listen = await this.#freeListen(parts, loaded);
     const admin = await this.#openAdmin(control, parts, loaded);
@@ -108,7 +110,7 @@ export class Gateway implements Managed {
     this.#events = this.#blaming(
       loaded,
       '/events/destination',
-      () => new Destination(parts.destination, stdout, buffer => native.drain(buffer), log),
+      () => new Destination(parts.destination, stdout, buffer => this.#drain(buffer), log),
     );
     this.#judge(parts.policy, loaded, true);
     const contexts = makeContexts(parts.tls, this.#from.folder);
@@ -232,6 +234,7 @@ export class Gateway implements Managed {
       metrics,
       log,
       env: lookups.env,
+      tell: (event, fields) => this.#notices.tell(event, fields),
       changed: why => {
         if (this.#force && !this.#stopping) void this.reload(why);
       },
@@ -294,6 +297,12 @@ export class Gateway implements Managed {
     return act.catch(error => {
       throw blame(loaded, at, error);
     });
+  }
+
+  /** Notices first: they are few, and exchanges may fill every buffer. */
+  #drain(buffer: Uint8Array): number {
+    const filled = this.#notices.drain(buffer);
+    return filled + this.#from.native.drain(buffer.subarray(filled));
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {

@@ -16,7 +16,13 @@ export interface Wish {
   notAfter?: Date;
 }
 
-export function make({ name, dnsNames = [], ca = false, issuer, notAfter = new Date(Date.now() + 864e5) }: Wish): Made {
+export function make({
+  name,
+  dnsNames = [],
+  ca = false,
+  issuer,
+  notAfter = new Date(Date.now() + 60 * 864e5),
+}: Wish): Made {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const by = issuer?.issuer ?? { name, key: privateKey };
   const algorithm = sequence(oid('2a8648ce3d040302'));

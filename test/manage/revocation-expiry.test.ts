@@ -155,12 +155,18 @@ test('what cannot be read has no end', async () => {
 
 function watch(store: Store, clock: FakeClock) {
   const told: [kind: string, name: string, days: number][] = [];
-  const write = (line: string) => {
-    const { kind, name, days } = JSON.parse(line);
-    told.push([kind, name, days]);
+  const tell = (event: string, { Kind, Name, Days }: Readonly<Record<string, unknown>>) => {
+    expect(event).toBe('pki.expiring');
+    told.push([Kind as string, Name as string, Days as number]);
   };
   const registry = new Registry();
-  const expiry = new ExpiryWatch({ store, log: pino({}, { write }), metrics: new RevocationMetrics(registry), clock });
+  const expiry = new ExpiryWatch({
+    store,
+    tell,
+    log: pino({ level: 'silent' }),
+    metrics: new RevocationMetrics(registry),
+    clock,
+  });
   return { expiry, look: () => expiry.look(), told, text: () => registry.metrics() };
 }
 

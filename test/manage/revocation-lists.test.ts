@@ -254,7 +254,7 @@ async function fetcher(store: Store, engine: Engine, clock: FakeClock, urls: str
   const lists = new Lists(store, engine, log);
   await lists.adopt([brought('partners')]);
   lists.start();
-  const fetching = new Fetching({ store, lists, log, metrics: new RevocationMetrics(registry), clock });
+  const fetching = new Fetching({ store, lists, log, tell: () => {}, metrics: new RevocationMetrics(registry), clock });
   fetching.adopt([brought('partners', urls)]);
   atTheEnd(() => {
     fetching.stop();

@@ -183,7 +183,7 @@ async function shape(made: Made, keys: CryptoKeyPair, extensions: x509.Extension
     // Positive, 20 bytes at most (RFC 5280, 4.1.2.2).
     serialNumber: `01${randomBytes(15).toString('hex')}`,
     notBefore: made.notBefore ?? new Date(Math.min(Date.now(), made.notAfter?.getTime() ?? Infinity) - CLOCK_SKEW_MS),
-    notAfter: made.notAfter ?? new Date(Date.now() + 7 * DAY_MS),
+    notAfter: made.notAfter ?? new Date(Date.now() + 60 * DAY_MS),
     extensions: [
       ...extensions,
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),

@@ -5,6 +5,7 @@
 // their ends. Of authorities, lists and servers' certificates there are few: each is remembered until its end.
 
 import { createHash, X509Certificate } from 'node:crypto';
+import type { Tell } from '../../journal/events/notices.js';
 import { DAYS, type Days, type Expiry, type RevocationMetrics } from '../../journal/metrics/revocation.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
@@ -46,6 +47,7 @@ export interface ExpiryParts {
   store: Store;
   log: Log;
   metrics: RevocationMetrics;
+  tell: Tell;
   clock: Clock;
 }
 
@@ -166,7 +168,7 @@ export class ExpiryWatch {
   }
 
   async #tellFew(few: readonly Ending[], now: number): Promise<void> {
-    const { store, log } = this.#parts;
+    const { store, log, tell } = this.#parts;
     // Lists of a day are no news when a day is left: what counts is a life that is nearly over.
     const due = few.filter(({ kind, at }) => kind !== 'crl' && distance(at, now) !== null);
     const late = few.filter(({ kind, at }) => kind === 'crl' && at - now < DAY_MS / 2);
@@ -180,7 +182,15 @@ export class ExpiryWatch {
       if ((known && known.days <= days) || Object.keys(told).length >= MAX_REMEMBERED) continue;
       told[ending.print] = { days, at: Math.max(ending.at, now) };
       const { kind, name, at, subject } = ending;
-      log.warn({ kind, name, ...(subject && { subject }), expires: new Date(at).toISOString(), days }, SENTENCES[kind]);
+      const expires = new Date(at).toISOString();
+      log.warn({ kind, name, ...(subject && { subject }), expires, days }, SENTENCES[kind]);
+      tell('pki.expiring', {
+        Kind: kind,
+        Name: name,
+        ...(subject && { Subject: subject }),
+        Expires: expires,
+        Days: days,
+      });
     }
     await taken.turn.end(told, 0);
   }
@@ -239,8 +249,13 @@ export class ExpiryWatch {
 
   #tell(row: { authority: string; name: string; serial: string; not_after: number }, days: Days): void {
     const { authority, name, serial, not_after } = row;
-    const fields = { kind: 'certificate', authority, name, serial, expires: new Date(not_after).toISOString(), days };
-    this.#parts.log.warn(fields, 'an issued certificate expires soon');
+    const expires = new Date(not_after).toISOString();
+    const { log, tell } = this.#parts;
+    log.warn({ kind: 'certificate', authority, name, serial, expires, days }, 'an issued certificate expires soon');
+    tell('pki.expiring', {
+      ...{ Kind: 'certificate', Name: name, Authority: authority, Serial: serial },
+      ...{ Expires: expires, Days: days },
+    });
   }
 }
 

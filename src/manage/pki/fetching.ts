@@ -3,6 +3,7 @@
 // One process of a fleet fetches a URL, whoever asks; the others read what it kept in the store. Which URLs: those of the
 // configuration, and those of certificates that were seen and verified; an unverified one could name any.
 
+import type { Tell } from '../../journal/events/notices.js';
 import type { RevocationMetrics } from '../../journal/metrics/revocation.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
@@ -55,6 +56,7 @@ export interface FetchingParts {
   lists: Lists;
   log: Log;
   metrics: RevocationMetrics;
+  tell: Tell;
   clock: Clock;
 }
 
@@ -152,7 +154,7 @@ export class Fetching {
 
   /** What to remember, and how long to wait. */
   async #fetch(point: Point, { state }: Turn<Remembered>): Promise<[Remembered, number]> {
-    const { clock, metrics, log } = this.#parts;
+    const { clock, metrics, log, tell } = this.#parts;
     const takers = [...point.authorities].flatMap(name => this.#authorities.get(name) ?? []);
     const first = takers[0];
     if (!first) return [state, LEAST_MS];
@@ -186,6 +188,11 @@ export class Fetching {
       const kept = 'the one in force stays';
       if (refused) log.error({ ...fields, hint: error.hint }, `a fetched revocation list was refused; ${kept}`);
       else log.warn(fields, `a revocation list could not be fetched; ${kept}`);
+      tell(refused ? 'pki.revocation_list_refused' : 'pki.revocation_list_failed', {
+        ListURL: point.url,
+        Authorities: fields.authorities,
+        Error: fields.error,
+      });
       // Validators of what was refused would keep its correction from being looked at.
       const failures = state.failures + 1;
       const again = { ...state, failures, ...(refused && { etag: null, lastModified: null }) };

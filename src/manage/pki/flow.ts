@@ -1,6 +1,7 @@
 // Everything of revocation that is not on the way of a request: what operators take back, the lists and OCSP answers of
 // brought authorities, and all of it in force in this process.
 
+import type { Tell } from '../../journal/events/notices.js';
 import type { RevocationMetrics } from '../../journal/metrics/revocation.js';
 import type { Api } from '../admin/api.js';
 import type { Log } from '../log.js';
@@ -29,6 +30,8 @@ export interface FlowParts {
   run: Run;
   log: Log;
   metrics: RevocationMetrics;
+  /** What is an event too. */
+  tell: Tell;
   clock?: Clock;
 }
 
