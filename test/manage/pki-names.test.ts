@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { fileName } from '../../src/manage/pki/bundle.js';
 import { isFor } from '../../src/manage/pki/enrolments.js';
+import { fileName } from '../../src/manage/pki/file-name.js';
 import { fill, matches, type NameKind } from '../../src/manage/pki/names.js';
 
 test.each<[NameKind, string, string, boolean]>([

@@ -5,6 +5,7 @@ import { type ZipAttributes, zipSync } from 'fflate';
 import { z } from 'zod';
 import { Refusal } from '../admin/api.js';
 import * as commands from './commands.js';
+import { fileName } from './file-name.js';
 import type { IssuedCertificate } from './issue.js';
 import { readme } from './readme.js';
 import type { Pki } from './service.js';
@@ -96,17 +97,3 @@ export async function filesOf(
 /** Of zip's `external file attributes`: made on Unix, a regular file. */
 const UNIX = 3;
 const REGULAR = 0o100000;
-const MAX_FILE_NAME = 64;
-
-/** A file's name that no program reads as anything else: not hidden, not above, not an option. */
-export function fileName(name: string): string {
-  const plain = name
-    .normalize('NFKD')
-    .replace(/[^A-Za-z0-9._-]+/g, '_')
-    .replace(/^[._-]+|[._-]+$/g, '')
-    .slice(0, MAX_FILE_NAME);
-  return plain === '' || RESERVED.test(plain) ? `certificate${plain && `-${plain}`}` : plain;
-}
-
-/** Windows opens devices by these names, whatever stands behind the first dot. */
-const RESERVED = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;

@@ -3,9 +3,10 @@
 import { z } from 'zod';
 import { type Api, BASE, page, paging, Refusal, type Reply } from '../admin/api.js';
 import { bulkOptions, issueBulk, MAX_CSV_BYTES } from './bulk.js';
-import { encryption, fileName, type Locked, password, pkcs12, zipBundle } from './bundle.js';
+import { encryption, type Locked, password, pkcs12, zipBundle } from './bundle.js';
 import { findCertificate, fresh, listCertificates, STANDINGS, shown } from './certificates.js';
 import { authorityName } from './create.js';
+import { fileName } from './file-name.js';
 import { type IssuedCertificate, issue, keepIssued, partner, wantedCertificate } from './issue.js';
 import { by, type Pki } from './service.js';
 import * as shapes from './shapes.js';

@@ -1,6 +1,7 @@
 // Enrolment over Secure Transport (RFC 7030, clarified by RFC 8951): how devices that speak a standard get their first
 // certificate, with a secret, and the next ones, with the certificate they have.
 
+import type { OwnAnswer, OwnRequest } from '../../own-paths.js';
 import { Refusal } from '../admin/api.js';
 import { Failures } from '../admin/failures.js';
 import type { Log } from '../log.js';
@@ -11,7 +12,7 @@ import * as commands from './commands.js';
 import { isFor, openEnrolment, useEnrolment } from './enrolments.js';
 import { auditable, type IssuedCertificate, issue, keep, readCsr } from './issue.js';
 import { commonName, isSame, NO_NAMES } from './names.js';
-import { type Answer, type OwnRequest, refusedPlainly } from './own.js';
+import { refusedPlainly } from './own.js';
 import { renew, renewable } from './renew.js';
 import { byItself, type Pki } from './service.js';
 
@@ -39,7 +40,7 @@ export class Est {
   }
 
   /** `label`: the authority that the path names, or null. Throws Refusal. */
-  async answer(request: OwnRequest, body: Buffer, label: string | null, operation: string): Promise<Answer> {
+  async answer(request: OwnRequest, body: Buffer, label: string | null, operation: string): Promise<OwnAnswer> {
     const method = METHODS[operation];
     if (method === undefined) throw new Refusal(501, `${operation} is not offered here.`);
     if (request.method !== method && !(method === 'GET' && request.method === 'HEAD')) {
@@ -57,7 +58,7 @@ export class Est {
   }
 
   /** RFC 7030, 4.1: what a device verifies other devices of the authority by. */
-  async #authorities(label: string | null): Promise<Answer> {
+  async #authorities(label: string | null): Promise<OwnAnswer> {
     const name = label ?? (await this.#only());
     const trusted = await authorityCertificates(this.#pki, name, 'trusted');
     const issuer = await authorityCertificates(this.#pki, name, 'issuing');
@@ -66,7 +67,7 @@ export class Est {
     return this.#certificates(all);
   }
 
-  async #enroll(request: OwnRequest, csr: string, label: string | null): Promise<Answer> {
+  async #enroll(request: OwnRequest, csr: string, label: string | null): Promise<OwnAnswer> {
     const pki = this.#pki;
     const wait = this.#failures.wait(request.address);
     if (wait > 0) {
@@ -105,7 +106,7 @@ export class Est {
     return this.#issued(issued);
   }
 
-  async #reenroll(request: OwnRequest, csr: string, label: string | null): Promise<Answer> {
+  async #reenroll(request: OwnRequest, csr: string, label: string | null): Promise<OwnAnswer> {
     const old = await renewable(this.#pki, request);
     if (label !== null && label !== old.authority) {
       throw new Refusal(403, 'The client certificate is of another authority than the path names.');
@@ -114,11 +115,11 @@ export class Est {
   }
 
   /** RFC 7030, 4.2.3: the certificate alone; what is above it is asked for by cacerts. */
-  #issued({ row }: IssuedCertificate): Promise<Answer> {
+  #issued({ row }: IssuedCertificate): Promise<OwnAnswer> {
     return this.#certificates([row.certificate]);
   }
 
-  async #certificates(certificates: string[]): Promise<Answer> {
+  async #certificates(certificates: string[]): Promise<OwnAnswer> {
     const { der } = await this.#pki.ask(commands.pkcs7, { certificates });
     const lines = der.match(new RegExp(`.{1,${BASE64_LINE}}`, 'g')) ?? [];
     return {

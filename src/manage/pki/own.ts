@@ -1,37 +1,17 @@
 // What the gateway answers by itself on hosts that say so: renewal, and EST.
 
+import type { OwnAnswer, OwnRequest } from '../../own-paths.js';
 import { Refusal } from '../admin/api.js';
 import { Est } from './est.js';
 import { renew, renewable } from './renew.js';
 import type { Pki } from './service.js';
-
-/** As src/own-paths.ts hands it over. */
-export interface OwnRequest {
-  method: string;
-  /** Normalised. */
-  path: string;
-  host: string;
-  contentType: string | null;
-  authorization: string | null;
-  /** The client's certificate is good for this host. */
-  verified: boolean;
-  /** PEM, whatever it is worth. */
-  certificate: string | null;
-  address: string;
-}
-
-export interface Answer {
-  status: number;
-  headers: [name: string, value: string][];
-  body: Uint8Array | string;
-}
 
 export const RENEW = '/.well-known/portcullis/renew';
 const EST = /^\/\.well-known\/est\/(?:([A-Za-z0-9._-]{1,64})\/)?([a-z]+)$/;
 const PEM_CHAIN = 'application/pem-certificate-chain';
 
 /** What answers them, for all edge threads. */
-export function answerOwn(pki: Pki): (request: OwnRequest, body: Uint8Array) => Promise<Answer> {
+export function answerOwn(pki: Pki): (request: OwnRequest, body: Uint8Array) => Promise<OwnAnswer> {
   const est = new Est(pki, pki.log);
   return async (request, bytes) => {
     const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -42,7 +22,7 @@ export function answerOwn(pki: Pki): (request: OwnRequest, body: Uint8Array) => 
   };
 }
 
-async function answerRenewal(pki: Pki, request: OwnRequest, body: Buffer): Promise<Answer> {
+async function answerRenewal(pki: Pki, request: OwnRequest, body: Buffer): Promise<OwnAnswer> {
   if (request.method !== 'POST') {
     return refusedPlainly(405, 'A certificate is renewed by POST.', [['Allow', 'POST']]);
   }
@@ -73,7 +53,7 @@ function textOf(body: Buffer): string {
   return body[0] === SEQUENCE ? body.toString('base64') : body.toString('latin1').trim();
 }
 
-async function contained(act: () => Promise<Answer>, refused: (refusal: Refusal) => Answer): Promise<Answer> {
+async function contained(act: () => Promise<OwnAnswer>, refused: (refusal: Refusal) => OwnAnswer): Promise<OwnAnswer> {
   try {
     return await act();
   } catch (error) {
@@ -82,7 +62,7 @@ async function contained(act: () => Promise<Answer>, refused: (refusal: Refusal)
   }
 }
 
-function refusedAsProblem({ status, title, detail, more }: Refusal): Answer {
+function refusedAsProblem({ status, title, detail, more }: Refusal): OwnAnswer {
   return {
     status,
     headers: [
@@ -95,12 +75,12 @@ function refusedAsProblem({ status, title, detail, more }: Refusal): Answer {
 }
 
 /** RFC 7030, 4.2.3: 4xx with text for people; 422 is not among what clients of EST know. */
-function refusedAsText({ status, title, detail, more }: Refusal): Answer {
+function refusedAsText({ status, title, detail, more }: Refusal): OwnAnswer {
   const text = detail === undefined ? title : `${title} ${detail}`;
   return refusedPlainly(status === 422 ? 400 : status, text, Object.entries(more.headers ?? {}));
 }
 
-export function refusedPlainly(status: number, text: string, headers: [string, string][] = []): Answer {
+export function refusedPlainly(status: number, text: string, headers: [string, string][] = []): OwnAnswer {
   return {
     status,
     headers: [['Content-Type', 'text/plain; charset=utf-8'], ['Cache-Control', 'no-store'], ...headers],

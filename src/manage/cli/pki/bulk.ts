@@ -7,13 +7,13 @@ import { basename, extname, join } from 'node:path';
 import { unzipSync } from 'fflate';
 import { printable } from '../../../config/problem.js';
 import { type CsvLine, CsvProblem, parseCsv } from '../../pki/csv.js';
+import { fileName } from '../../pki/file-name.js';
 import { type Client, connect } from '../client.js';
 import { Fault, usage } from '../fault.js';
 import { folder, mustBeFree, readInput, write } from '../files.js';
 import { count, print } from '../print.js';
 import { progress } from '../progress.js';
 import type { Terminal } from '../terminal.js';
-import { fileName } from './file-name.js';
 import { type IssueOptions, optionsOf } from './issue.js';
 
 /** Of one call: some hundred milliseconds of the gateway; keys of RSA take up to a second each. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { z } from 'zod';
 import { printable } from '../../../config/problem.js';
+import { fileName } from '../../pki/file-name.js';
 import type { issuedCertificate } from '../../pki/shapes.js';
 import { connect } from '../client.js';
 import { Fault, usage } from '../fault.js';
@@ -16,7 +17,6 @@ import type { Terminal } from '../terminal.js';
 import { given, KEY_TYPES } from './authority.js';
 import { issueBulk } from './bulk.js';
 import { shown } from './certificates.js';
-import { fileName } from './file-name.js';
 import { collect } from './names.js';
 import { newPassword } from './password.js';
 
