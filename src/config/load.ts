@@ -4,7 +4,7 @@ import { lookup } from 'node:dns/promises';
 import { dirname, resolve as resolvePath } from 'node:path';
 import { compileTls, type TlsHost } from '../accept/tls/compile.js';
 import { compileOpenapi } from '../check/endpoints/compile.js';
-import { clientAuthorities, compileAuthorities, compileMtls } from '../check/mtls/compile.js';
+import { clientAuthorities, compileAuthorities, compileMtls, NO_LISTS } from '../check/mtls/compile.js';
 import { NOTHING_STORED, type Stored, withRules } from '../check/mtls/stored.js';
 import { compileLists, compileRules } from '../check/rules/compile.js';
 import { compileOrigins, type Resolve } from '../forward/origins/compile.js';
@@ -146,12 +146,40 @@ async function readStored(config: Config, store: StorePlan, loading: Loading, lo
   if (!lookups.stored || loading.faulty.size > 0) return NOTHING_STORED;
   const hosted = Object.entries(config.authorities).flatMap(([name, { hosted }]) => (hosted ? [name] : []));
   try {
-    return await lookups.stored(store, hosted);
+    return complete(await lookups.stored(store, hosted), config, loading);
   } catch (error) {
     const { message, hint } = error as Error & { hint?: string };
     loading.problem('/store', message, { key: true, hint });
     return NOTHING_STORED;
   }
+}
+
+/**
+ * A rule of the store may speak of what the configuration no longer has. The gateway starts all the same, since the rule
+ * can only be taken away while it runs; an authority that is not there trusts nobody.
+ */
+function complete({ authorities, rules }: Stored, config: Config, loading: Loading): Stored {
+  const there = new Set([...Object.keys(config.authorities), ...authorities.map(({ name }) => name)]);
+  const missing = [...new Set(rules.flatMap(({ trust }) => trust))].filter(name => !there.has(name));
+  for (const { host, path } of rules) {
+    if (host in config.hosts) continue;
+    loading.warning('/hosts', `a rule of the admin API is for ${host}${path}, which is not served`, {
+      key: true,
+      hint: `\`portcullis mtls disable ${host} --path ${path}\` takes it away`,
+    });
+  }
+  for (const name of missing) {
+    loading.warning(
+      '/authorities',
+      `a rule of the admin API trusts \`${name}\`, which is not there: it lets nobody in`,
+      {
+        key: true,
+        hint: '`portcullis mtls list` shows the rules',
+      },
+    );
+  }
+  const empty = missing.map(name => ({ name, certificates: '', intermediates: '', revocation: NO_LISTS }));
+  return { authorities: [...authorities, ...empty], rules };
 }
 
 /** Where the engine's problems may only be echoes of a problem that was found here, by its section. */

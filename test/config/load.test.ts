@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makeContexts } from '../../src/accept/tls/contexts.js';
+import type { Stored } from '../../src/check/mtls/stored.js';
 import { load, type Parts } from '../../src/config/load.js';
 import { inOrder, render } from '../../src/config/problem.js';
 import { Names } from '../../src/forward/origins/refresh.js';
@@ -23,6 +24,82 @@ async function parts(text: string): Promise<Parts> {
   expect(remarks).toEqual([]);
   return parts as Parts;
 }
+
+describe('what the store adds', () => {
+  const pem = () => readFileSync(join(folder.path, 'pki/ca.pem'), 'utf8').trim();
+  const devices = () => ({
+    ...{ name: 'devices', certificates: pem(), intermediates: '' },
+    revocation: { stale: 'hard' as const, grace_s: 0, fetch: false, ocsp: false },
+  });
+  const rule = { host: 'api.example.com', path: '/', mode: 'require' as const, action: 'log' as const };
+  const withStore = async (text: string, stored: Stored) => {
+    const hostedNames: string[] = [];
+    const loaded = await load(folder.write('portcullis.yaml', text), {
+      ...lookups,
+      stored: async (_, hosted) => {
+        hostedNames.push(...hosted);
+        return stored;
+      },
+    });
+    return { ...loaded, hostedNames, told: loaded.remarks.map(({ severity, message }) => `${severity}: ${message}`) };
+  };
+
+  test('are the certificates of hosted authorities, and authorities that the file does not name', async () => {
+    const text = GOOD.replace('authorities:\n', 'authorities:\n  devices: { hosted: true }\n');
+    const stored = { authorities: [devices(), { ...devices(), name: 'made-by-api' }], rules: [] };
+    const { parts, told, hostedNames } = await withStore(text, stored);
+    expect(told).toEqual([]);
+    expect(hostedNames).toEqual(['devices']);
+    expect(parts?.policy.authorities).toMatchObject([
+      { name: 'devices', hosted: true, certificates: pem() },
+      { name: 'partners', hosted: false },
+      { name: 'made-by-api', hosted: true, certificates: pem() },
+    ]);
+  });
+
+  test('are rules in front of what the file says of the same host and path', async () => {
+    const text = GOOD.replace('trust: [partners]', 'trust: [partners], paths: { /open: "off", /v2/: require }');
+    const rules = [
+      { ...rule, trust: ['devices'] },
+      { ...rule, path: '/v2', mode: 'request' as const, action: 'block' as const, trust: ['devices'] },
+    ];
+    const { parts, told } = await withStore(text, { authorities: [devices()], rules });
+    expect(told).toEqual([]);
+    expect(parts?.policy.hosts[0]?.mtls).toMatchObject({
+      ...{ mode: 'require', action: 'log', trust: ['devices'] },
+      paths: [
+        { prefix: '/open', mode: 'off', action: 'block', trust: ['partners'] },
+        { prefix: '/v2', mode: 'request', action: 'block', trust: ['devices'] },
+      ],
+    });
+  });
+
+  test('is never another authority of the same name', async () => {
+    const stored = { authorities: [{ ...devices(), name: 'partners' }], rules: [] };
+    expect((await withStore(GOOD, stored)).told).toEqual([
+      'problem: the store keeps an authority called `partners` as well',
+    ]);
+  });
+
+  test('does not keep a gateway from starting when the configuration has moved on', async () => {
+    const rules = [
+      { ...rule, trust: ['gone'] },
+      { ...rule, host: 'old.example.com', path: '/v1', trust: ['partners'] },
+    ];
+    const { parts, told } = await withStore(GOOD, { authorities: [], rules });
+    expect(told).toEqual([
+      'warning: a rule of the admin API trusts `gone`, which is not there: it lets nobody in',
+      'warning: a rule of the admin API is for old.example.com/v1, which is not served',
+    ]);
+    expect(parts?.policy.authorities.at(-1)).toMatchObject({ name: 'gone', certificates: '' });
+  });
+
+  test('is looked up for a configuration without problems only', async () => {
+    const stored = async () => expect.fail('a configuration that is refused leaves no store behind');
+    const file = folder.write('portcullis.yaml', GOOD.replace('mode: require', 'mode: requrie'));
+    await load(file, { ...lookups, stored });
+  });
+});
 
 describe('the policy', () => {
   test('is what the engine takes', async () => {

@@ -55,7 +55,7 @@ export function compileAuthorities(
   return [...written, ...unwritten.map(authority => ({ ...authority, at: '/authorities', hosted: true, crls: [] }))];
 }
 
-const NO_LISTS: PolicyRevocation = { stale: 'hard', grace_s: 0, fetch: false, ocsp: false };
+export const NO_LISTS: PolicyRevocation = { stale: 'hard', grace_s: 0, fetch: false, ocsp: false };
 
 function compileRevocation(
   written: NonNullable<Authority['revocation']>,
