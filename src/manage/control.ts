@@ -31,6 +31,7 @@ import type { StorePlan } from './store/compile.js';
 import { keepHouse } from './store/housekeeping.js';
 import { findKey } from './store/key.js';
 import { Store } from './store/open.js';
+import type { Topic } from './store/tables.js';
 
 /** The longest that a timer can wait is 24.8 days: an end of trust that lies further ahead is looked for again. */
 const LOOK_AGAIN_MS = 86_400_000;
@@ -51,8 +52,8 @@ export interface Controlled {
   env: NodeJS.ProcessEnv;
   /** What becomes an event. */
   tell: Tell;
-  /** What the store adds to the policy has changed. */
-  changed(why: string): void;
+  /** What the store adds to the policy has changed: it is to be read again. */
+  changed(why: string): Promise<unknown>;
   /** What is in force; null until the first policy is. */
   parts(): Parts | null;
 }
@@ -68,8 +69,11 @@ export class Control {
   readonly #admin: AdminPort;
   readonly #stopHouse: () => void;
   readonly own: AnswerOwn;
-  /** As it was last read. */
+  /** As it was last read, and at which revisions. */
   #stored: Stored | null = null;
+  #readAt: ReadonlyMap<Topic, number> = new Map();
+  /** The last look found the store away. */
+  #stale = false;
   #published: Listening | null = null;
   #publishedAt = '';
   #trustEnd: NodeJS.Timeout | undefined;
@@ -155,10 +159,14 @@ export class Control {
     try {
       const made = await ensureHosted(this.#pki, hosted);
       if (made.length > 0) this.#from.log.info({ authorities: made }, 'hosted authorities were made');
+      // Before the rows: what changes in between is read again.
+      const readAt = await this.#store.revisions();
       this.#stored = { authorities: await storedAuthorities(this.#store), rules: await mtlsRules(this.#store) };
+      [this.#readAt, this.#stale] = [readAt, false];
     } catch (error) {
       // A configuration can be taken up while the store is away: with what it held when it was last read.
       if (!this.#stored) throw error;
+      this.#stale = true;
       this.#from.log.warn({ error: (error as Error).message }, 'what the store adds to the policy is what it last was');
     }
     return this.#stored;
@@ -186,7 +194,12 @@ export class Control {
     this.#from.log.info({ kind: this.#store.kind, key: this.#keySource }, 'the store is open');
     await this.#revocation.start(inForce(parts));
     for (const topic of ['authorities', 'mtls_rules'] as const) {
-      this.#store.follow(topic, () => this.#from.changed(topic));
+      this.#store.follow(topic, async revision => {
+        if (revision <= (this.#readAt.get(topic) ?? 0)) return;
+        await this.#from.changed(topic);
+        // It is told again until it could be read.
+        if (this.#stale) throw new Error('the policy could not be read from the store');
+      });
     }
     await this.#waitForTrustEnd();
   }
@@ -235,7 +248,7 @@ export class Control {
     clearTimeout(this.#trustEnd);
     const next = await nextTrustEnd(this.#store).catch(() => null);
     const wait = next === null ? LOOK_AGAIN_MS : Math.min(LOOK_AGAIN_MS, Math.max(0, next - Date.now()) + 1);
-    this.#trustEnd = setTimeout(() => this.#from.changed('an authority is no longer trusted'), wait).unref();
+    this.#trustEnd = setTimeout(() => void this.#from.changed('an authority is no longer trusted'), wait).unref();
   }
 }
 

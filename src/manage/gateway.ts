@@ -235,8 +235,8 @@ export class Gateway implements Managed {
       log,
       env: lookups.env,
       tell: (event, fields) => this.#notices.tell(event, fields),
-      changed: why => {
-        if (this.#force && !this.#stopping) void this.reload(why);
+      changed: async why => {
+        if (this.#force && !this.#stopping) await this.reload(why);
       },
       parts: () => this.#force?.parts ?? null,
     });

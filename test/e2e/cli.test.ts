@@ -11,6 +11,7 @@ import { type Gateway, startGateway } from '../support/gateway.js';
 import { connect } from '../support/https.js';
 import { httpOrigin } from '../support/origin.js';
 import { authority } from '../support/pki.js';
+import { pause } from '../support/waiting.js';
 
 const HOST = 'localhost';
 const WITHIN_MS = 1_000;
@@ -51,6 +52,13 @@ function identity(name = 'sensor-1') {
 
 const GET = `GET / HTTP/1.1\r\nhost: ${HOST}\r\n\r\n`;
 
+test('an authority that the first start makes is in force without a reload', async () => {
+  const applied = () => gateway.count('portcullis_config_reloads_total', 'result="applied"');
+  // The store is looked at five times a second.
+  await pause(WITHIN_MS);
+  expect(await applied()).toBe(0);
+});
+
 test('a device is let in, renews itself, and is shut out within a second of its revocation', async () => {
   expect(JSON.parse(await command('pki', 'authority', 'list', '-o', 'json')).items).toMatchObject([
     { name: 'devices', kind: 'hosted', issues: true },
@@ -69,7 +77,7 @@ test('a device is let in, renews itself, and is shut out within a second of its 
 
   const serial = before.serialNumber;
   await command('pki', 'revoke', serial, '--authority', 'devices', '--reason', 'keyCompromise', '--yes');
-  await new Promise(resolve => setTimeout(resolve, WITHIN_MS));
+  await pause(WITHIN_MS);
   live.send(GET);
   const refused = await live.response();
   expect([refused.status, JSON.parse(refused.body).reason]).toEqual([403, 'mtls.revoked']);
@@ -83,7 +91,7 @@ test('inspect says step by step whether the gateway would accept a certificate',
   const file = 'sensor-2/sensor-2.pem';
   expect(await command('pki', 'inspect', file, '--host', HOST)).toContain(`${HOST} would accept it`);
   await command('pki', 'hold', '--subject', 'CN=sensor-2', '--yes');
-  await new Promise(resolve => setTimeout(resolve, WITHIN_MS));
+  await pause(WITHIN_MS);
   const refused = await command('pki', 'inspect', file, '--host', HOST).catch(error => error);
   expect(refused.code).toBe(1);
   expect(refused.stdout).toContain(`${HOST} would not accept it: mtls.revoked`);

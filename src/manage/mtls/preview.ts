@@ -9,7 +9,6 @@ const NAMED = 20;
 
 export interface Operation {
   id: string;
-  method: string;
   /** Template. */
   path: string;
 }
@@ -46,9 +45,7 @@ export async function preview(
     .where('hour', '>=', hour)
     .groupBy('operation')
     .execute();
-  const counted = rows
-    .map(row => ({ ...row, valid: Number(row.valid), absent: Number(row.absent), invalid: Number(row.invalid) }))
-    .filter(({ operation }) => operation === '-' || within.has(operation));
+  const counted = rows.filter(({ operation }) => operation === '-' || within.has(operation));
   const sum = (of: (row: (typeof counted)[number]) => number) => counted.reduce((total, row) => total + of(row), 0);
   const all = ({ valid, absent, invalid }: (typeof counted)[number]) => valid + absent + invalid;
   return {

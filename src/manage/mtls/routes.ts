@@ -130,7 +130,7 @@ export function routes(api: Api, parts: MtlsParts): void {
           .selectFrom('mtls_rules')
           .select(({ fn }) => fn.countAll<number>().as('count'))
           .executeTakeFirstOrThrow();
-        if (Number(count) >= MAX_RULES) throw new Refusal(409, `There are ${MAX_RULES} rules already.`);
+        if (count >= MAX_RULES) throw new Refusal(409, `There are ${MAX_RULES} rules already.`);
         const row: MtlsRulesTable = {
           id: randomUUID(),
           host: body.host,
