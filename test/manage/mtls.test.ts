@@ -45,10 +45,13 @@ test('a rule for a host or an authority that is not there is refused, naming tho
     status: 422,
     body: { title: 'No authority is called devcies.', detail: 'Authorities: devices.' },
   });
-  expect(await ask('POST', '/mtls/rules', { host: HOST, path: 'v2', trust: ['devices'] })).toMatchObject({
-    status: 400,
-    body: { errors: [{ pointer: '/path' }] },
-  });
+  // What the configuration would not take either: such a rule would have every reload refused.
+  for (const path of ['v2', '/v2/../admin', '/v2//admin', '/v2/.', '/v2?a']) {
+    expect(await ask('POST', '/mtls/rules', { host: HOST, path, trust: ['devices'] })).toMatchObject({
+      status: 400,
+      body: { errors: [{ pointer: '/path' }] },
+    });
+  }
 });
 
 test('the preview counts the last day, below the path, and names who would lose', async () => {

@@ -6,7 +6,7 @@ import type { Loading } from '../../config/loading.js';
 import { child, pointer } from '../../config/pointer.js';
 import type { PolicyAuthority, PolicyMtls, PolicyRevocation } from '../../config/policy.js';
 import { suggest } from '../../config/suggest.js';
-import type { Authority, Mtls } from './config.js';
+import { type Authority, type Mtls, PATH_PREFIX } from './config.js';
 import type { StoredAuthority } from './stored.js';
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
@@ -134,7 +134,7 @@ export function compileMtls(
     const place = child(child(at, 'paths'), prefix);
     if (trust) checkTrust(trust, known, child(place, 'trust'), loading);
     if (asks(path) && (trust ?? mtls.trust).length === 0 && !asks(mtls)) nobodyTrusted(place, loading);
-    if (!/^\/[^?#%\s]*$/.test(prefix) || /\/\.{0,2}(\/|$)/.test(prefix.replace(/\/$/, ''))) {
+    if (!PATH_PREFIX.test(prefix)) {
       loading.problem(place, `\`${prefix}\` is not a path prefix`, {
         key: true,
         hint: 'starts with `/`, whole segments, normalised: such as `/orders`',

@@ -54,7 +54,9 @@ export const authority = z
   })
   .describe('Who may issue client certificates.');
 
-const mode = z.enum(['off', 'request', 'require']);
+export const mode = z.enum(['off', 'request', 'require']);
+/** Starts with `/`; whole segments, none of them empty or of dots, as a normalised path has them. */
+export const PATH_PREFIX = /^(?!.*\/\.{0,2}\/)(?!.*\/\.{1,2}$)\/[^?#%\s]*$/;
 const action = z.enum(['log', 'block']);
 const trust = z.array(z.string());
 

@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { mode, PATH_PREFIX } from '../../check/mtls/config.js';
 import { type Api, expectVersion, page, Refusal } from '../admin/api.js';
 import type { Store } from '../store/open.js';
 import type { MtlsRulesTable } from '../store/tables.js';
@@ -26,12 +27,11 @@ const place = {
   path: z
     .string()
     .max(1024)
-    .regex(/^\/(?!.*\/\/)[^?#%\s]*$/, { error: 'starts with `/`: whole segments, without query or percent' })
+    .regex(PATH_PREFIX, { error: 'starts with `/`: whole segments, normalised, without query or percent' })
     .default('/')
     .describe('Prefix of whole segments; `/` is the whole host.'),
 };
 const trust = z.array(z.string().min(1).max(64)).min(1).max(64).describe('Names of authorities.');
-const mode = z.enum(['off', 'request', 'require']);
 const action = z
   .enum(['log', 'block'])
   .describe('`log`: what would be denied passes and is recorded. `block`: it is denied.');
