@@ -4,7 +4,7 @@
 // are installed. The origin and the gateway are processes of their own; Ctrl-C ends the gateway first, so that what it
 // has begun still finds its origin.
 
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createWriteStream, existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -64,8 +64,12 @@ async function start() {
 function keepToken(line) {
   const token = /^ +(pct_\S+)$/.exec(line)?.[1];
   if (token === undefined) return line.startsWith('The first token of the admin API') || line === '';
-  writeFileSync(join(root, TOKEN), `${token}\n`, { mode: 0o600 });
+  save(token);
   return true;
+}
+
+function save(token) {
+  writeFileSync(join(root, TOKEN), `${token}\n`, { mode: 0o600 });
 }
 
 /** What a user does for each device, done once; again before the certificate ends. False when it cannot be done. */
@@ -73,28 +77,25 @@ async function issueToLaptop() {
   const { daysLeft, RENEW_DAYS } = await import('./pki.mjs');
   if (daysLeft(join(root, LAPTOP, 'laptop.pem')) > RENEW_DAYS) return true;
   const issue = ['pki', 'issue', 'laptop', '--authority', 'devices', '--out', LAPTOP, '--force', '--token-file', TOKEN];
-  let issued = existsSync(join(root, TOKEN)) ? await run(['dist/main.js', ...issue]) : { code: NOT_PERMITTED };
+  let issued = existsSync(join(root, TOKEN)) ? await portcullis(issue) : { code: NOT_PERMITTED };
   if (issued.code === NOT_PERMITTED) {
-    const { said } = await run(['dist/main.js', 'token', 'recover', '--config', CONFIG]);
-    keepToken(`    ${said.trim()}`);
-    issued = await run(['dist/main.js', ...issue]);
+    const recovered = await portcullis(['token', 'recover', '--config', CONFIG]);
+    if (recovered.code === 0) save(recovered.out.trim());
+    issued = recovered.code === 0 ? await portcullis(issue) : recovered;
   }
-  const { code, said } = issued;
-  if (code === 0) return true;
-  console.error(`A client certificate could not be issued:\n${printable(said)}`);
+  if (issued.code === 0) return true;
+  console.error(`A client certificate could not be issued:\n${printable(issued.err)}`);
   await stop(1);
   return false;
 }
 
-function run(args) {
-  const started = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
-  for (const stream of [started.stdout, started.stderr]) {
-    stream.setEncoding('utf8').on('data', piece => {
-      said += piece;
-    });
-  }
-  return new Promise(resolve => started.once('close', code => resolve({ code, said })));
+/** Runs a command to its end. */
+function portcullis(args) {
+  return new Promise(resolve => {
+    execFile(process.execPath, ['dist/main.js', ...args], { cwd: root }, (error, out, err) =>
+      resolve({ code: error ? error.code : 0, out, err }),
+    );
+  });
 }
 
 /** Names every port that is taken, before anything is started. */
@@ -152,7 +153,7 @@ function whatToType() {
   const curl = `curl --cacert ${PKI}/server-ca.pem`;
   const client = `--cert ${LAPTOP}/laptop.pem --key ${LAPTOP}/laptop.key`;
   const phone = '--cert .portcullis/phone/phone.pem --key .portcullis/phone/phone.key';
-  const portcullis = command => `node dist/main.js ${command} --token-file ${TOKEN}`;
+  const command = line => `node dist/main.js ${line} --token-file ${TOKEN}`;
   const post = body =>
     `${curl} ${client} -H 'content-type: application/json' -d '${body}' https://localhost:8443/orders`;
   return `
@@ -174,13 +175,13 @@ Portcullis is running. Type in another terminal, in this folder:
   ${curl} ${client} -A sqlmap https://localhost:8443/orders/1
 
   # a certificate for a phone
-  ${portcullis('pki issue phone --authority devices --out .portcullis/phone --force')}
+  ${command('pki issue phone --authority devices --out .portcullis/phone --force')}
 
   # passes: the phone
   ${curl} ${phone} https://localhost:8443/orders/1
 
   # the phone is lost
-  ${portcullis('pki revoke --subject CN=phone --reason keyCompromise --yes')}
+  ${command('pki revoke --subject CN=phone --reason keyCompromise --yes')}
 
   # refused with 403 mtls.revoked, from the next request on
   ${curl} ${phone} https://localhost:8443/orders/1
