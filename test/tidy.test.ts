@@ -33,7 +33,7 @@ const COMMON_GROUND = /^src\/(config\/.*|exchange|native)$/;
  * A new capability is a new word here.
  */
 const CAPABILITIES = new Set(
-  `mtls rules endpoints schema jwt keys limits sequences waf bots leaks ownership
+  `mtls rules endpoints schema credentials jwt keys partners limits sequences waf bots leaks ownership
    tls origins metrics events sinks log discovery posture report store admin cli dashboard pki`.split(/\s+/),
 );
 

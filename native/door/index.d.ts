@@ -22,6 +22,16 @@ export declare function boundReceiveBuffers(port: number): number
 export declare function certificate(pem: string): number
 
 /**
+ * Changes which keys count, on all edge threads, for every request from now on. JSON of native/engine/src/keys/mod.rs:
+ * `{ "reset"?, "keys": [{ "id", "secrets": [{ "digest", "not_after" }], "partner", "scopes", "expires_at", "certificates",
+ * "networks", "hosts" }], "removed": ["id"], "ready"? }`, times in Unix milliseconds.
+ *
+ * # Errors
+ * What cannot be read: nothing is changed. Or more than the engine holds.
+ */
+export declare function changeKeys(change: string): void
+
+/**
  * Takes standard output for records alone: answers a duplicate of descriptor 1, and points 1 at standard error,
  * where native code that prints does no harm. -1 when the system refuses.
  */
@@ -78,6 +88,9 @@ export declare function explain(policy: string, head: string, body: Uint8Array, 
 
 export declare function forget(certificate: number): void
 
+/** A configuration's set is too old to count. */
+export declare function forgetKeySet(configuration: string): void
+
 /** Whether connections have an identity here; without, every request is asked for its peer. */
 export declare function hasIdentity(): boolean
 
@@ -96,6 +109,13 @@ export declare function inspected(slot: number, ticket: number): number
  * A host or an authority that the policy in force lacks.
  */
 export declare function judge(certificatePem: string, hostOrAuthorities: string): string
+
+/**
+ * Takes a JWK Set for a token configuration with this URL, on all edge threads, for every request from now on. Answers
+ * JSON `{ keys: [{ kid, algorithms, thumbprint }], skipped: [{ kid, why }], changed }`, or `{ problem }`, and the set kept
+ * before stays.
+ */
+export declare function loadKeySet(configuration: string, url: string, document: string): string
 
 /**
  * Reads a revocation list, PEM or DER, off the event loop: signed by a certificate that the authority has in the
@@ -158,6 +178,16 @@ export declare function refuse(slot: number, reason: number): number
 /** Counts a denial of a request that never got a slot. */
 export declare function refused(reason: number): void
 
+/**
+ * Puts these partners in place of all before, on all edge threads, for every request from now on. JSON of
+ * native/engine/src/partners/mod.rs: `[{ "name", "suspended", "expires_at", "certificates": [{ "authority"?, "subject"?,
+ * "san"?, "fingerprint"? }], "tokens": [{ "configuration"?, "claim"?, "value"? }], "operations": [..] }]`.
+ *
+ * # Errors
+ * What cannot be read, or more than the engine holds: those before stay.
+ */
+export declare function replacePartners(partners: string): void
+
 /** A row of the turn said Responded: answers what to do next. */
 export declare function responded(slot: number): number
 
@@ -173,6 +203,16 @@ export declare function resume(slot: number): void
  */
 export declare function revoke(change: string): void
 
+/**
+ * Changes which tokens are taken back, on all edge threads, for every request from now on. JSON of native/engine/src/jwt/
+ * revoked.rs: `{ "reset"?, "revoked": [{ "configuration", "kind": "jti"|"subject", "value", "at", "until" }], "restored":
+ * [..] }`, times in Unix milliseconds.
+ *
+ * # Errors
+ * What cannot be read: nothing is changed. Or more than the engine holds: it denies everybody then.
+ */
+export declare function revokeTokens(change: string): void
+
 /** Share (0 to 1) of plain access lines that are written; security events always are. */
 export declare function sample(rate: number): void
 
@@ -187,6 +227,9 @@ export declare function tick(): void
 
 /** The number under which a pool thread finds a body that waits for inspection. */
 export declare function ticket(slot: number): number
+
+/** JSON: names of configurations that met a `kid` their set lacks since this was last asked. */
+export declare function unknownKeyIds(): string
 
 /** What the handshake towards the origin is made of. From here on the exchange ends with `upgraded`. */
 export declare function upgrade(slot: number): Upgrade | null
@@ -204,6 +247,9 @@ export interface Upgrade {
  * which `withdrawn` tells of an opened one, or 2^32 - 1 when no certificate let it in.
  */
 export declare function upgraded(slot: number, status: number): number
+
+/** JSON `[{ "id", "at" }]`: keys that were used since this was last asked. */
+export declare function usedKeys(): string
 
 /** A WebSocket with a number is over. */
 export declare function webSocketClosed(number: number): void

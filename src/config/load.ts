@@ -3,7 +3,9 @@
 import { lookup } from 'node:dns/promises';
 import { dirname, resolve as resolvePath } from 'node:path';
 import { compileTls, type TlsHost } from '../accept/tls/compile.js';
+import { compileCredentials } from '../check/credentials/compile.js';
 import { compileOpenapi } from '../check/endpoints/compile.js';
+import { compileJwt } from '../check/jwt/compile.js';
 import { clientAuthorities, compileAuthorities, compileMtls, NO_LISTS } from '../check/mtls/compile.js';
 import { NOTHING_STORED, type Stored, withRules } from '../check/mtls/stored.js';
 import { compileLists, compileRules } from '../check/rules/compile.js';
@@ -91,6 +93,7 @@ export async function load(file: string, lookups: Lookups = systemLookups): Prom
 async function compile(config: Config, loading: Loading, lookups: Lookups): Promise<Parts> {
   checkNames(loading, 'hosts', HOST_NAME, 'a host name', 'lower-case, such as `api.example.com` or `*.example.com`');
   checkNames(loading, 'authorities', NAME, 'a name', 'letters, digits, `-` and `_`, at most 64');
+  checkNames(loading, 'jwt', NAME, 'a name', 'letters, digits, `-` and `_`, at most 64');
   checkNames(loading, 'lists', LIST_NAME, 'a list name', 'lower-case letters, digits and `_`, at most 50');
   if (Object.keys(config.hosts).length === 0 && loading.names('/hosts').length === 0) {
     loading.problem('/hosts', 'no host is served', { key: true, hint: 'add one, such as `api.example.com:`' });
@@ -100,6 +103,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
   const authorities = compileAuthorities(config.authorities, stored.authorities, loading);
   // Also those that have problems: a name that exists is never reported as unknown.
   const known = [...new Set([...loading.names('/authorities'), ...authorities.map(({ name }) => name)])];
+  const jwt = compileJwt(config.jwt, loading);
   const tls: TlsHost[] = [];
   const hosts: Omit<PolicyHost, 'origin'>[] = [];
   for (const [name, host] of Object.entries(config.hosts)) {
@@ -108,11 +112,14 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     const trusted = clientAuthorities(mtls, authorities);
     const shown = compileTls(name, host.tls, trusted, child(at, 'tls'), loading);
     if (shown) tls.push(shown);
+    const openapi = host.openapi ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading) : null;
+    const around = { host: name, at: child(at, 'credentials'), openapi, jwt, authorities: known };
     hosts.push({
       name,
       at,
       mtls: { ...compileMtls(mtls, known, child(at, 'mtls'), loading), by: shown?.uris ?? [] },
-      openapi: host.openapi ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading) : null,
+      openapi,
+      credentials: host.credentials ? compileCredentials(host.credentials, around, loading) : null,
       max_body_bytes: host.maxBodyBytes,
     });
   }
@@ -125,7 +132,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     }));
     const { origins, chosen } = await compileOrigins(written, told, resolve);
     const whole = hosts.flatMap((host, i) => (typeof chosen[i] === 'number' ? [{ ...host, origin: chosen[i] }] : []));
-    return { authorities, lists, rules, origins, hosts: whole };
+    return { authorities, lists, rules, origins, hosts: whole, jwt, session_key: stored.sessionKey };
   };
   // `resolved` lives as long as the configuration is in force, and must not keep the descriptions that `loading` knows.
   const { source, directory } = loading;
@@ -158,7 +165,7 @@ async function readStored(config: Config, store: StorePlan, loading: Loading, lo
  * A rule of the store may speak of what the configuration no longer has. The gateway starts all the same, since the rule
  * can only be taken away while it runs; an authority that is not there trusts nobody.
  */
-function complete({ authorities, rules }: Stored, config: Config, loading: Loading): Stored {
+function complete({ authorities, rules, sessionKey }: Stored, config: Config, loading: Loading): Stored {
   const there = new Set([...Object.keys(config.authorities), ...authorities.map(({ name }) => name)]);
   const missing = [...new Set(rules.flatMap(({ trust }) => trust))].filter(name => !there.has(name));
   for (const { host, path } of rules) {
@@ -179,7 +186,7 @@ function complete({ authorities, rules }: Stored, config: Config, loading: Loadi
     );
   }
   const empty = missing.map(name => ({ name, certificates: '', intermediates: '', revocation: NO_LISTS }));
-  return { authorities: [...authorities, ...empty], rules };
+  return { authorities: [...authorities, ...empty], rules, sessionKey };
 }
 
 /** Where the engine's problems may only be echoes of a problem that was found here, by its section. */

@@ -8,7 +8,77 @@ export interface Policy {
   rules: { name: string; at: string; expression: string; action: 'log' | 'block' | 'skip' }[];
   origins: PolicyOrigin[];
   hosts: PolicyHost[];
+  jwt: PolicyJwt[];
+  /** 64 hex digits: what session identities are hashed with. Empty: a key of this process alone. */
+  session_key: string;
 }
+
+export interface PolicyJwt {
+  name: string;
+  at: string;
+  issuer: string | null;
+  audiences: string[];
+  algorithms: string[];
+  /** A JWK Set or PEM; null: it arrives at run time, from `url`. */
+  keys: string | null;
+  url: string | null;
+  locations: PolicyLocation[];
+  required: PolicyClaim[];
+  skew_s: number;
+  types: string[];
+  max_lifetime_s: number | null;
+  allow_no_expiry: boolean;
+  max_bytes: number;
+  scope_claims: string[];
+  role_claims: string[];
+  binding: { certificate: boolean; dpop: boolean; dpop_lifetime_s: number; dpop_algorithms: string[] };
+}
+
+/** Where a credential stands in a request. Names of headers in lower case. */
+export type PolicyLocation =
+  | { in: 'header'; name: string; scheme: string | null }
+  | { in: 'cookie'; name: string }
+  | { in: 'query'; name: string }
+  | { in: 'pair'; id: string; secret: string }
+  | { in: 'basic' };
+
+export interface PolicyClaim {
+  claim: string;
+  values: string[];
+}
+
+export interface PolicyCredentials {
+  at: string;
+  jwt: string[];
+  keys: PolicyLocation[];
+  /** For requests that match no operation, and for hosts without a description. */
+  unmatched: PolicyRequirement;
+  /** By the index of the description's operations. */
+  operations: PolicyRequirement[];
+  session: PolicySession[];
+  claims: { header: string; claim: string }[];
+  partner_header: string;
+  strip: boolean;
+}
+
+/** One of the alternatives, all of it. No alternative: nobody passes; an empty one: everybody does. */
+export interface PolicyRequirement {
+  at: string;
+  action: PolicyAction;
+  any: PolicyNeed[][];
+  realm: string;
+}
+
+export type PolicyNeed =
+  | { kind: 'jwt'; configurations: string[]; scopes: string[]; roles: string[]; claims: PolicyClaim[] }
+  | { kind: 'key'; scopes: string[]; locations: PolicyLocation[] }
+  | { kind: 'certificate'; authorities: string[] };
+
+export type PolicySession =
+  | { by: 'header' | 'cookie'; name: string }
+  | { by: 'jwt'; claim: string }
+  | { by: 'certificate' }
+  | { by: 'key' };
 
 export interface PolicyAuthority {
   name: string;
@@ -44,6 +114,7 @@ export interface PolicyHost {
   origin: number;
   mtls: PolicyMtls;
   openapi: PolicyOpenapi | null;
+  credentials: PolicyCredentials | null;
   max_body_bytes: number;
 }
 

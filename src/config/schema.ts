@@ -3,7 +3,9 @@
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { tls } from '../accept/tls/config.js';
+import { credentials } from '../check/credentials/config.js';
 import { openapi } from '../check/endpoints/config.js';
+import { jwt } from '../check/jwt/config.js';
 import { authority, mtls } from '../check/mtls/config.js';
 import { list, rule } from '../check/rules/config.js';
 import { origin } from '../forward/origins/config.js';
@@ -22,6 +24,7 @@ const host = z
     mtls: mtls.prefault({}),
     origin,
     openapi: openapi.optional(),
+    credentials: credentials.optional(),
     maxBodyBytes: size('0B', '4GiB').prefault('10MiB').describe('Largest request body; 413 above.'),
   })
   .describe('One entry per host name that is served: `api.example.com`, or `*.example.com` for one label.');
@@ -50,6 +53,7 @@ export const configSchema = z.strictObject({
     .transform(written => written ?? availableParallelism())
     .describe('Edge threads; one per core unless given.'),
   authorities: z.record(z.string(), authority).default({}).describe('Who may issue client certificates, by name.'),
+  jwt: z.record(z.string(), jwt).default({}).describe('Whose tokens count, by name.'),
   hosts: z.record(z.string(), host).describe('The APIs behind this gateway, by host name.'),
   lists: z.record(z.string(), list).default({}).describe('Named lists for expressions.'),
   rules: z

@@ -29,6 +29,7 @@ import { Pki, type ServedHost } from './pki/service.js';
 import { freePort } from './port.js';
 import type { StorePlan } from './store/compile.js';
 import { keepHouse } from './store/housekeeping.js';
+import { sessionKey } from './store/installation.js';
 import { findKey } from './store/key.js';
 import { Store } from './store/open.js';
 import type { Topic } from './store/tables.js';
@@ -161,7 +162,11 @@ export class Control {
       if (made.length > 0) this.#from.log.info({ authorities: made }, 'hosted authorities were made');
       // Before the rows: what changes in between is read again.
       const readAt = await this.#store.revisions();
-      this.#stored = { authorities: await storedAuthorities(this.#store), rules: await mtlsRules(this.#store) };
+      this.#stored = {
+        authorities: await storedAuthorities(this.#store),
+        rules: await mtlsRules(this.#store),
+        sessionKey: await sessionKey(this.#store),
+      };
       [this.#readAt, this.#stale] = [readAt, false];
     } catch (error) {
       // A configuration can be taken up while the store is away: with what it held when it was last read.

@@ -46,7 +46,7 @@ describe('what the store adds', () => {
 
   test('are the certificates of hosted authorities, and authorities that the file does not name', async () => {
     const text = GOOD.replace('authorities:\n', 'authorities:\n  devices: { hosted: true }\n');
-    const stored = { authorities: [devices(), { ...devices(), name: 'made-by-api' }], rules: [] };
+    const stored = { authorities: [devices(), { ...devices(), name: 'made-by-api' }], rules: [], sessionKey: '' };
     const { parts, told, hostedNames } = await withStore(text, stored);
     expect(told).toEqual([]);
     expect(hostedNames).toEqual(['devices']);
@@ -63,7 +63,7 @@ describe('what the store adds', () => {
       { ...rule, trust: ['devices'] },
       { ...rule, path: '/v2', mode: 'request' as const, action: 'block' as const, trust: ['devices'] },
     ];
-    const { parts, told } = await withStore(text, { authorities: [devices()], rules });
+    const { parts, told } = await withStore(text, { authorities: [devices()], rules, sessionKey: '' });
     expect(told).toEqual([]);
     expect(parts?.policy.hosts[0]?.mtls).toMatchObject({
       ...{ mode: 'require', action: 'log', trust: ['devices'] },
@@ -75,7 +75,7 @@ describe('what the store adds', () => {
   });
 
   test('is never another authority of the same name', async () => {
-    const stored = { authorities: [{ ...devices(), name: 'partners' }], rules: [] };
+    const stored = { authorities: [{ ...devices(), name: 'partners' }], rules: [], sessionKey: '' };
     expect((await withStore(GOOD, stored)).told).toEqual([
       'problem: the store keeps an authority called `partners` as well',
     ]);
@@ -86,7 +86,7 @@ describe('what the store adds', () => {
       { ...rule, trust: ['gone'] },
       { ...rule, host: 'old.example.com', path: '/v1', trust: ['partners'] },
     ];
-    const { parts, told } = await withStore(GOOD, { authorities: [], rules });
+    const { parts, told } = await withStore(GOOD, { authorities: [], rules, sessionKey: '' });
     expect(told).toEqual([
       'warning: a rule of the admin API trusts `gone`, which is not there: it lets nobody in',
       'warning: a rule of the admin API is for old.example.com/v1, which is not served',
@@ -118,6 +118,8 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
           revocation: { stale: 'hard', grace_s: 0, fetch: false, ocsp: false },
         },
       ],
+      jwt: [],
+      session_key: '',
       lists: [{ name: 'desks', at: '/lists/desks', items: ['10.0.0.0/8'] }],
       rules: [{ name: 'a', at: '/rules/0/expression', expression: 'http.host eq "x"', action: 'log' }],
       origins: [
@@ -144,6 +146,7 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
             own: { renew: false, est: false },
           },
           openapi: null,
+          credentials: null,
           max_body_bytes: 10 * 2 ** 20,
         },
       ],

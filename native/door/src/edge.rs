@@ -14,6 +14,7 @@ use portcullis_engine::decide::{self, Admission, Known, MAX_INSPECTED_BYTES, Out
 use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::head::{Framing, Head};
+use portcullis_engine::jwt;
 use portcullis_engine::meters::{self, Meters};
 use portcullis_engine::mtls::{Certificate, seen};
 use portcullis_engine::peer::Peer;
@@ -139,6 +140,7 @@ pub struct Edge {
     ids: Ids,
     /// Added to the meters with the next exchange that ends: one lock an exchange.
     tally: Tally,
+    tokens: jwt::Cache,
     /// Exchanges under way.
     open: u64,
     dates: Dates,
@@ -186,6 +188,7 @@ impl Edge {
             journal: Journal::register(),
             ids: Ids::seeded(),
             tally: Tally::default(),
+            tokens: jwt::Cache::default(),
             open: 0,
             dates: Dates::default(),
             answer: Answer::default(),
@@ -314,7 +317,8 @@ impl Edge {
             return self.refuse(index, Reason::InternalPanic);
         };
         let snapshot = self.snapshot.load();
-        let outcome = decide::decide(&mut slot.exchange, snapshot, peer, slot.malformed, &mut self.tally);
+        let outcome =
+            decide::decide(&mut slot.exchange, snapshot, peer, slot.malformed, &mut self.tally, &mut self.tokens);
         self.open += 1;
         match outcome {
             Outcome::Deny => self.answer(index),

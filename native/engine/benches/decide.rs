@@ -97,6 +97,7 @@ fn bench(criterion: &mut Criterion) {
     let started = Now { mono_us: 1, unix_ms: now * 1000 };
     let head = head();
     let mut tally = Tally::default();
+    let mut tokens = jwt::Cache::default();
     let mut exchange = Exchange::default();
     let id = "0123456789abcdef0123456789abcdef";
     for rules in [20, 10_000] {
@@ -105,7 +106,7 @@ fn bench(criterion: &mut Criterion) {
             exchange.head.buffer().push_str(black_box(&head));
             exchange.begin(started, id);
             let malformed = exchange.head.parse().err();
-            decide::decide(&mut exchange, &snapshot, &peer, malformed, &mut tally)
+            decide::decide(&mut exchange, &snapshot, &peer, malformed, &mut tally, &mut tokens)
         };
         assert_eq!(decided(), Outcome::Pass);
         criterion.bench_function(&format!("decide, {rules} rules"), |bencher| bencher.iter(&mut decided));

@@ -7,6 +7,8 @@
 //! | `identity` | the cheapest way to refuse strangers, and rules read its fields |
 //! | `own` | what the gateway itself answers is no operation of the origin's; only the rules are still asked |
 //! | `endpoint` | rules and limits may speak of operations |
+//! | `credentials` | who calls is known before rules, limits and partners speak of it; a stranger's parameters and body cost nothing |
+//! | `partners` | whose agreement is over or narrower is refused whatever else fits |
 //! | `parameters` | all that the description says about the head, and which of its schemas has to check the body |
 //! | `rules` | on the whole head, with identity, operation and violations known; when a rule reads the verdict on the body, all rules wait for it, so that their order holds |
 //! | `body` | in [`inspected`], when it has been read |
@@ -18,9 +20,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::credentials;
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
+use crate::jwt;
+use crate::keys;
 use crate::mtls::seen::Count;
 use crate::mtls::{Certificate, KeyId, Renewal, Standings, Verdict};
 use crate::own;
@@ -29,7 +34,7 @@ use crate::policy::{Action, MtlsMode, ResponseAction};
 use crate::reason::Reason;
 use crate::rules;
 use crate::schema::{BodyCheck, Extent, Passed, ResponseCheck, Violation};
-use crate::snapshot::{Forward, Openapi, Operation, Snapshot, Trust};
+use crate::snapshot::{Forward, Host, Openapi, Operation, Snapshot, Trust};
 
 /// Most bytes of a body that is inspected: it is held in memory whole.
 pub const MAX_INSPECTED_BYTES: u64 = 1024 * 1024;
@@ -211,9 +216,10 @@ pub fn decide(
     peer: &Peer,
     malformed: Option<Reason>,
     tally: &mut Tally,
+    tokens: &mut jwt::Cache,
 ) -> Outcome {
     exchange.snapshot = Some(snapshot.clone());
-    match walk(exchange, snapshot, peer, malformed, tally) {
+    match walk(exchange, snapshot, peer, malformed, tally, tokens) {
         Ok(outcome) => outcome,
         Err(denial) => denied(exchange, denial),
     }
@@ -225,6 +231,7 @@ fn walk(
     peer: &Peer,
     malformed: Option<Reason>,
     tally: &mut Tally,
+    tokens: &mut jwt::Cache,
 ) -> Result<Outcome, Denial> {
     // http
     if let Some(reason) = malformed {
@@ -271,6 +278,7 @@ fn walk(
     }
     // endpoint
     let Some(openapi) = &host.openapi else {
+        callers(exchange, host, peer, tokens)?;
         rules(exchange, snapshot, peer)?;
         return Ok(Outcome::Pass);
     };
@@ -285,6 +293,7 @@ fn walk(
             staged(openapi.fallthrough, Reason::EndpointsFallthrough.into(), &mut exchange.logged)?;
         }
     }
+    callers(exchange, host, peer, tokens)?;
     // parameters
     let body = match exchange.operation {
         Some(operation) => parameters(exchange, openapi, operation)?,
@@ -300,6 +309,23 @@ fn walk(
         rules(exchange, snapshot, peer)?;
     }
     Ok(Outcome::Inspect)
+}
+
+/// The stages `credentials` and `partners`.
+fn callers(exchange: &mut Exchange, host: &Host, peer: &Peer, tokens: &mut jwt::Cache) -> Result<(), Denial> {
+    if let Some(wanted) = &host.credentials {
+        let verified = exchange.presented == Presented::Verified;
+        let certificate = certificate(peer).filter(|_| verified).map(Certificate::sha256);
+        let (head, now) = (&exchange.head, exchange.started);
+        credentials::authenticate(
+            &mut exchange.caller,
+            wanted,
+            &jwt::Presenting { head, certificate, now },
+            &keys::Presenting { host: head.host(), address: peer.address, certificate, now },
+            tokens,
+        );
+    }
+    Ok(())
 }
 
 /// What the description says about the head, and what has to happen to the body.

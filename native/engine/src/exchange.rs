@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::credentials::Caller;
 use crate::head::Head;
 use crate::meters::{Meters, Verdict, Worth};
 use crate::own::Own;
@@ -76,6 +77,7 @@ pub struct Exchange {
     pub presented: Presented,
     /// Name of the authority that the client's certificate was verified by.
     pub authority: Option<Arc<str>>,
+    pub caller: Caller,
     pub denial: Option<Denial>,
     /// Denials of controls in log mode.
     pub logged: Vec<Denial>,
@@ -105,6 +107,7 @@ impl Exchange {
         self.rules_wait = false;
         self.presented = Presented::NotLooked;
         self.authority = None;
+        self.caller.clear();
         self.denial = None;
         self.logged.clear();
         self.matched.clear();

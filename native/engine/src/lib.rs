@@ -5,6 +5,7 @@
 //! snapshot from its start to its end. What changes between requests is counted in [`meters`] or cached with its connection.
 
 pub mod answer;
+pub mod credentials;
 pub mod decide;
 pub mod endpoints;
 pub mod event;
@@ -12,9 +13,12 @@ pub mod exchange;
 pub mod explain;
 pub mod guard;
 pub mod head;
+pub mod jwt;
+pub mod keys;
 pub mod meters;
 pub mod mtls;
 pub mod own;
+pub mod partners;
 pub mod peer;
 pub mod policy;
 pub mod reason;

@@ -18,6 +18,191 @@ pub struct Policy {
     pub origins: Vec<Origin>,
     #[serde(default)]
     pub hosts: Vec<Host>,
+    #[serde(default)]
+    pub jwt: Vec<Jwt>,
+    /// What session identities are hashed with: 64 hex digits, one key for each installation.
+    #[serde(default)]
+    pub session_key: String,
+}
+
+/// A token configuration: whose tokens count, and what they have to look like.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jwt {
+    pub name: String,
+    pub at: String,
+    /// `iss`, compared byte by byte. None: whoever the keys belong to.
+    pub issuer: Option<String>,
+    /// One of them has to be in `aud`. Empty: `aud` is not looked at.
+    pub audiences: Vec<String>,
+    /// JWA names (RFC 7518, RFC 8037): `ES256`, `EdDSA`, ... A key counts for those of its own type only.
+    pub algorithms: Vec<String>,
+    /// A JWK Set (RFC 7517), or PEM public keys one after the other. None: the set arrives at run time.
+    pub keys: Option<String>,
+    /// Where the set comes from at run time: another URL under the same name is another set.
+    pub url: Option<String>,
+    /// The first that holds something counts.
+    pub locations: Vec<CredentialLocation>,
+    pub required: Vec<ClaimCondition>,
+    pub skew_s: u64,
+    /// `typ` in lower case, without `application/`. Empty: not looked at.
+    pub types: Vec<String>,
+    /// Most seconds from `iat` (else `nbf`, else now) to `exp`. None: `exp` alone counts.
+    pub max_lifetime_s: Option<u64>,
+    /// Tokens without `exp` count.
+    pub allow_no_expiry: bool,
+    pub max_bytes: usize,
+    /// Claims that hold scopes: space-separated text, or a list.
+    pub scope_claims: Vec<String>,
+    /// Claims that hold roles, as above.
+    pub role_claims: Vec<String>,
+    pub binding: Binding,
+}
+
+/// How a token has to be bound to who sends it. A token that names a binding (`cnf`) is always held to it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Binding {
+    /// Tokens without `cnf.x5t#S256` are refused (RFC 8705).
+    pub certificate: bool,
+    /// Tokens without `cnf.jkt` are refused (RFC 9449).
+    pub dpop: bool,
+    /// Most seconds that a DPoP proof's `iat` lies from now.
+    pub dpop_lifetime_s: u64,
+    /// JWA names, all of public keys.
+    pub dpop_algorithms: Vec<String>,
+}
+
+/// Where a credential stands in a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase", tag = "in")]
+pub enum CredentialLocation {
+    /// `scheme`: `Authorization`'s first word, compared without case; None: the whole value.
+    Header {
+        /// Lower-case.
+        name: String,
+        #[serde(default)]
+        scheme: Option<String>,
+    },
+    Cookie {
+        name: String,
+    },
+    Query {
+        name: String,
+    },
+    /// Client id and secret, each in a header of its own.
+    Pair {
+        /// Lower-case, both.
+        id: String,
+        secret: String,
+    },
+    /// `Authorization: Basic`, client id and secret (RFC 7617).
+    Basic,
+}
+
+/// A claim has to be there, and to be, or to hold, one of the values; no values: any but null.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimCondition {
+    /// A name, or steps with `.` between them: `realm_access.roles`. A name that is there as a whole comes first.
+    pub claim: String,
+    #[serde(default)]
+    pub values: Vec<String>,
+}
+
+/// Which credential the operations of a host require, and what becomes of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostCredentials {
+    pub at: String,
+    /// Names of token configurations whose tokens are looked for.
+    pub jwt: Vec<String>,
+    /// Where API keys and service tokens are looked for. Empty: nowhere.
+    pub keys: Vec<CredentialLocation>,
+    /// For requests that match no operation, and for hosts without a description.
+    pub unmatched: Requirement,
+    /// By the index of [`HostOpenapi::operations`].
+    pub operations: Vec<Requirement>,
+    /// What identifies a session; the first that a request has.
+    pub session: Vec<SessionSource>,
+    /// Claims of the verified token that the origin is told.
+    pub claims: Vec<ToldClaim>,
+    /// The header that tells the origin the partner's name; empty: none.
+    pub partner_header: String,
+    /// The credential that counted is taken out of what the origin gets.
+    pub strip: bool,
+}
+
+/// What a caller has to present: one of the alternatives, all of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Requirement {
+    pub at: String,
+    pub action: Action,
+    /// Empty: nobody passes. An empty alternative: everybody does.
+    pub any: Vec<Vec<Need>>,
+    /// Name of what the challenge calls this place (RFC 9110, 11.5).
+    pub realm: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase", tag = "kind")]
+pub enum Need {
+    Jwt {
+        /// Names of token configurations; one of them.
+        configurations: Vec<String>,
+        /// All of them.
+        #[serde(default)]
+        scopes: Vec<String>,
+        /// One of them; empty: none is needed.
+        #[serde(default)]
+        roles: Vec<String>,
+        /// All of them.
+        #[serde(default)]
+        claims: Vec<ClaimCondition>,
+    },
+    Key {
+        /// All of them.
+        #[serde(default)]
+        scopes: Vec<String>,
+        /// Where it may stand, within the host's `keys`; empty: any of those.
+        #[serde(default)]
+        locations: Vec<CredentialLocation>,
+    },
+    /// A verified client certificate.
+    Certificate {
+        /// Of one of these; empty: of any that the host trusts.
+        #[serde(default)]
+        authorities: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase", tag = "by")]
+pub enum SessionSource {
+    Header {
+        /// Lower-case.
+        name: String,
+    },
+    Cookie {
+        name: String,
+    },
+    /// A claim of the verified token.
+    Jwt {
+        claim: String,
+    },
+    /// The verified client certificate.
+    Certificate,
+    Key,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToldClaim {
+    /// Lower-case.
+    pub header: String,
+    /// As in [`ClaimCondition`].
+    pub claim: String,
 }
 
 /// Who may issue client certificates.
@@ -133,6 +318,9 @@ pub struct Host {
     pub mtls: HostMtls,
     #[serde(default)]
     pub openapi: Option<HostOpenapi>,
+    /// None: whoever comes is not asked for a credential beside the certificate.
+    #[serde(default)]
+    pub credentials: Option<HostCredentials>,
     /// Most bytes of a request body; 413 above.
     pub max_body_bytes: u64,
 }

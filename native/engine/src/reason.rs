@@ -59,6 +59,49 @@ catalogue! {
     MtlsCrlExpired = "mtls.crl_expired", 403, 16, "The client certificate's revocation status is unknown.", "The issuer's CRL is past its nextUpdate: load a newer one. Nobody passes on a stale list, unless `authorities.<name>.revocation.stale` says so.";
     MtlsRevocationUnknown = "mtls.revocation_unknown", 503, 14, "The client certificate's revocation status is not known yet.", "No revocation list or OCSP answer has arrived for the certificate's issuer (`authorities.<name>.revocation`), or more is revoked than the engine holds. The client did nothing wrong and may try again, hence 503.";
 
+    // credentials: what an operation requires of who calls it
+    CredentialsMissing = "credentials.missing", 401, 16, "A credential is required.", "The operation requires a token, key or certificate, and the request has none in the places where it is looked for.";
+    CredentialsRepeated = "credentials.repeated", 400, 3, "A credential appears twice.", "Two Authorization fields, two cookies or parameters of one name: readers differ in which of them counts.";
+    CredentialsUnaccepted = "credentials.unaccepted", 403, 7, "This credential is not accepted here.", "The credential is good, but the operation requires one of another kind, configuration or authority.";
+    CredentialsScope = "credentials.scope", 403, 7, "The credential lacks a scope.", "The scopes of the token or key do not cover what the operation requires.";
+    CredentialsRole = "credentials.role", 403, 7, "The credential lacks a role.", "None of the token's roles is one of those that the operation requires.";
+    CredentialsClaim = "credentials.claim", 403, 7, "A claim of the token does not allow this.", "A claim that the operation requires is missing or has another value.";
+    CredentialsWithdrawn = "credentials.withdrawn", 401, 16, "The credential no longer counts.", "It was good when the connection was opened.";
+
+    // jwt: tokens
+    JwtMalformed = "jwt.malformed", 401, 16, "The token is malformed.", "Not three base64url parts without padding, not JSON objects, a name twice, or nested too deeply (RFC 7515, RFC 7519).";
+    JwtTooLarge = "jwt.too_large", 401, 16, "The token is too large.", "Longer than the configuration's `maxBytes`.";
+    JwtAlgorithm = "jwt.algorithm", 401, 16, "The token's algorithm is not accepted.", "`alg` is not among the configuration's `algorithms`, or is not one of the key that `kid` names. `none` never is.";
+    JwtType = "jwt.type", 401, 16, "The token's type is not accepted.", "`typ` is not among the configuration's `types`.";
+    JwtCritical = "jwt.critical", 401, 16, "The token has a critical extension that is not understood.", "`crit` names something, and no extension is understood (RFC 7515, 4.1.11).";
+    JwtKey = "jwt.key", 401, 16, "The token's key is not known.", "No key of the set has this `kid`, or several could be meant because it is missing. A set with a URL is fetched again, once per interval.";
+    JwtNoKeys = "jwt.no_keys", 503, 14, "The token cannot be checked at the moment.", "The configuration's key set has not been fetched yet, or too long ago. The client did nothing wrong, hence 503.";
+    JwtSignature = "jwt.signature", 401, 16, "The token's signature is not valid.", "It was changed on its way, or signed with another key.";
+    JwtExpired = "jwt.expired", 401, 16, "The token has expired.", "`exp` has passed, the clock skew included.";
+    JwtNotYetValid = "jwt.not_yet_valid", 401, 16, "The token is not valid yet.", "`nbf` or `iat` lies in the future by more than the clock skew: compare clocks.";
+    JwtLifetime = "jwt.lifetime", 401, 16, "The token is valid for too long.", "It has no `exp`, or lives longer than the configuration's `maxLifetime`.";
+    JwtIssuer = "jwt.issuer", 401, 16, "The token's issuer is not accepted.", "`iss` is not the configuration's `issuer`.";
+    JwtAudience = "jwt.audience", 401, 16, "The token is meant for another audience.", "`aud` holds none of the configuration's `audiences`.";
+    JwtClaims = "jwt.claims", 401, 16, "A claim of the token is missing or not acceptable.", "A claim of `requiredClaims` is missing or has another value, a registered claim has the wrong type, or a claim that is told to the origin fits in no header.";
+    JwtRevoked = "jwt.revoked", 401, 16, "The token has been revoked.", "Its `jti`, or all tokens of its subject that were issued until then, were revoked.";
+    JwtBinding = "jwt.binding", 401, 16, "The token belongs to another client.", "`cnf` names another certificate or key than the one presented, or the configuration demands a binding that the token lacks (RFC 8705, RFC 9449).";
+    JwtDpop = "jwt.dpop", 401, 16, "The DPoP proof is missing or not valid.", "Signature, type, method, URI, age or token hash of the `DPoP` field's proof do not fit (RFC 9449, 4.3).";
+    JwtDpopReplayed = "jwt.dpop_replayed", 401, 16, "The DPoP proof has been used before.", "Each proof counts once: its `jti` was seen within its lifetime (RFC 9449, 11.1).";
+    JwtDpopOverload = "jwt.dpop_overload", 503, 14, "The service is busy.", "More proofs within their lifetime than are remembered: none can be told from a replayed one.";
+
+    // keys: API keys and service tokens
+    KeysMalformed = "keys.malformed", 401, 16, "The API key is malformed.", "Prefix, length or checksum do not fit: a typing error, or a key of something else.";
+    KeysUnknown = "keys.unknown", 401, 16, "The API key is not known.", "It was never issued here, has been revoked, or its rotation's deadline has passed.";
+    KeysExpired = "keys.expired", 401, 16, "The API key has expired.", "`portcullis keys list` shows when.";
+    KeysBinding = "keys.binding", 403, 7, "The API key may not be used from here.", "It is bound to a client certificate or to networks that the request did not come with or from.";
+    KeysNotReady = "keys.not_ready", 503, 14, "The API key cannot be checked at the moment.", "The keys have not been read from the store yet, or are more than the engine holds. The client did nothing wrong, hence 503.";
+
+    // partners
+    PartnersSuspended = "partners.suspended", 403, 7, "Access has been suspended.", "The partner that the credential belongs to is suspended.";
+    PartnersExpired = "partners.expired", 403, 7, "Access has ended.", "The partner's agreement has expired.";
+    PartnersMismatch = "partners.mismatch", 403, 7, "The credentials belong to different parties.", "The certificate, key and token of one request belong to different partners.";
+    PartnersOperation = "partners.operation", 403, 7, "This operation is not part of the agreement.", "The partner's `operations` do not list it.";
+
     // rules, endpoints, schema
     Rule = "rules.", 403, 7, "The request was blocked by a rule.", "The rule's name follows the dot.";
     EndpointsFallthrough = "endpoints.fallthrough", 404, 12, "No operation of this API matches the request.", "No operation of the host's OpenAPI description has this path.";

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::HashMap;
 
+use crate::credentials::Credentials;
 use crate::endpoints::Endpoints;
+use crate::jwt::Configuration;
 use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
 use crate::mtls::{Authority, Forwarding, TrustSet};
 use crate::policy::{
@@ -25,6 +27,8 @@ pub struct Snapshot {
     pub origins: Vec<Origin>,
     /// All of the policy's, in its order, trusted by a host or not.
     pub authorities: Vec<Arc<Authority>>,
+    /// All of the policy's, in its order, used by a host or not.
+    pub jwt: Vec<Arc<Configuration>>,
     exact: HashMap<String, usize>,
     /// `*.example.com` under `example.com`.
     wildcard: HashMap<String, usize>,
@@ -37,6 +41,8 @@ pub struct Host {
     pub forward: Arc<Forward>,
     pub own: OwnPaths,
     pub openapi: Option<Openapi>,
+    /// None: nobody is asked for credentials beside the certificate.
+    pub credentials: Option<Credentials>,
     pub series: HostSeries,
     /// For requests that match no operation.
     pub unmatched: OperationSeries,
@@ -110,6 +116,7 @@ impl Snapshot {
                 .iter()
                 .map(|written| Arc::new(Authority::compile(written, now, &mut problems)))
                 .collect(),
+            jwt: policy.jwt.iter().map(|written| Arc::new(Configuration::compile(written, &mut problems))).collect(),
             exact: HashMap::default(),
             wildcard: HashMap::default(),
         };
@@ -177,6 +184,10 @@ impl Snapshot {
                 forward: forward(&host.mtls),
                 own: host.mtls.own,
                 openapi,
+                credentials: host
+                    .credentials
+                    .as_ref()
+                    .map(|written| Credentials::compile(written, &snapshot.jwt, &mut problems)),
                 series: meters::host_series(&host.name),
                 unmatched: meters::operation_series(&host.name, "-"),
                 own_series: meters::operation_series(&host.name, "own"),

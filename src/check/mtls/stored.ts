@@ -25,10 +25,12 @@ export interface StoredRule {
 export interface Stored {
   authorities: readonly StoredAuthority[];
   rules: readonly StoredRule[];
+  /** 64 hex digits: what session identities of this installation are hashed with. */
+  sessionKey: string;
 }
 
 /** Of a configuration that is judged by itself. */
-export const NOTHING_STORED: Stored = { authorities: [], rules: [] };
+export const NOTHING_STORED: Stored = { authorities: [], rules: [], sessionKey: '' };
 
 /** What the configuration says of a host, with the rules for it in front. */
 export function withRules(host: string, mtls: Mtls, rules: readonly StoredRule[]): Mtls {

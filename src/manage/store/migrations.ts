@@ -2,7 +2,18 @@
 
 import { DEFAULT_MIGRATION_TABLE, type Kysely, type Migration, Migrator, PostgresAdapter, sql } from 'kysely';
 import { StoreRefused } from './refused.js';
-import { type Tables, TOPICS } from './tables.js';
+import type { Tables, Topic } from './tables.js';
+
+const FIRST_TOPICS = [
+  'audit',
+  'tokens',
+  'authorities',
+  'certificates',
+  'revocations',
+  'revocation_lists',
+  'enrolments',
+  'mtls_rules',
+] as const;
 
 const first: Migration = {
   async up(db: Kysely<unknown>) {
@@ -17,7 +28,7 @@ const first: Migration = {
       .addColumn('topic', text, column => column.primaryKey())
       .addColumn('value', 'bigint', column => column.notNull())
       .execute();
-    for (const topic of TOPICS) await sql`insert into revisions (topic, value) values (${topic}, 0)`.execute(db);
+    await addTopics(db, FIRST_TOPICS);
     await table('audit')
       .addColumn('seq', 'bigint', column => column.primaryKey())
       .addColumn('at', 'bigint', column => column.notNull())
@@ -173,8 +184,83 @@ const first: Migration = {
   },
 };
 
+const callers: Migration = {
+  async up(db: Kysely<unknown>) {
+    const { schema } = db;
+    const text = textOf(db);
+    const table = schema.createTable.bind(schema);
+    await addTopics(db, ['partners', 'keys', 'token_revocations']);
+    await table('partners')
+      .addColumn('name', text, column => column.primaryKey())
+      .addColumn('owner', text, column => column.notNull())
+      .addColumn('contact', text, column => column.notNull())
+      .addColumn('expires_at', 'bigint')
+      .addColumn('suspended_at', 'bigint')
+      .addColumn('suspended_why', text)
+      .addColumn('certificates', text, column => column.notNull())
+      .addColumn('tokens', text, column => column.notNull())
+      .addColumn('operations', text, column => column.notNull())
+      .addColumn('quota', text)
+      .addColumn('created_at', 'bigint', column => column.notNull())
+      .addColumn('created_by', text, column => column.notNull())
+      .addColumn('version', 'bigint', column => column.notNull())
+      .addColumn('revision', 'bigint', column => column.notNull())
+      .execute();
+    await table('keys')
+      .addColumn('id', text, column => column.primaryKey())
+      .addColumn('name', text, column => column.notNull())
+      .addColumn('kind', text, column => column.notNull())
+      .addColumn('partner', text)
+      .addColumn('scopes', text, column => column.notNull())
+      .addColumn('certificates', text, column => column.notNull())
+      .addColumn('networks', text, column => column.notNull())
+      .addColumn('hosts', text, column => column.notNull())
+      .addColumn('expires_at', 'bigint')
+      .addColumn('created_at', 'bigint', column => column.notNull())
+      .addColumn('created_by', text, column => column.notNull())
+      .addColumn('revoked_at', 'bigint')
+      .addColumn('revoked_by', text)
+      .addColumn('revoked_why', text)
+      .addColumn('last_used_at', 'bigint')
+      .addColumn('version', 'bigint', column => column.notNull())
+      .addColumn('revision', 'bigint', column => column.notNull())
+      .execute();
+    await table('key_secrets')
+      .addColumn('digest', text, column => column.primaryKey())
+      .addColumn('key_id', text, column => column.notNull().references('keys.id'))
+      .addColumn('created_at', 'bigint', column => column.notNull())
+      .addColumn('not_after', 'bigint')
+      .execute();
+    await table('token_revocations')
+      .addColumn('id', text, column => column.primaryKey())
+      .addColumn('configuration', text, column => column.notNull())
+      .addColumn('kind', text, column => column.notNull())
+      .addColumn('value', text, column => column.notNull())
+      .addColumn('state', text, column => column.notNull())
+      .addColumn('at', 'bigint', column => column.notNull())
+      .addColumn('until', 'bigint')
+      .addColumn('by', text, column => column.notNull())
+      .addColumn('why', text)
+      .addColumn('revision', 'bigint', column => column.notNull())
+      .execute();
+    const indexes: [string, string, string[]][] = [
+      ['keys_by_revision', 'keys', ['revision']],
+      ['keys_by_partner', 'keys', ['partner']],
+      ['keys_by_creation', 'keys', ['created_at', 'id']],
+      ['key_secrets_by_key', 'key_secrets', ['key_id']],
+      ['partners_by_revision', 'partners', ['revision']],
+      ['token_revocations_by_revision', 'token_revocations', ['revision']],
+    ];
+    for (const [name, on, columns] of indexes) await schema.createIndex(name).on(on).columns(columns).execute();
+  },
+};
+
+async function addTopics(db: Kysely<unknown>, topics: readonly Topic[]): Promise<void> {
+  for (const topic of topics) await sql`insert into revisions (topic, value) values (${topic}, 0)`.execute(db);
+}
+
 /** Their order is the order of their names. */
-const MIGRATIONS: Readonly<Record<string, Migration>> = { '0001-pki': first };
+const MIGRATIONS: Readonly<Record<string, Migration>> = { '0001-pki': first, '0002-callers': callers };
 
 /** Takes the store to what this program knows: everything or nothing, one process after the other. */
 export async function migrate(db: Kysely<Tables>): Promise<void> {

@@ -18,6 +18,10 @@ export interface Tables {
   mtls_rules: MtlsRulesTable;
   seen: SeenTable;
   mtls_hours: MtlsHoursTable;
+  partners: PartnersTable;
+  keys: KeysTable;
+  key_secrets: KeySecretsTable;
+  token_revocations: TokenRevocationsTable;
 }
 
 /** What readers follow: `revisions` has a row for each. */
@@ -30,6 +34,9 @@ export const TOPICS = [
   'revocation_lists',
   'enrolments',
   'mtls_rules',
+  'partners',
+  'keys',
+  'token_revocations',
 ] as const;
 export type Topic = (typeof TOPICS)[number];
 
@@ -217,4 +224,74 @@ export interface MtlsHoursTable {
   valid: number;
   absent: number;
   invalid: number;
+}
+
+/** To whom credentials belong. */
+export interface PartnersTable {
+  name: string;
+  owner: string;
+  contact: string;
+  expires_at: number | null;
+  suspended_at: number | null;
+  suspended_why: string | null;
+  /** JSON: [{ authority?, subject?, san?, fingerprint? }] */
+  certificates: string;
+  /** JSON: [{ configuration?, claim?, value? }] */
+  tokens: string;
+  /** JSON: operations that the partner may call; empty: all. */
+  operations: string;
+  /** JSON, or null: { requests, period_s }. */
+  quota: string | null;
+  created_at: number;
+  created_by: string;
+  version: number;
+  revision: number;
+}
+
+/** API keys and service tokens. A row stays when the key is revoked. */
+export interface KeysTable {
+  /** 12 hex digits; of a service token, the client id. */
+  id: string;
+  name: string;
+  kind: 'key' | 'service';
+  partner: string | null;
+  /** JSON: lists of text. */
+  scopes: string;
+  certificates: string;
+  networks: string;
+  hosts: string;
+  expires_at: number | null;
+  created_at: number;
+  created_by: string;
+  revoked_at: number | null;
+  revoked_by: string | null;
+  revoked_why: string | null;
+  last_used_at: number | null;
+  version: number;
+  revision: number;
+}
+
+/** One or two of a key: the older one counts until its deadline. */
+export interface KeySecretsTable {
+  /** SHA-256 of the whole key, hex: 256 random bits need no slow hash. */
+  digest: string;
+  key_id: string;
+  created_at: number;
+  not_after: number | null;
+}
+
+/** Tokens that were taken back before their end. A row stays, restored, until no such token can be valid. */
+export interface TokenRevocationsTable {
+  id: string;
+  configuration: string;
+  kind: 'jti' | 'subject';
+  value: string;
+  state: 'revoked' | 'restored';
+  /** Of a subject: tokens issued until then. */
+  at: number;
+  /** When no such token can be valid any more; null: never. */
+  until: number | null;
+  by: string;
+  why: string | null;
+  revision: number;
 }

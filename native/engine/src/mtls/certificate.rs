@@ -122,7 +122,8 @@ impl Certificate {
         if self.der.is_empty() { String::new() } else { pem(&self.der) }
     }
 
-    pub(super) fn sha256(&self) -> &[u8; 32] {
+    #[must_use]
+    pub fn sha256(&self) -> &[u8; 32] {
         &self.sha256
     }
 

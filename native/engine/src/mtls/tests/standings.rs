@@ -11,6 +11,7 @@ use rcgen::{CertificateParams, Issuer, KeyPair, SerialNumber, date_time_ymd};
 use super::pki::*;
 use crate::decide::{Known, Outcome, Tally, decide};
 use crate::exchange::{Exchange, Now};
+use crate::jwt::Cache;
 use crate::mtls::authority::key_id;
 use crate::mtls::fields::lower_hex;
 use crate::mtls::standings::{MAX_ANSWERS, MAX_REVOKED};
@@ -296,7 +297,7 @@ fn the_next_request_of_a_live_connection_is_refused() {
         exchange.head.buffer().push_str("GET /\nhost:localhost\n");
         exchange.begin(Now { mono_us: 1, unix_ms: NOW * 1000 }, "");
         let malformed = exchange.head.parse().err();
-        let outcome = decide(&mut exchange, &snapshot, &peer, malformed, &mut tally);
+        let outcome = decide(&mut exchange, &snapshot, &peer, malformed, &mut tally, &mut Cache::default());
         (
             outcome,
             exchange.denial.as_ref().map(|denial| denial.reason),

@@ -1,0 +1,45 @@
+//! What arrives at run time about tokens: their keys, and which were taken back.
+
+use napi::{Error, Result};
+use napi_derive::napi;
+use portcullis_engine::guard::guarded;
+use portcullis_engine::jwt::{Change, KeySets, Revoked};
+use serde_json::json;
+
+/// Takes a JWK Set for a token configuration with this URL, on all edge threads, for every request from now on. Answers
+/// JSON `{ keys: [{ kid, algorithms, thumbprint }], skipped: [{ kid, why }], changed }`, or `{ problem }`, and the set kept
+/// before stays.
+#[napi]
+pub fn load_key_set(configuration: String, url: String, document: String) -> String {
+    match guarded(|| KeySets::of_process().load(&configuration, &url, &document)) {
+        Some(Ok(loaded)) => serde_json::to_string(&loaded).unwrap_or_default(),
+        Some(Err(problem)) => json!({ "problem": problem }).to_string(),
+        None => json!({ "problem": "a bug: reading the key set panicked" }).to_string(),
+    }
+}
+
+/// A configuration's set is too old to count.
+#[napi]
+pub fn forget_key_set(configuration: String) {
+    guarded(|| KeySets::of_process().forget(&configuration));
+}
+
+/// JSON: names of configurations that met a `kid` their set lacks since this was last asked.
+#[napi]
+pub fn unknown_key_ids() -> String {
+    json!(guarded(|| KeySets::of_process().unknown()).unwrap_or_default()).to_string()
+}
+
+/// Changes which tokens are taken back, on all edge threads, for every request from now on. JSON of native/engine/src/jwt/
+/// revoked.rs: `{ "reset"?, "revoked": [{ "configuration", "kind": "jti"|"subject", "value", "at", "until" }], "restored":
+/// [..] }`, times in Unix milliseconds.
+///
+/// # Errors
+/// What cannot be read: nothing is changed. Or more than the engine holds: it denies everybody then.
+#[napi]
+pub fn revoke_tokens(change: String) -> Result<()> {
+    let change: Change = serde_json::from_str(&change).map_err(|error| Error::from_reason(error.to_string()))?;
+    guarded(|| Revoked::of_process().change(&change))
+        .unwrap_or_else(|| Err("a bug: changing what is revoked panicked".to_owned()))
+        .map_err(Error::from_reason)
+}
