@@ -9,8 +9,9 @@ import type { Tell } from '../../journal/events/notices.js';
 import { DAYS, type Days, type Expiry, type RevocationMetrics } from '../../journal/metrics/revocation.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
-import type { BroughtAuthority } from './brought.js';
+import type { Brought } from './brought.js';
 import type { Clock } from './clock.js';
+import { rfc3339 } from './lifetime.js';
 import { takeTurn } from './turns.js';
 
 const DAY_MS = 86_400_000;
@@ -58,8 +59,8 @@ type Told = Record<string, { days: Days; at: number }>;
 
 export class ExpiryWatch {
   readonly #parts: ExpiryParts;
-  #authorities: readonly BroughtAuthority[] = [];
-  #servers: readonly Ending[] = [];
+  /** Of the configuration in force. */
+  #configured: readonly Ending[] = [];
   #looking: Promise<void> | null = null;
   #stop = () => {};
 
@@ -76,10 +77,9 @@ export class ExpiryWatch {
     this.#stop();
   }
 
-  /** Of the configuration in force. */
-  adopt(authorities: readonly BroughtAuthority[], servers: readonly Ending[]): void {
-    this.#authorities = authorities;
-    this.#servers = servers;
+  adopt(authorities: readonly Brought[], servers: readonly Ending[]): void {
+    const brought = authorities.flatMap(({ name, certificates }) => endingOf('authority', name, certificates) ?? []);
+    this.#configured = [...servers, ...brought];
   }
 
   /** Never rejects. */
@@ -97,18 +97,11 @@ export class ExpiryWatch {
   async #look(): Promise<void> {
     const { metrics, clock } = this.#parts;
     const now = clock.now();
-    const few = [...this.#servers, ...this.#brought(), ...(await this.#hosted()), ...(await this.#lists())];
+    const few = [...this.#configured, ...(await this.#hosted()), ...(await this.#lists())];
     metrics.expiries(earliest(few));
     metrics.expiring(await this.#counts(now));
     await this.#tellFew(few, now);
     await this.#tellIssued(now);
-  }
-
-  #brought(): Ending[] {
-    return this.#authorities.flatMap(({ name, certificates }) => {
-      const ending = endingOf('authority', name, certificates);
-      return ending ? [ending] : [];
-    });
   }
 
   /** Generations that are trusted now; one that is rotated out ends with its trust. */
@@ -116,7 +109,7 @@ export class ExpiryWatch {
     const rows = await this.#parts.store.db
       .selectFrom('generations')
       .innerJoin('authorities', 'authorities.name', 'generations.authority')
-      .select(['generations.id', 'authority', 'subject', 'not_after', 'key_id', 'number', 'trusted_until'])
+      .select(['generations.id', 'authority', 'subject', 'not_after', 'key_id'])
       .where('generations.state', '=', 'trusted')
       .where('authorities.state', '=', 'active')
       .where('trusted_until', 'is', null)
@@ -144,21 +137,25 @@ export class ExpiryWatch {
     }));
   }
 
+  /** Issued certificates that are not revoked. */
+  #lasting() {
+    return this.#parts.store.db
+      .selectFrom('certificates')
+      .leftJoin('revocations', join =>
+        join
+          .onRef('revocations.key_id', '=', 'certificates.key_id')
+          .onRef('revocations.serial', '=', 'certificates.serial'),
+      )
+      .where(it => it.or([it('revocations.state', 'is', null), it('revocations.state', '!=', 'revoked')]));
+  }
+
   async #counts(now: number) {
-    const { db } = this.#parts.store;
     const counts = await Promise.all(
       DAYS.map(days =>
-        db
-          .selectFrom('certificates')
-          .leftJoin('revocations', join =>
-            join
-              .onRef('revocations.key_id', '=', 'certificates.key_id')
-              .onRef('revocations.serial', '=', 'certificates.serial'),
-          )
+        this.#lasting()
           .select(({ fn }) => ['certificates.authority', fn.countAll().as('count')])
           .where('not_after', '>', now)
           .where('not_after', '<=', now + days * DAY_MS)
-          .where(it => it.or([it('revocations.state', 'is', null), it('revocations.state', '!=', 'revoked')]))
           .groupBy('certificates.authority')
           .execute()
           .then(rows => rows.map(({ authority, count }) => ({ authority, days, count: Number(count) }))),
@@ -182,7 +179,7 @@ export class ExpiryWatch {
       if ((known && known.days <= days) || Object.keys(told).length >= MAX_REMEMBERED) continue;
       told[ending.print] = { days, at: Math.max(ending.at, now) };
       const { kind, name, at, subject } = ending;
-      const expires = new Date(at).toISOString();
+      const expires = rfc3339(at);
       log.warn({ kind, name, ...(subject && { subject }), expires, days }, SENTENCES[kind]);
       tell('pki.expiring', {
         Kind: kind,
@@ -225,13 +222,7 @@ export class ExpiryWatch {
   }
 
   #ending(from: { at: number; fingerprint: string }, to: number, limit: number) {
-    return this.#parts.store.db
-      .selectFrom('certificates')
-      .leftJoin('revocations', join =>
-        join
-          .onRef('revocations.key_id', '=', 'certificates.key_id')
-          .onRef('revocations.serial', '=', 'certificates.serial'),
-      )
+    return this.#lasting()
       .select(['certificates.authority', 'name', 'certificates.serial', 'certificates.fingerprint', 'not_after'])
       .where('not_after', '<=', to)
       .where(it =>
@@ -240,7 +231,6 @@ export class ExpiryWatch {
           it.and([it('not_after', '=', from.at), it('certificates.fingerprint', '>', from.fingerprint)]),
         ]),
       )
-      .where(it => it.or([it('revocations.state', 'is', null), it('revocations.state', '!=', 'revoked')]))
       .orderBy('not_after')
       .orderBy('certificates.fingerprint')
       .limit(limit)
@@ -249,7 +239,7 @@ export class ExpiryWatch {
 
   #tell(row: { authority: string; name: string; serial: string; not_after: number }, days: Days): void {
     const { authority, name, serial, not_after } = row;
-    const expires = new Date(not_after).toISOString();
+    const expires = rfc3339(not_after);
     const { log, tell } = this.#parts;
     log.warn({ kind: 'certificate', authority, name, serial, expires, days }, 'an issued certificate expires soon');
     tell('pki.expiring', {
