@@ -2,6 +2,7 @@
 
 import { type Command, Option } from 'commander';
 import type { Lookups } from '../../config/load.js';
+import type { MadeToken, Token } from '../admin/token-routes.js';
 import { at, connect } from './client.js';
 import { usage } from './fault.js';
 import { mustBeFree } from './files.js';
@@ -12,18 +13,6 @@ import { addRecover } from './recover.js';
 import { shownTable } from './table.js';
 import { confirm, type Terminal } from './terminal.js';
 import { whenGone } from './time.js';
-
-/** src/manage/admin/token-routes.ts */
-interface Token {
-  id: string;
-  name: string;
-  role: 'viewer' | 'operator' | 'admin';
-  created_at: string;
-  created_by: string;
-  expires_at: string | null;
-  last_used_at: string | null;
-  revoked_at: string | null;
-}
 
 const ROLES = ['viewer', 'operator', 'admin'] as const;
 /** As many as there may be. */
@@ -46,7 +35,7 @@ export function addToken(program: Command, terminal: Terminal, lookups: Lookups)
       const { role, expires, out, force } = options;
       if (out !== undefined) mustBeFree([out], force);
       const expires_at = expires === undefined ? undefined : whenGone(expires, '--expires', terminal.now());
-      const made = await connect(options, terminal).send<Token & { token: string }>('POST', '/tokens', {
+      const made = await connect(options, terminal).send<MadeToken>('POST', '/tokens', {
         body: { name, role, expires_at },
       });
       const of = `(${made.role})`;

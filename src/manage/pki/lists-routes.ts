@@ -15,6 +15,8 @@ const loaded = z.object({
   serials: z.int().describe('How many certificates it takes back.'),
 });
 
+export type Loaded = z.output<typeof loaded>;
+
 export function listRoutes(api: Api, lists: Lists): void {
   api.operation(
     {

@@ -78,6 +78,9 @@ const revocation = z.object({
   by: z.string(),
 });
 
+export type Outcome = z.output<typeof outcome>;
+export type ShownRevocation = z.output<typeof revocation>;
+
 /** `inForce`: brings this process up to date, so that an answer is never ahead of what is refused here. */
 export function revocationRoutes(
   api: Api,
