@@ -1,12 +1,13 @@
 // What ends soon: gauges for all of it, and a line each when 30, 7 and 1 days are left, written by one process of a fleet
 // and not again after a restart.
 //
-// Of issued certificates there may be millions: what was told of them is one mark for each distance, which moves along
-// their ends. Of authorities, lists and servers' certificates there are few: each is remembered until its end.
+// Of issued certificates there may be millions (ends.ts). Of authorities, lists and servers' certificates there are few:
+// each is remembered until its end.
 
 import { createHash, X509Certificate } from 'node:crypto';
 import type { Tell } from '../../journal/events/notices.js';
 import { DAYS, type Days, type Expiry, type RevocationMetrics } from '../../journal/metrics/revocation.js';
+import { type Mark, tellOfEnds } from '../ends.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
 import type { Brought } from './brought.js';
@@ -18,10 +19,6 @@ const DAY_MS = 86_400_000;
 /** Dates are days away: this is often enough to be told on the day. */
 const LOOK_MS = 60_000;
 const TURN_MS = 30_000;
-/** Lines of one look, so that a batch that ends together floods no log; the rest follows at the next. */
-const LINES = 500;
-/** Behind every fingerprint of hex digits, in the order of any language. */
-const END = 'g';
 /** More server certificates than any one gateway has. */
 const MAX_REMEMBERED = 5_000;
 
@@ -52,8 +49,6 @@ export interface ExpiryParts {
   clock: Clock;
 }
 
-/** Of each distance: up to which end, and at that end up to which fingerprint, certificates were told of. */
-type Marks = Partial<Record<Days, { at: number; fingerprint: string }>>;
 /** By fingerprint: the smallest distance that was told, and the end, after which it is forgotten. */
 type Told = Record<string, { days: Days; at: number }>;
 
@@ -192,43 +187,25 @@ export class ExpiryWatch {
     await taken.turn.end(told, 0);
   }
 
-  async #tellIssued(now: number): Promise<void> {
-    const { store } = this.#parts;
-    const taken = await takeTurn<Marks>(store, 'expiry issued', {}, now, { forMs: TURN_MS, mostMs: 0 });
-    if (!taken.turn) return;
-    const marks: Marks = { ...taken.turn.state };
-    let left = LINES;
-    for (const [index, days] of DAYS.entries()) {
-      // What has come nearer than the next distance meanwhile is told there.
-      const nearest = now + (DAYS[index + 1] ?? 0) * DAY_MS;
-      const farthest = now + days * DAY_MS;
-      const mark = marks[days];
-      // A mark beyond what is due is of a clock that was ahead: it comes back, and nothing is told twice for it.
-      const ahead = mark !== undefined && mark.at > farthest;
-      const from = ahead
-        ? { at: farthest, fingerprint: END }
-        : mark && mark.at >= nearest
-          ? mark
-          : { at: nearest, fingerprint: '' };
-      const rows = await this.#ending(from, farthest, left);
-      for (const row of rows) this.#tell(row, days);
-      left -= rows.length;
-      const last = rows.at(-1);
-      const whole = left > 0 || !last;
-      marks[days] = whole ? { at: farthest, fingerprint: END } : { at: last.not_after, fingerprint: last.fingerprint };
-      if (left <= 0) break;
-    }
-    await taken.turn.end(marks, 0);
+  #tellIssued(now: number): Promise<void> {
+    return tellOfEnds({
+      store: this.#parts.store,
+      name: 'expiry issued',
+      now,
+      ending: (from, to, limit) => this.#ending(from, to, limit),
+      markOf: row => ({ at: row.not_after, id: row.fingerprint }),
+      tell: (row, days) => this.#tell(row, days),
+    });
   }
 
-  #ending(from: { at: number; fingerprint: string }, to: number, limit: number) {
+  #ending(from: Mark, to: number, limit: number) {
     return this.#lasting()
       .select(['certificates.authority', 'name', 'certificates.serial', 'certificates.fingerprint', 'not_after'])
       .where('not_after', '<=', to)
       .where(it =>
         it.or([
           it('not_after', '>', from.at),
-          it.and([it('not_after', '=', from.at), it('certificates.fingerprint', '>', from.fingerprint)]),
+          it.and([it('not_after', '=', from.at), it('certificates.fingerprint', '>', from.id)]),
         ]),
       )
       .orderBy('not_after')
