@@ -8,7 +8,7 @@ import type { Log } from '../log.js';
 import type { BroughtAuthority } from './brought.js';
 import type { Clock } from './clock.js';
 import { PkiError, type Run, requestOcsp, verifyOcsp } from './commands.js';
-import { download } from './download.js';
+import { download } from '../download.js';
 
 const TICK_MS = 500;
 const CONCURRENT = 8;

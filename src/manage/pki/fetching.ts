@@ -9,7 +9,7 @@ import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
 import type { BroughtAuthority } from './brought.js';
 import type { Clock } from './clock.js';
-import { type Downloaded, download, MAX_LIST_BYTES, MAX_URL_CHARACTERS, TIMEOUT_MS } from './download.js';
+import { type Downloaded, download, MAX_LIST_BYTES, MAX_URL_CHARACTERS, TIMEOUT_MS } from '../download.js';
 import { ListRefused, type Lists, type LoadedList } from './lists.js';
 import { type Turn, takeTurn } from './turns.js';
 
