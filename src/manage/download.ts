@@ -3,11 +3,11 @@
 // only unless somebody said otherwise.
 
 import { lookup } from 'node:dns';
-import { isIP, type LookupFunction } from 'node:net';
+import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Agent, type Dispatcher, request } from 'undici';
-import { isPublic } from '../check/endpoints/remote.js';
+import { isInside, isPublic } from '../config/addresses.js';
 
 /** A list of a million serials is 40 MB. */
 export const MAX_LIST_BYTES = 64 * 2 ** 20;
@@ -94,12 +94,6 @@ function checked(written: string, { allowPrivateAddresses, allowHttp = true }: A
   // An address is connected to without being looked up.
   if (!allowPrivateAddresses && isInside(url)) throw new Error(INSIDE);
   return url;
-}
-
-/** Whether the URL names an address, rather than a host, and it is of a private or special network. */
-export function isInside({ hostname }: URL): boolean {
-  const address = hostname.replace(/^\[|\]$/g, '');
-  return isIP(address) !== 0 && !isPublic(address);
 }
 
 function requested({ body, etag, lastModified, accept, gzip }: Asked): Partial<Dispatcher.RequestOptions> {
