@@ -4,11 +4,11 @@
 // Only verified certificates are asked about: another one could name any responder.
 
 import type { RevocationMetrics } from '../../journal/metrics/revocation.js';
+import { download } from '../download.js';
 import type { Log } from '../log.js';
 import type { BroughtAuthority } from './brought.js';
 import type { Clock } from './clock.js';
 import { PkiError, type Run, requestOcsp, verifyOcsp } from './commands.js';
-import { download } from './download.js';
 import { backoff, type Due, jittered, Rounds } from './rounds.js';
 
 const TICK_MS = 500;

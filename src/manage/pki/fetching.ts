@@ -5,11 +5,11 @@
 
 import type { Tell } from '../../journal/events/notices.js';
 import type { Fetched, RevocationMetrics } from '../../journal/metrics/revocation.js';
+import { type Downloaded, download, MAX_LIST_BYTES, MAX_URL_CHARACTERS, TIMEOUT_MS } from '../download.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
 import type { BroughtAuthority } from './brought.js';
 import type { Clock } from './clock.js';
-import { type Downloaded, download, MAX_LIST_BYTES, MAX_URL_CHARACTERS, TIMEOUT_MS } from './download.js';
 import { ListRefused, type Lists, type LoadedList } from './lists.js';
 import { backoff, type Due, jittered, Rounds } from './rounds.js';
 import { type Turn, takeTurn } from './turns.js';

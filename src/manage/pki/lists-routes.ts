@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import type { Api } from '../admin/api.js';
-import { MAX_LIST_BYTES } from './download.js';
+import { MAX_LIST_BYTES } from '../download.js';
 import { rfc3339 } from './lifetime.js';
 import type { Lists } from './lists.js';
 
