@@ -8,21 +8,21 @@
 import type { PartnerMetrics } from '../../journal/metrics/partners.js';
 import type { Log } from '../log.js';
 import type { Clock } from '../pki/clock.js';
+import { Pulling } from '../pulling.js';
 import type { Store } from '../store/open.js';
 import type { PartnersTable } from '../store/tables.js';
 import { patternsOf } from './shapes.js';
 
 /** Rows that are read at once. */
 const PAGE = 5_000;
-/** Beside the store's own notice: what came while the process started, or was missed, is seen this late at most. */
-const LOOK_MS = 500;
-/** Each time everything is told, and every verdict about partners is made anew: changes that come close together are told together. */
+/** Telling tells all, and every verdict about partners is made anew: changes that come close together go together. */
 const GATHER_MS = 250;
-/** A store that cannot be read for so long is worth a line. */
-const AWAY_MS = 5_000;
+/** After the engine did not take what it was told. */
+const RETRY_MS = 2_000;
 
 /** The part of the native door that is told. */
 export interface Tied {
+  /** JSON of native/engine/src/partners/mod.rs. */
   replacePartners(partners: string): void;
 }
 
@@ -41,140 +41,122 @@ type Row = Pick<
 
 export class PartnerFollowing {
   readonly #parts: FollowingParts;
-  /** The revisions that this process knows all about. */
-  #known = { partners: -1, certificates: -1 };
-  #partners: readonly Row[] = [];
-  /** By partner: fingerprints of what was issued for it, and until when they count. */
+  readonly #partners: Pulling;
+  readonly #certificates: Pulling;
+  #rows: readonly Row[] = [];
+  /** Of every partner: fingerprints of what was issued for it, and until when they count. */
   readonly #issued = new Map<string, Map<string, number>>();
   /** Partners as they were before the store was put back to an older state, and the revision that it came back with. */
   readonly #lost = new Map<string, Row & { back: number }>();
+  #started = false;
   /** Something is known here that the engine was not told. */
   #untold = true;
   #suspended: ReadonlySet<string> = new Set();
   #toldAt = Number.NEGATIVE_INFINITY;
-  #looking: Promise<void> | null = null;
-  #again = false;
-  #gathering: NodeJS.Timeout | undefined;
-  #readAt: number;
-  #away = false;
+  #later: NodeJS.Timeout | undefined;
   #refused = false;
-  #stops: (() => void)[] = [];
 
   constructor(parts: FollowingParts) {
+    const { metrics } = parts;
     this.#parts = parts;
-    this.#readAt = parts.clock.elapsed();
+    this.#partners = new Pulling({
+      ...parts,
+      topic: 'partners',
+      pull: () => this.#pullPartners(),
+      older: (revision, known) => this.#older(revision, known),
+      failed: () => metrics.failed(),
+      sentences: {
+        away: 'the store cannot be read: partners stay as they are known, changes of them are not seen',
+        back: 'the store can be read again: partners are up to date',
+      },
+    });
+    this.#certificates = new Pulling({
+      ...parts,
+      topic: 'certificates',
+      pull: (known, revision) => this.#pullIssued(known, revision),
+      // What was issued since stays whose it was: it is told of once more, and nothing is forgotten.
+      older: () => -1,
+      failed: () => metrics.failed(),
+      sentences: {
+        away: 'the store cannot be read: what is issued for partners meanwhile is not seen',
+        back: 'the store can be read again: what was issued for partners is known',
+      },
+    });
   }
 
   /** Hands everything over, then follows. To be awaited before the first request is served; rejects when it cannot. */
   async start(): Promise<void> {
-    const { store, metrics, clock } = this.#parts;
-    await this.#read();
+    await this.#partners.first();
+    await this.#certificates.first();
     this.#tell();
-    metrics.lag(() => this.lagMs / 1_000);
-    this.#stops = [
-      store.follow('partners', () => this.look()),
-      store.follow('certificates', () => this.look()),
-      clock.every(LOOK_MS, () => this.look()),
-    ];
+    this.#started = true;
+    this.#parts.metrics.lag(() => Math.max(this.#partners.lagMs, this.#certificates.lagMs) / 1_000);
+    this.#partners.follow();
+    this.#certificates.follow();
   }
 
   stop(): void {
-    clearTimeout(this.#gathering);
-    for (const stop of this.#stops.splice(0)) stop();
-  }
-
-  /** Since when the store was last read: what other processes changed within that time may be unknown here. */
-  get lagMs(): number {
-    return this.#parts.clock.elapsed() - this.#readAt;
+    clearTimeout(this.#later);
+    this.#partners.stop();
+    this.#certificates.stop();
   }
 
   /** Brings the engine up to date, or soon after other changes. Never rejects: what fails is tried again. */
-  async look(): Promise<void> {
-    if (this.#looking) {
-      // It may have read past the change already.
-      this.#again = true;
-      return this.#looking;
-    }
-    this.#looking = this.#lookUntilStill();
-    try {
-      await this.#looking;
-    } finally {
-      this.#looking = null;
-    }
+  look(): Promise<void> {
+    return this.#partners.look();
   }
 
-  async #lookUntilStill(): Promise<void> {
-    do {
-      this.#again = false;
-      try {
-        await this.#read();
-      } catch (error) {
-        this.#gone(error as Error);
-        return;
-      }
-      this.#here();
-      this.#tellInTime();
-    } while (this.#again);
-  }
-
-  async #read(): Promise<void> {
-    const { store, clock } = this.#parts;
-    const revisions = await store.revisions();
-    const [partners, certificates] = [revisions.get('partners') ?? 0, revisions.get('certificates') ?? 0];
-    if (partners < this.#known.partners) this.#keepRefusals(partners);
-    const [rows, strangers] = partners === this.#known.partners ? [this.#partners, []] : await this.#readPartners();
-    // Everybody's at the start, and when the store is older than it was; then only what is new.
-    const since = certificates < this.#known.certificates ? -1 : this.#known.certificates;
-    const names = new Set(rows.map(({ name }) => name));
-    if (since === -1 || certificates > since) await this.#readIssued(since, certificates, names);
-    if (since !== -1) for (const name of strangers) await this.#readIssuedTo(name, certificates);
-    for (const name of this.#issued.keys()) if (!names.has(name) && !this.#lost.has(name)) this.#issued.delete(name);
-    if (partners !== this.#known.partners) this.#untold = true;
-    this.#partners = rows;
-    this.#known = { partners, certificates };
-    this.#readAt = clock.elapsed();
-  }
-
-  /** All of them, and the names of those that were not known. */
-  async #readPartners(): Promise<[Row[], string[]]> {
-    const { store } = this.#parts;
+  /** All of them: there are few, and those that are gone leave no row. */
+  async #pullPartners(): Promise<void> {
     const rows: Row[] = [];
-    for (;;) {
-      const some = await store.db
+    for (let some: Row[] | null = null; some === null || some.length === PAGE; rows.push(...some)) {
+      some = await this.#parts.store.db
         .selectFrom('partners')
         .select(['name', 'expires_at', 'suspended_at', 'certificates', 'tokens', 'operations', 'revision'])
         .where('name', '>', rows.at(-1)?.name ?? '')
         .orderBy('name')
         .limit(PAGE)
         .execute();
-      rows.push(...some);
-      if (some.length < PAGE) break;
     }
-    const known = new Set(this.#partners.map(({ name }) => name));
-    return [rows, rows.flatMap(({ name }) => (known.has(name) ? [] : name))];
+    const names = new Set(rows.map(({ name }) => name));
+    for (const name of this.#issued.keys()) if (!names.has(name) && !this.#lost.has(name)) this.#issued.delete(name);
+    const strangers = [...names].filter(name => !this.#issued.has(name));
+    // Before they are read: what is issued meanwhile finds its partner.
+    for (const name of strangers) this.#issued.set(name, new Map());
+    // At the start they are read in one go.
+    if (this.#started) await this.#readIssuedToAll(strangers);
+    this.#rows = rows;
+    this.#untold = true;
+    this.#tellInTime();
   }
 
-  async #readIssued(above: number, upTo: number, names: ReadonlySet<string>): Promise<void> {
-    if (names.size === 0) return;
-    for (let after = ''; ; ) {
+  async #pullIssued(known: number, revision: number): Promise<void> {
+    for (let after = ''; this.#issued.size > 0; ) {
       const rows = await this.#unexpired()
-        .where('revision', '>', above)
-        .where('revision', '<=', upTo)
+        .where('revision', '>', known)
+        .where('revision', '<=', revision)
         .where('fingerprint', '>', after)
         .execute();
-      for (const row of rows) if (names.has(row.partner ?? '')) this.#add(row);
-      if (rows.length < PAGE) return;
+      for (const row of rows) this.#add(row);
+      if (rows.length < PAGE) break;
       after = rows.at(-1)?.fingerprint ?? '';
     }
+    this.#tellInTime();
   }
 
-  async #readIssuedTo(name: string, upTo: number): Promise<void> {
+  async #readIssuedToAll(names: readonly string[]): Promise<void> {
+    try {
+      for (const name of names) await this.#readIssuedTo(name);
+    } catch (error) {
+      // The next time they are strangers again.
+      for (const name of names) this.#issued.delete(name);
+      throw error;
+    }
+  }
+
+  async #readIssuedTo(name: string): Promise<void> {
     for (let after = ''; ; ) {
-      const rows = await this.#unexpired()
-        .where('partner', '=', name)
-        .where('revision', '<=', upTo)
-        .where('fingerprint', '>', after)
-        .execute();
+      const rows = await this.#unexpired().where('partner', '=', name).where('fingerprint', '>', after).execute();
       for (const row of rows) this.#add(row);
       if (rows.length < PAGE) return;
       after = rows.at(-1)?.fingerprint ?? '';
@@ -193,68 +175,70 @@ export class PartnerFollowing {
   }
 
   #add({ fingerprint, partner, not_after }: { fingerprint: string; partner: string | null; not_after: number }): void {
-    if (partner === null) return;
-    const theirs = this.#issued.get(partner) ?? new Map<string, number>();
-    this.#issued.set(partner, theirs);
-    if (theirs.has(fingerprint)) return;
+    const theirs = this.#issued.get(partner ?? '');
+    if (!theirs || theirs.has(fingerprint)) return;
     theirs.set(fingerprint, not_after);
     this.#untold = true;
   }
 
   /** What the engine refuses and an older store does not know stays refused. */
-  #keepRefusals(back: number): void {
+  #older(back: number, known: number): number {
     this.#parts.log.error(
-      { revision: back, known: this.#known.partners },
-      'the store is older than it was: partners are read anew, and those it has lost or suspended since stay as they were until a restart',
+      { revision: back, known },
+      'the store is older than it was: partners are read anew, and those it has lost, or suspended since, stay as they were until a restart',
     );
     for (const row of this.#inForce()) this.#lost.set(row.name, { ...row, back });
+    return -1;
   }
 
   #tellInTime(): void {
-    if (!this.#untold) return;
-    const { clock } = this.#parts;
-    const urgent = this.#partners.some(({ name, suspended_at }) => suspended_at !== null && !this.#suspended.has(name));
-    const wait = this.#toldAt + GATHER_MS - clock.elapsed();
-    clearTimeout(this.#gathering);
-    if (!urgent && wait > 0) {
-      this.#gathering = setTimeout(() => this.#tellOrLog(), wait).unref();
-      return;
-    }
-    this.#tellOrLog();
+    if (!this.#started || !this.#untold) return;
+    const urgent = this.#rows.some(({ name, suspended_at }) => suspended_at !== null && !this.#suspended.has(name));
+    const wait = this.#toldAt + GATHER_MS - this.#parts.clock.elapsed();
+    if (urgent || wait <= 0) this.#tellOrTryAgain();
+    else this.#tellAfter(wait);
   }
 
-  /** What the engine refuses is a bug or more than it holds: those before stay in force, and it is tried again. */
-  #tellOrLog(): void {
+  #tellAfter(ms: number): void {
+    clearTimeout(this.#later);
+    this.#later = setTimeout(() => this.#tellOrTryAgain(), ms).unref();
+  }
+
+  /** What the engine does not take is a bug, or more than it holds: those before stay in force. */
+  #tellOrTryAgain(): void {
     const { log, metrics } = this.#parts;
     try {
       this.#tell();
       this.#refused = false;
     } catch (error) {
       metrics.failed();
-      if (this.#refused) return;
+      if (!this.#refused) {
+        log.error({ error: (error as Error).message }, 'partners cannot be taken up: those before stay in force');
+      }
       this.#refused = true;
-      log.error({ error: (error as Error).message }, 'partners cannot be taken up: those before stay in force');
+      this.#tellAfter(RETRY_MS);
     }
   }
 
   #tell(): void {
     const { native, metrics, clock } = this.#parts;
+    clearTimeout(this.#later);
     this.#toldAt = clock.elapsed();
     const now = clock.now();
     const all = this.#inForce();
     native.replacePartners(JSON.stringify(all.map(row => this.#written(row, now))));
     this.#untold = false;
     const suspended = all.filter(({ suspended_at }) => suspended_at !== null);
-    // At the start there are none that anybody waited for.
-    for (const { name, suspended_at } of this.#stops.length === 0 ? [] : suspended) {
-      if (!this.#suspended.has(name)) metrics.suspended((now - (suspended_at ?? now)) / 1_000);
+    for (const { name, suspended_at } of suspended) {
+      // At the start there are none that anybody waited for.
+      if (this.#started && !this.#suspended.has(name)) metrics.suspended((now - (suspended_at ?? now)) / 1_000);
     }
     this.#suspended = new Set(suspended.map(({ name }) => name));
   }
 
   #inForce(): readonly Row[] {
-    if (this.#lost.size === 0) return this.#partners;
-    const there = new Map(this.#partners.map(row => [row.name, row]));
+    if (this.#lost.size === 0) return this.#rows;
+    const there = new Map(this.#rows.map(row => [row.name, row]));
     for (const [name, row] of this.#lost) {
       const now = there.get(name);
       if (now === undefined) there.set(name, row);
@@ -282,20 +266,5 @@ export class PartnerFollowing {
       tokens,
       operations: JSON.parse(operations) as string[],
     };
-  }
-
-  #here(): void {
-    if (this.#away) this.#parts.log.info('the store can be read again: partners are up to date');
-    this.#away = false;
-  }
-
-  #gone(error: Error): void {
-    this.#parts.metrics.failed();
-    if (this.#away || this.lagMs < AWAY_MS) return;
-    this.#away = true;
-    this.#parts.log.error(
-      { error: error.message, lagMs: Math.round(this.lagMs) },
-      'the store cannot be read: partners that are known stay in force, changes are not seen',
-    );
   }
 }

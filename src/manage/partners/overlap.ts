@@ -23,7 +23,8 @@ export async function refuseShared(tx: Writing, name: string, wanted: Patterns):
   const claimed: { fingerprint: string; partner: string }[] = [];
   for (const other of others) {
     const { certificates, tokens } = patternsOf(other);
-    for (const claim of [...certificates.map(certificateClaim), ...tokens.map(tokenClaim)]) theirs.set(claim, other.name);
+    for (const claim of [...certificates.map(certificateClaim), ...tokens.map(tokenClaim)])
+      theirs.set(claim, other.name);
     for (const { fingerprint } of certificates) if (fingerprint) claimed.push({ fingerprint, partner: other.name });
   }
   for (const [kind, claims] of [
@@ -36,14 +37,20 @@ export async function refuseShared(tx: Writing, name: string, wanted: Patterns):
     }
   }
   // What was issued for a partner is its own by the fingerprint.
-  const owners = await issuedFor(tx, wanted.certificates.flatMap(({ fingerprint }) => fingerprint ?? []));
+  const owners = await issuedFor(
+    tx,
+    wanted.certificates.flatMap(({ fingerprint }) => fingerprint ?? []),
+  );
   for (const [index, { fingerprint }] of wanted.certificates.entries()) {
     const owner = fingerprint === undefined ? undefined : owners.get(fingerprint);
     if (owner !== undefined && owner !== name && others.some(other => other.name === owner)) {
       throw shared(owner, `/certificates/${index}`);
     }
   }
-  const mine = await issuedFor(tx, claimed.map(({ fingerprint }) => fingerprint));
+  const mine = await issuedFor(
+    tx,
+    claimed.map(({ fingerprint }) => fingerprint),
+  );
   const taken = claimed.find(({ fingerprint }) => mine.get(fingerprint) === name);
   if (taken) {
     throw new Refusal(

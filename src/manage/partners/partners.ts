@@ -243,7 +243,9 @@ async function keysOf(db: Db, name: string, now: number) {
         .sum(
           it
             .case()
-            .when(it.and([it('revoked_at', 'is', null), it.or([it('expires_at', 'is', null), it('expires_at', '>', now)])]))
+            .when(
+              it.and([it('revoked_at', 'is', null), it.or([it('expires_at', 'is', null), it('expires_at', '>', now)])]),
+            )
             .then(1)
             .else(0)
             .end(),

@@ -20,8 +20,8 @@ const params = z.object({ name: partnerName });
 
 export interface PartnerRouting {
   partners: Partners;
-  /** What of a row may be meant otherwise. */
-  doubts(row: PartnerRow): Promise<string[]>;
+  /** What of a row may be meant otherwise; `made`: of one that was not there before. */
+  doubts(row: PartnerRow, made: boolean): Promise<string[]>;
   /** Brings this process up to date, so that an answer is never ahead of what is in force here. */
   inForce(): Promise<void>;
   now(): number;
@@ -57,7 +57,7 @@ export function partnerRoutes(api: Api, { partners, doubts, inForce, now }: Part
     async call => {
       const row = await partners.create(call.body, by(call));
       await inForce();
-      return { ...(await made(row)), headers: { Location: `${BASE}/partners/${row.name}` } };
+      return { ...(await taken(row, true)), headers: { Location: `${BASE}/partners/${row.name}` } };
     },
   );
 
@@ -94,7 +94,7 @@ export function partnerRoutes(api: Api, { partners, doubts, inForce, now }: Part
     async call => {
       const row = await partners.change(call.params.name, call.body, call.version, by(call));
       await inForce();
-      return made(row);
+      return taken(row, false);
     },
   );
 
@@ -155,7 +155,7 @@ export function partnerRoutes(api: Api, { partners, doubts, inForce, now }: Part
     },
   );
 
-  async function made(row: PartnerRow) {
-    return { body: { ...shown(row, now()), warnings: await doubts(row) }, version: row.version };
+  async function taken(row: PartnerRow, made: boolean) {
+    return { body: { ...shown(row, now()), warnings: await doubts(row, made) }, version: row.version };
   }
 }

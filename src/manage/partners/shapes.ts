@@ -127,9 +127,7 @@ export const partner = z
         fingerprint: text.optional(),
       }),
     ),
-    tokens: z.array(
-      z.object({ configuration: text.optional(), claim: text.optional(), value: text.optional() }),
-    ),
+    tokens: z.array(z.object({ configuration: text.optional(), claim: text.optional(), value: text.optional() })),
     operations: z.array(text),
     quota: z.object({ requests: z.int(), period: text }).nullable(),
     created_at: time,
