@@ -70,6 +70,10 @@ export class FakeNative implements Native {
     return JSON.stringify({ certificates: [] });
   }
   revoke(): void {}
+  changeKeys(): void {}
+  usedKeys(): string {
+    return '[]';
+  }
   async loadRevocationList(): Promise<string> {
     return JSON.stringify({ problem: { message: 'none', hint: '' } });
   }

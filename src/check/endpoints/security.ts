@@ -2,6 +2,7 @@
 //
 // What it comes to depends on the credentials that a host accepts: here it is only read.
 
+import { claimOf } from '../../config/claims.js';
 import { child } from '../../config/pointer.js';
 import type { PolicyAction, PolicyClaim } from '../../config/policy.js';
 import type {
@@ -250,13 +251,13 @@ export class Security {
 
   #claims(claims: Mapping, at: string): PolicyClaim[] {
     return Object.entries(claims).flatMap(([claim, value]) => {
-      if (value === true) return [{ claim, values: [] }];
-      if (typeof value === 'string' && value !== '') return [{ claim, values: [value] }];
-      if (isTexts(value)) return [{ claim, values: value }];
+      const listed = Array.isArray(value) ? value : [value];
+      const good = listed.every(one => ['string', 'number', 'boolean'].includes(typeof one) && one !== '');
+      if (good && listed.length > 0) return [claimOf(claim, value)];
       this.description.problem(
         child(at, claim),
         'this is no value of a claim',
-        'text, a list of texts, or `true` for any',
+        'a value, a list of values, or `true` for any',
       );
       return [];
     });
