@@ -5,7 +5,7 @@ import { dirname, resolve as resolvePath } from 'node:path';
 import { compileTls, type TlsHost } from '../accept/tls/compile.js';
 import { compileCredentials } from '../check/credentials/compile.js';
 import { compileOpenapi } from '../check/endpoints/compile.js';
-import { compileJwt } from '../check/jwt/compile.js';
+import { compileJwt, type KeySetPlan } from '../check/jwt/compile.js';
 import { clientAuthorities, compileAuthorities, compileMtls, NO_LISTS } from '../check/mtls/compile.js';
 import { NOTHING_STORED, type Stored, withRules } from '../check/mtls/stored.js';
 import { compileLists, compileRules } from '../check/rules/compile.js';
@@ -43,6 +43,8 @@ export interface Parts {
   store: StorePlan;
   admin: AdminPlan;
   policy: Policy;
+  /** What tokens are verified with and no file holds. */
+  keySets: KeySetPlan[];
   tls: TlsHost[];
   /** The same policy with the origins' names resolved anew. */
   resolved(resolve: Resolve): Promise<Policy>;
@@ -103,7 +105,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
   const authorities = compileAuthorities(config.authorities, stored.authorities, loading);
   // Also those that have problems: a name that exists is never reported as unknown.
   const known = [...new Set([...loading.names('/authorities'), ...authorities.map(({ name }) => name)])];
-  const jwt = compileJwt(config.jwt, loading);
+  const { policy: jwt, keySets } = compileJwt(config.jwt, loading);
   const tls: TlsHost[] = [];
   const hosts: Omit<PolicyHost, 'origin'>[] = [];
   for (const [name, host] of Object.entries(config.hosts)) {
@@ -143,6 +145,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     admin: compileAdmin(config.admin, config.listen.admin, loading),
     tls,
     policy: await forward(lookups.resolve, loading),
+    keySets,
     // What is said about names again later has nowhere to go: `resolve` answers for those that fail by then.
     resolved: resolve => forward(resolve, new Loading(source, directory)),
   };
@@ -190,7 +193,11 @@ function complete({ authorities, rules, sessionKey }: Stored, config: Config, lo
 }
 
 /** Where the engine's problems may only be echoes of a problem that was found here, by its section. */
-const ECHOES: Readonly<Record<string, readonly string[]>> = { lists: ['rules'], authorities: ['authorities', 'hosts'] };
+const ECHOES: Readonly<Record<string, readonly string[]>> = {
+  lists: ['rules'],
+  authorities: ['authorities', 'hosts'],
+  jwt: ['jwt', 'hosts'],
+};
 
 function placed(problems: readonly EngineProblem[], loading: Loading): Problem[] {
   const muted = new Set([...loading.faulty].flatMap(section => ECHOES[section] ?? []));

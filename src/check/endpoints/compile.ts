@@ -4,6 +4,7 @@
 // checks is a warning. What changes no verdict is passed over.
 
 import type { Loading } from '../../config/loading.js';
+import { Overridden } from '../../config/overridden.js';
 import { child, path as tokens } from '../../config/pointer.js';
 import type { PolicyOpenapi, PolicyOperation } from '../../config/policy.js';
 import type { Document, Openapi } from './config.js';
@@ -12,7 +13,7 @@ import { Dialect } from './dialect.js';
 import { Paths, Taken } from './paths.js';
 import { Unchecked } from './remarks.js';
 import { checkShape } from './shape.js';
-import { Overridden, stage } from './staging.js';
+import { stage } from './staging.js';
 import { readVersion } from './version.js';
 
 /** null when a description has faults; the problems then say which. */
@@ -33,7 +34,7 @@ export async function compileOpenapi(openapi: Openapi, at: string, loading: Load
     const compiled = compileDocument(description, prefix, openapi, {
       host: tokens(at)[1] ?? '',
       taken,
-      stage: names => stage([openapi, document, everywhere.of(names), own.of(names)]),
+      stage: names => stage([openapi, document, everywhere.of(names)?.overrides, own.of(names)?.overrides]),
       named: pointer => named(child(place, 'file'), pointer),
     });
     loading.problems.push(...description.problems);

@@ -10,8 +10,9 @@ import { DAYS, type Days, type Expiry, type RevocationMetrics } from '../../jour
 import { type Mark, tellOfEnds } from '../ends.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
-import type { BroughtAuthority } from './brought.js';
+import type { Brought } from './brought.js';
 import type { Clock } from './clock.js';
+import { rfc3339 } from './lifetime.js';
 import { takeTurn } from './turns.js';
 
 const DAY_MS = 86_400_000;
@@ -53,8 +54,8 @@ type Told = Record<string, { days: Days; at: number }>;
 
 export class ExpiryWatch {
   readonly #parts: ExpiryParts;
-  #authorities: readonly BroughtAuthority[] = [];
-  #servers: readonly Ending[] = [];
+  /** Of the configuration in force. */
+  #configured: readonly Ending[] = [];
   #looking: Promise<void> | null = null;
   #stop = () => {};
 
@@ -71,10 +72,9 @@ export class ExpiryWatch {
     this.#stop();
   }
 
-  /** Of the configuration in force. */
-  adopt(authorities: readonly BroughtAuthority[], servers: readonly Ending[]): void {
-    this.#authorities = authorities;
-    this.#servers = servers;
+  adopt(authorities: readonly Brought[], servers: readonly Ending[]): void {
+    const brought = authorities.flatMap(({ name, certificates }) => endingOf('authority', name, certificates) ?? []);
+    this.#configured = [...servers, ...brought];
   }
 
   /** Never rejects. */
@@ -92,18 +92,11 @@ export class ExpiryWatch {
   async #look(): Promise<void> {
     const { metrics, clock } = this.#parts;
     const now = clock.now();
-    const few = [...this.#servers, ...this.#brought(), ...(await this.#hosted()), ...(await this.#lists())];
+    const few = [...this.#configured, ...(await this.#hosted()), ...(await this.#lists())];
     metrics.expiries(earliest(few));
     metrics.expiring(await this.#counts(now));
     await this.#tellFew(few, now);
     await this.#tellIssued(now);
-  }
-
-  #brought(): Ending[] {
-    return this.#authorities.flatMap(({ name, certificates }) => {
-      const ending = endingOf('authority', name, certificates);
-      return ending ? [ending] : [];
-    });
   }
 
   /** Generations that are trusted now; one that is rotated out ends with its trust. */
@@ -111,7 +104,7 @@ export class ExpiryWatch {
     const rows = await this.#parts.store.db
       .selectFrom('generations')
       .innerJoin('authorities', 'authorities.name', 'generations.authority')
-      .select(['generations.id', 'authority', 'subject', 'not_after', 'key_id', 'number', 'trusted_until'])
+      .select(['generations.id', 'authority', 'subject', 'not_after', 'key_id'])
       .where('generations.state', '=', 'trusted')
       .where('authorities.state', '=', 'active')
       .where('trusted_until', 'is', null)
@@ -139,21 +132,25 @@ export class ExpiryWatch {
     }));
   }
 
+  /** Issued certificates that are not revoked. */
+  #lasting() {
+    return this.#parts.store.db
+      .selectFrom('certificates')
+      .leftJoin('revocations', join =>
+        join
+          .onRef('revocations.key_id', '=', 'certificates.key_id')
+          .onRef('revocations.serial', '=', 'certificates.serial'),
+      )
+      .where(it => it.or([it('revocations.state', 'is', null), it('revocations.state', '!=', 'revoked')]));
+  }
+
   async #counts(now: number) {
-    const { db } = this.#parts.store;
     const counts = await Promise.all(
       DAYS.map(days =>
-        db
-          .selectFrom('certificates')
-          .leftJoin('revocations', join =>
-            join
-              .onRef('revocations.key_id', '=', 'certificates.key_id')
-              .onRef('revocations.serial', '=', 'certificates.serial'),
-          )
+        this.#lasting()
           .select(({ fn }) => ['certificates.authority', fn.countAll().as('count')])
           .where('not_after', '>', now)
           .where('not_after', '<=', now + days * DAY_MS)
-          .where(it => it.or([it('revocations.state', 'is', null), it('revocations.state', '!=', 'revoked')]))
           .groupBy('certificates.authority')
           .execute()
           .then(rows => rows.map(({ authority, count }) => ({ authority, days, count: Number(count) }))),
@@ -177,7 +174,7 @@ export class ExpiryWatch {
       if ((known && known.days <= days) || Object.keys(told).length >= MAX_REMEMBERED) continue;
       told[ending.print] = { days, at: Math.max(ending.at, now) };
       const { kind, name, at, subject } = ending;
-      const expires = new Date(at).toISOString();
+      const expires = rfc3339(at);
       log.warn({ kind, name, ...(subject && { subject }), expires, days }, SENTENCES[kind]);
       tell('pki.expiring', {
         Kind: kind,
@@ -202,13 +199,7 @@ export class ExpiryWatch {
   }
 
   #ending(from: Mark, to: number, limit: number) {
-    return this.#parts.store.db
-      .selectFrom('certificates')
-      .leftJoin('revocations', join =>
-        join
-          .onRef('revocations.key_id', '=', 'certificates.key_id')
-          .onRef('revocations.serial', '=', 'certificates.serial'),
-      )
+    return this.#lasting()
       .select(['certificates.authority', 'name', 'certificates.serial', 'certificates.fingerprint', 'not_after'])
       .where('not_after', '<=', to)
       .where(it =>
@@ -217,7 +208,6 @@ export class ExpiryWatch {
           it.and([it('not_after', '=', from.at), it('certificates.fingerprint', '>', from.id)]),
         ]),
       )
-      .where(it => it.or([it('revocations.state', 'is', null), it('revocations.state', '!=', 'revoked')]))
       .orderBy('not_after')
       .orderBy('certificates.fingerprint')
       .limit(limit)
@@ -226,7 +216,7 @@ export class ExpiryWatch {
 
   #tell(row: { authority: string; name: string; serial: string; not_after: number }, days: Days): void {
     const { authority, name, serial, not_after } = row;
-    const expires = new Date(not_after).toISOString();
+    const expires = rfc3339(not_after);
     const { log, tell } = this.#parts;
     log.warn({ kind: 'certificate', authority, name, serial, expires, days }, 'an issued certificate expires soon');
     tell('pki.expiring', {
