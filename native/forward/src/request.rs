@@ -6,7 +6,7 @@
 //! rest is copied, then ours are written. A name counts as ours also with `_` for `-`, because CGI-like origins
 //! (WSGI, PHP, Rack) fold both into one variable.
 
-use portcullis_engine::head::{Framing, Head};
+use portcullis_engine::head::{Framing, Head, is_named as is};
 
 /// What the gateway adds to a request, each value its own: inbound copies never get through.
 #[derive(Debug, Clone, Copy)]
@@ -125,11 +125,6 @@ fn fate(name: &[u8]) -> Fate {
     };
     let ours_by_prefix = name.len() > 12 && is(&name[..12], b"x-forwarded-");
     if dropped || ours_by_prefix { Fate::Drop } else { Fate::Pass }
-}
-
-/// Equal, `_` counting as `-`.
-fn is(name: &[u8], wanted: &[u8]) -> bool {
-    name.len() == wanted.len() && name.iter().zip(wanted).all(|(&a, &b)| a == b || (a == b'_' && b == b'-'))
 }
 
 /// The client's trace, if it sent exactly one valid `traceparent` (W3C Trace Context, 3.2).
