@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::credentials;
+use crate::credentials::{self, Shown};
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
@@ -29,6 +29,7 @@ use crate::keys;
 use crate::mtls::seen::Count;
 use crate::mtls::{Certificate, KeyId, Renewal, Standings, Verdict};
 use crate::own;
+use crate::partners::{Partner, Partners};
 use crate::peer::{Identity, Peer};
 use crate::policy::{Action, MtlsMode, ResponseAction};
 use crate::reason::Reason;
@@ -82,14 +83,29 @@ pub struct Known {
     verdicts: RefCell<Vec<(u64, Verdict)>>,
     /// What origins are told, by trust and by forward.
     told: RefCell<Vec<(u64, u64, Rc<str>)>>,
+    partner: RefCell<Option<Belonging>>,
     /// Requests that it came with.
     pub count: Count,
+}
+
+/// Whose a certificate was in an epoch of the partners, verified by an authority.
+#[derive(Debug)]
+struct Belonging {
+    epoch: u64,
+    authority: Option<Arc<str>>,
+    partner: Result<Option<Arc<Partner>>, Reason>,
 }
 
 impl Known {
     #[must_use]
     pub fn new(certificate: Arc<Certificate>) -> Known {
-        Known { certificate, verdicts: RefCell::default(), told: RefCell::default(), count: Count::default() }
+        Known {
+            certificate,
+            verdicts: RefCell::default(),
+            told: RefCell::default(),
+            partner: RefCell::default(),
+            count: Count::default(),
+        }
     }
 
     /// The verdict under a trust set, of this moment: cached, and held against what has been revoked since. A new
@@ -134,6 +150,22 @@ impl Known {
         let verdicts = self.verdicts.borrow();
         let (_, verdict) = verdicts.iter().rev().find(|(_, verdict)| verdict.authority.is_some())?;
         Some((verdict.authority.clone()?, verdict.issuer_key?))
+    }
+
+    /// Whose it is, verified by that authority; kept until the partners change.
+    fn partner(&self, authority: Option<&Arc<str>>) -> Result<Option<Arc<Partner>>, Reason> {
+        let partners = Partners::of_process();
+        let epoch = partners.epoch();
+        let mut kept = self.partner.borrow_mut();
+        if let Some(known) = &*kept
+            && known.epoch == epoch
+            && known.authority.as_deref() == authority.map(|name| &**name)
+        {
+            return known.partner.clone();
+        }
+        let partner = partners.of_certificate(&self.certificate, authority.map_or("", |name| name));
+        *kept = Some(Belonging { epoch, authority: authority.cloned(), partner: partner.clone() });
+        partner
     }
 
     /// What origins are told of it while it is verified: made once, kept until the verdict is another.
@@ -271,6 +303,8 @@ fn walk(
     }
     // own
     if exchange.own.is_some() {
+        // Renewing is no operation of the host's: whoever may come in at all may do it.
+        partners(exchange, peer)?;
         rules(exchange, snapshot, peer)?;
         return Ok(Outcome::Own);
     }
@@ -312,8 +346,7 @@ fn walk(
 /// The stages `credentials` and `partners`.
 fn callers(exchange: &mut Exchange, host: &Host, peer: &Peer, tokens: &mut jwt::Cache) -> Result<(), Denial> {
     if let Some(wanted) = &host.credentials {
-        let verified = exchange.presented == Presented::Verified;
-        let certificate = certificate(peer).filter(|_| verified).map(Certificate::sha256);
+        let certificate = verified(exchange.presented, peer).map(|known| known.certificate.sha256());
         let (head, now) = (&exchange.head, exchange.started);
         credentials::authenticate(
             &mut exchange.caller,
@@ -322,8 +355,59 @@ fn callers(exchange: &mut Exchange, host: &Host, peer: &Peer, tokens: &mut jwt::
             &keys::Presenting { host: head.host(), address: peer.address, certificate, now },
             tokens,
         );
+        let requirement = wanted.requirement(exchange.operation);
+        let (presented, authority) = (exchange.presented, exchange.authority.as_deref());
+        let shown = Shown { caller: &exchange.caller, presented, authority };
+        if requirement.action != Action::Off
+            && let Err(refusal) = requirement.judge(&shown)
+        {
+            let challenges = wanted.challenges(requirement, &exchange.caller, &refusal);
+            let denial = Denial { challenges, ..refusal.reason.into() };
+            staged(requirement.action, denial, &mut exchange.logged)?;
+        }
     }
-    Ok(())
+    partners(exchange, peer)?;
+    let Some(partner) = &exchange.caller.partner else { return Ok(()) };
+    let operation = operation(exchange);
+    let names = operation.map(|operation| [Some(operation.id.as_str()), operation.spelled.as_deref()]);
+    let may_call = |name| partner.may_call(exchange.head.host(), name);
+    match names.map_or_else(|| may_call(None), |names| names.into_iter().flatten().any(|name| may_call(Some(name)))) {
+        true => Ok(()),
+        false => staged(Action::Block, Reason::PartnersOperation.into(), &mut exchange.logged),
+    }
+}
+
+/// To whom what was verified belongs, and whether they may come in: whatever controls in log mode say.
+fn partners(exchange: &mut Exchange, peer: &Peer) -> Result<(), Denial> {
+    let caller = &mut exchange.caller;
+    let partners = Partners::of_process();
+    let of_key = caller.key.as_ref().and_then(|key| key.partner.as_deref());
+    if partners.is_empty() && of_key.is_none() {
+        return Ok(());
+    }
+    let of_certificate = match verified(exchange.presented, peer) {
+        Some(known) => known.partner(exchange.authority.as_ref()),
+        None => Ok(None),
+    };
+    let of_token = caller.token.as_ref().map_or(Ok(None), |token| partners.of_token(token));
+    let of_key = of_key.map(|name| partners.of_key(name)).transpose();
+    let belongs =
+        [of_certificate, of_token, of_key].into_iter().try_fold(None, |known: Option<Arc<Partner>>, found| {
+            match (known, found?) {
+                (Some(known), Some(found)) if known.name != found.name => Err(Reason::PartnersMismatch),
+                (known, found) => Ok(known.or(found)),
+            }
+        });
+    let admitted = belongs.and_then(|partner| {
+        caller.partner = partner;
+        caller.partner.as_ref().map_or(Ok(()), |partner| partner.admits(exchange.started.unix_ms))
+    });
+    admitted.or_else(|reason| staged(Action::Block, reason.into(), &mut exchange.logged))
+}
+
+/// The certificate, if it counts for this request.
+fn verified(presented: Presented, peer: &Peer) -> Option<&Rc<Known>> {
+    peer.certificate.as_ref().filter(|_| presented == Presented::Verified)
 }
 
 /// What the description says about the head, and what has to happen to the body.
