@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::credentials::{self, Shown};
+use crate::credentials::{self, Caller, Shown};
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
@@ -31,7 +31,7 @@ use crate::mtls::{Certificate, KeyId, Renewal, Standings, Verdict};
 use crate::own;
 use crate::partners::{Partner, Partners};
 use crate::peer::{Identity, Peer};
-use crate::policy::{Action, MtlsMode, ResponseAction};
+use crate::policy::{Action, CredentialLocation, MtlsMode, ResponseAction};
 use crate::reason::Reason;
 use crate::rules;
 use crate::schema::{BodyCheck, Extent, Passed, ResponseCheck, Violation};
@@ -186,29 +186,63 @@ impl Known {
     }
 }
 
-/// The header lines that tell the origin about the client's certificate. Empty for most hosts.
-pub struct Told(Option<Rc<str>>, &'static str);
+/// What the origin is told about who calls. Nothing for most hosts.
+#[derive(Default)]
+pub struct Told<'a> {
+    certificate: Option<Rc<str>>,
+    no_certificate: &'static str,
+    claims: Option<&'a str>,
+    partner: Option<(&'a str, &'a str)>,
+}
 
-impl Told {
+impl<'a> Told<'a> {
+    /// Whole lines about the client's certificate, each ended by CR LF.
     #[must_use]
     pub fn lines(&self) -> &str {
-        self.0.as_deref().unwrap_or(self.1)
+        self.certificate.as_deref().unwrap_or(self.no_certificate)
+    }
+
+    /// Whole lines about the verified token, as above.
+    #[must_use]
+    pub fn claims(&self) -> &'a str {
+        self.claims.unwrap_or_default()
+    }
+
+    /// The header's name and the partner's.
+    #[must_use]
+    pub fn partner(&self) -> Option<(&'a str, &'a str)> {
+        self.partner
     }
 }
 
-/// What the origin is told about the certificate of a request that was decided.
+/// What the origin is told about who sent a request that was decided.
 #[must_use]
-pub fn told(exchange: &Exchange, peer: &Peer) -> Told {
-    let Some(host) = exchange.host().filter(|host| !host.forward.forwarding.is_empty()) else { return Told(None, "") };
-    match (exchange.presented, &peer.certificate) {
-        (Presented::Verified, Some(known)) => {
-            Told(Some(known.told(&host.mtls(exchange.head.path()).trust, &host.forward)), "")
+pub fn told<'a>(exchange: &'a Exchange, peer: &Peer) -> Told<'a> {
+    let Some(host) = exchange.host() else { return Told::default() };
+    let mut told = Told::default();
+    if !host.forward.forwarding.is_empty() {
+        match (exchange.presented, &peer.certificate) {
+            (Presented::Verified, Some(known)) => {
+                told.certificate = Some(known.told(&host.mtls(exchange.head.path()).trust, &host.forward));
+            }
+            (Presented::Fault(reason), _) => {
+                told.no_certificate = host.forward.forwarding.unverified(true, reason == Reason::MtlsRevoked);
+            }
+            _ => told.no_certificate = host.forward.forwarding.unverified(false, false),
         }
-        (Presented::Fault(reason), _) => {
-            Told(None, host.forward.forwarding.unverified(true, reason == Reason::MtlsRevoked))
-        }
-        _ => Told(None, host.forward.forwarding.unverified(false, false)),
     }
+    if let Some(credentials) = &host.credentials {
+        let Caller { told: claims, partner, .. } = &exchange.caller;
+        told.claims = claims.as_deref();
+        told.partner = credentials.partner_header().zip(partner.as_ref().map(|partner| &*partner.name));
+    }
+    told
+}
+
+/// Where the credentials stand that counted, when the origin is not to see them.
+pub fn stripped(exchange: &Exchange) -> impl Iterator<Item = &CredentialLocation> {
+    let credentials = exchange.host().and_then(|host| host.credentials.as_ref()).filter(|host| host.strip);
+    credentials.into_iter().flat_map(|credentials| credentials.counted(&exchange.caller))
 }
 
 /// What let a connection in that goes on without requests (a WebSocket): it lasts as long as its certificate is good for
@@ -271,6 +305,9 @@ fn walk(
     let index = snapshot.host(exchange.head.host()).ok_or(Reason::HttpUnknownHost)?;
     exchange.host = Some(index);
     let host = &snapshot.hosts[index];
+    if let Some(credentials) = host.credentials.as_ref().filter(|credentials| credentials.tells()) {
+        exchange.head.forget(|name| credentials.is_ours(name));
+    }
     if let Framing::Length(length) = exchange.head.framing()
         && length > host.max_body_bytes
     {

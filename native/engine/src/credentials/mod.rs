@@ -12,6 +12,7 @@ mod requirement;
 mod session;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub use session::{SESSION_BYTES, SessionKey};
 
 use challenge::Scheme;
 use session::Sessions;
+use told::Told;
 
 /// Who calls, as far as a request's credentials tell.
 #[derive(Debug, Default)]
@@ -49,6 +51,8 @@ pub struct Caller {
     pub partner: Option<Arc<Partner>>,
     /// Keyed hash of what identifies the session.
     pub session: Option<[u8; SESSION_BYTES]>,
+    /// What the origin is told of the token: whole lines, each ended by CR LF.
+    pub told: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -68,6 +72,7 @@ pub struct Credentials {
     /// By the index of the operation.
     operations: Vec<Requirement>,
     sessions: Option<Sessions>,
+    told: Told,
     /// The credential that counted is taken out of what the origin gets.
     pub strip: bool,
 }
@@ -101,6 +106,31 @@ impl Credentials {
     #[must_use]
     pub fn key_location(&self, place: u8) -> &CredentialLocation {
         &self.keys[usize::from(place)].location
+    }
+
+    /// Where the credentials stand that counted.
+    pub fn counted(&self, caller: &Caller) -> impl Iterator<Item = &CredentialLocation> {
+        let token = caller.token_place.filter(|_| caller.token.is_some()).map(|place| self.token_location(place));
+        let key = caller.key_place.filter(|_| caller.key.is_some()).map(|place| self.key_location(place));
+        token.into_iter().chain(key)
+    }
+
+    /// Whether a client's fields are as if they had not been sent: [`Credentials::is_ours`].
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        self.told.tells()
+    }
+
+    /// Whether a field of that (lower-case) name tells the origin who calls.
+    #[must_use]
+    pub fn is_ours(&self, name: &str) -> bool {
+        self.told.is_ours(name)
+    }
+
+    /// The header that tells the origin the partner's name.
+    #[must_use]
+    pub fn partner_header(&self) -> Option<&str> {
+        self.told.partner.as_deref()
     }
 
     /// The answer's `WWW-Authenticate` fields, each preceded by CR LF; empty when there is nothing to come back with.
