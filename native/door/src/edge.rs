@@ -750,6 +750,9 @@ fn write_origin_head(out: &mut Vec<u8>, exchange: &Exchange, peer: &Peer, tracep
             request_id: &exchange.id,
             traceparent,
             certificate: told.lines(),
+            caller: "",
+            told: &[],
+            stripped: &[],
             body,
         },
     );

@@ -371,7 +371,21 @@ fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<()
         Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason), authority: None },
     };
     let now = exchange.started.unix_ms / 1000;
-    let request = rules::Request { head: &exchange.head, address: peer.address, identity, now, found: exchange.found };
+    let openapi = exchange.host.and_then(|host| snapshot.hosts[host].openapi.as_ref());
+    let operation = openapi.zip(exchange.operation).and_then(|(openapi, index)| openapi.operation(index));
+    let request = rules::Request {
+        head: &exchange.head,
+        address: peer.address,
+        identity,
+        now,
+        found: exchange.found,
+        caller: &exchange.caller,
+        operation: operation.map(|operation| rules::Called {
+            id: &operation.id,
+            parameters: &operation.parameters,
+            captures: &exchange.captures,
+        }),
+    };
     let blocking = snapshot.rules.evaluate(&request, &mut exchange.scratch, &mut exchange.matched);
     for &rule in &exchange.matched {
         exchange.logged.push(Denial { rule: Some(rule), ..Reason::Rule.into() });

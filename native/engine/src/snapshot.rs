@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::HashMap;
 
 use crate::credentials::Credentials;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{self, Endpoints};
 use crate::jwt::Configuration;
 use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
 use crate::mtls::{Authority, Forwarding, TrustSet};
@@ -87,6 +87,8 @@ pub struct Openapi {
 
 pub struct Operation {
     pub id: String,
+    /// Names of the path's parameters, in the template's order.
+    pub parameters: Vec<String>,
     pub series: OperationSeries,
     pub action: Action,
     pub unknown_query: Action,
@@ -103,7 +105,7 @@ impl Snapshot {
     /// Every problem found, each with the place of the configuration value it stands in.
     pub fn compile(policy: &Policy, now: u64, generation: u64) -> Result<Snapshot, Vec<Problem>> {
         let mut problems = Vec::new();
-        let rules = Rules::compile(&policy.rules, &policy.lists, &mut problems);
+        let rules = Rules::compile(&policy.rules, &policy.lists, &policy.jwt, &mut problems);
         let mut trusts: HashMap<Vec<String>, Arc<Trust>> = HashMap::default();
         let mut snapshot = Snapshot {
             generation,
@@ -159,6 +161,7 @@ impl Snapshot {
                     .iter()
                     .map(|operation| Operation {
                         id: operation.id.clone(),
+                        parameters: endpoints::parameters(&operation.path).map(str::to_owned).collect(),
                         series: meters::operation_series(&host.name, &operation.id),
                         action: operation.action,
                         unknown_query: operation.unknown_query,
