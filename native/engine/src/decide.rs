@@ -127,9 +127,7 @@ impl Known {
             None => Ok(verdict.authority.clone()),
         }
     }
-}
 
-impl Known {
     /// Whose path it has, and its issuer's key; None when no verdict that is kept knows one.
     #[must_use]
     pub fn identity(&self) -> Option<(Arc<str>, KeyId)> {

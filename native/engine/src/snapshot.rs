@@ -15,6 +15,7 @@ use crate::policy::{
 };
 use crate::rules::Rules;
 use crate::schema::Schemas;
+use crate::schema::pointer::escape;
 
 /// Everything one request is decided by.
 pub struct Snapshot {
@@ -143,7 +144,7 @@ impl Snapshot {
             let mut paths: Vec<(String, Mtls)> = Vec::with_capacity(host.mtls.paths.len());
             for PathMtls { prefix, mode, action, trust: names } in &host.mtls.paths {
                 let trust = match names {
-                    Some(names) => trust(names, &format!("{at}/paths/{}", escaped(prefix)), &mut problems),
+                    Some(names) => trust(names, &format!("{at}/paths/{}", escape(prefix)), &mut problems),
                     None => mtls.trust.clone(),
                 };
                 paths.push((prefix.trim_end_matches('/').to_owned(), Mtls { mode: *mode, action: *action, trust }));
@@ -209,9 +210,7 @@ impl Snapshot {
             self.wildcard.get(suffix).copied()
         })
     }
-}
 
-impl Snapshot {
     #[must_use]
     pub fn authority(&self, name: &str) -> Option<&Arc<Authority>> {
         self.authorities.iter().find(|authority| authority.name() == name)
@@ -254,11 +253,6 @@ fn compile_trust(
         }
     }
     Arc::new(Trust { id: IDS.fetch_add(1, Ordering::Relaxed), set: TrustSet::of(trusted) })
-}
-
-/// A key as a step of a JSON pointer (RFC 6901, 3).
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 fn problem(at: &str, message: &str) -> Problem {

@@ -7,7 +7,8 @@
 //! rest is copied, then ours are written. A name counts as ours also with `_` for `-`, because CGI-like origins
 //! (WSGI, PHP, Rack) fold both into one variable.
 
-use portcullis_engine::head::{Framing, Head};
+use portcullis_engine::head::{Framing, Head, is_named as is};
+use portcullis_engine::pairs::decodes_to;
 use portcullis_engine::policy::CredentialLocation;
 
 /// What the gateway adds to a request, each value its own: inbound copies never get through.
@@ -103,8 +104,8 @@ fn folds_to(name: &str, wanted: &str) -> bool {
 /// The line without the cookies that stay behind, the others byte for byte; no line at all when none is left.
 fn put_cookies(out: &mut Vec<u8>, line: &str, stripped: &[CredentialLocation]) {
     let stays = |cookie: &str| {
-        let name = cookie.split_once('=').map_or(cookie, |(name, _)| name).trim_matches([' ', '\t']);
-        !stripped.iter().any(|at| matches!(at, CredentialLocation::Cookie { name: wanted } if decodes_to(name, wanted)))
+        let name = cookie.split_once('=').map_or(cookie, |(name, _)| name).trim_ascii();
+        !stripped.iter().any(|at| matches!(at, CredentialLocation::Cookie { name: wanted } if decodes_to(name.as_bytes(), wanted.as_bytes())))
     };
     if line.split(';').all(stays) {
         return put!(out, ["cookie: ", line, "\r\n"]);
@@ -114,9 +115,9 @@ fn put_cookies(out: &mut Vec<u8>, line: &str, stripped: &[CredentialLocation]) {
         match begun {
             true => put!(out, [";", cookie]),
             // A space ahead of the first one is no part of it.
-            false => put!(out, ["cookie: ", cookie.trim_start_matches([' ', '\t'])]),
+            false => put!(out, ["cookie: ", cookie.trim_ascii_start()]),
         }
-        begun |= !cookie.trim_matches([' ', '\t']).is_empty();
+        begun |= !cookie.trim_ascii().is_empty();
         if !begun {
             out.truncate(start);
         }
@@ -130,7 +131,7 @@ fn put_cookies(out: &mut Vec<u8>, line: &str, stripped: &[CredentialLocation]) {
 fn put_query(out: &mut Vec<u8>, query: &str, stripped: &[CredentialLocation]) {
     let stays = |part: &&str| {
         let name = part.split_once('=').map_or(*part, |(name, _)| name);
-        !stripped.iter().any(|at| matches!(at, CredentialLocation::Query { name: wanted } if decodes_to(name, wanted)))
+        !stripped.iter().any(|at| matches!(at, CredentialLocation::Query { name: wanted } if decodes_to(name.as_bytes(), wanted.as_bytes())))
     };
     if stripped.is_empty() || query.split('&').all(|part| stays(&part)) {
         return put!(out, ["?", query]);
@@ -142,23 +143,6 @@ fn put_query(out: &mut Vec<u8>, query: &str, stripped: &[CredentialLocation]) {
     if out.len() == start + 1 {
         out.truncate(start);
     }
-}
-
-/// Whether the encoded name is read as `wanted`: the engine finds credentials by their decoded names.
-fn decodes_to(name: &str, wanted: &str) -> bool {
-    let (mut bytes, mut wanted) = (name.as_bytes(), wanted.bytes());
-    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
-    while let [first, rest @ ..] = bytes {
-        let escaped = match bytes {
-            [b'%', high, low, ..] => digit(*high).zip(digit(*low)).map(|(high, low)| high << 4 | low),
-            _ => None,
-        };
-        if wanted.next() != Some(escaped.unwrap_or(*first)) {
-            return false;
-        }
-        bytes = if escaped.is_some() { &bytes[3..] } else { rest };
-    }
-    wanted.next().is_none()
 }
 
 fn put_ours(out: &mut Vec<u8>, host: &str, forwarded: &Forwarded<'_>) {
@@ -216,11 +200,6 @@ fn fate(name: &[u8]) -> Fate {
     };
     let ours_by_prefix = name.len() > 12 && is(&name[..12], b"x-forwarded-");
     if dropped || ours_by_prefix { Fate::Drop } else { Fate::Pass }
-}
-
-/// Equal, `_` counting as `-`.
-fn is(name: &[u8], wanted: &[u8]) -> bool {
-    name.len() == wanted.len() && name.iter().zip(wanted).all(|(&a, &b)| a == b || (a == b'_' && b == b'-'))
 }
 
 /// The client's trace, if it sent exactly one valid `traceparent` (W3C Trace Context, 3.2).

@@ -3,7 +3,9 @@
 //! State of the process, told by the control plane: a change is in force for every request that any thread begins after
 //! it. Nothing here holds a secret, only SHA-256 of secrets of 256 random bits. Nobody passes before all keys are here.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,9 @@ use crate::reason::Reason;
 /// What every key begins with: `pck_<12 hex digits>_<43 base62 digits>_<8 hex digits>`, the last the CRC-32 (IEEE) of all
 /// before its underscore, lower-case; as tokens of the admin API are made (src/manage/admin/tokens.ts).
 pub const PREFIX: &str = "pck_";
+
+/// 6 random bytes in hex.
+const ID_DIGITS: usize = 12;
 
 /// One a process: [`Keys::of_process`].
 #[derive(Debug, Default)]
@@ -60,13 +65,18 @@ pub struct Secret {
     pub not_after: Option<u64>,
 }
 
+/// 12 hex digits, in place: a look-up allocates nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyId([u8; ID_DIGITS]);
+
 /// A key as it counts for one request.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Key {
-    /// 12 hex digits.
-    pub id: Arc<str>,
+    pub id: KeyId,
     pub partner: Option<Arc<str>>,
     pub scopes: Arc<[String]>,
+    /// Of the secret that it was presented with.
+    digest: [u8; 32],
 }
 
 /// What a key is presented with.
@@ -85,6 +95,54 @@ pub struct Used {
     pub id: String,
     /// Unix milliseconds.
     pub at: u64,
+}
+
+impl Key {
+    /// A key that no table knows, for those who read what a key says; None: `id` is not of 12 hex digits.
+    #[must_use]
+    pub fn of(id: &str, partner: Option<&str>, scopes: &[&str]) -> Option<Key> {
+        Some(Key {
+            id: KeyId::read(id)?,
+            partner: partner.map(Into::into),
+            scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+            digest: [0; 32],
+        })
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Key { id, partner, scopes, digest: _ } = self;
+        f.debug_struct("Key").field("id", id).field("partner", partner).field("scopes", scopes).finish_non_exhaustive()
+    }
+}
+
+impl KeyId {
+    fn read(text: &str) -> Option<KeyId> {
+        let digits: [u8; ID_DIGITS] = text.as_bytes().try_into().ok()?;
+        digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')).then_some(KeyId(digits))
+    }
+}
+
+impl Deref for KeyId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // Only hex digits are ever put in.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
 }
 
 static OF_PROCESS: LazyLock<Keys> = LazyLock::new(Keys::default);
@@ -122,7 +180,7 @@ impl Keys {
     /// Whether a key that counted still does: for connections that go on without requests.
     #[must_use]
     pub fn counts(&self, key: &Key, now: Now) -> bool {
-        let _ = (key, now);
+        let _ = (&key.digest, now);
         false
     }
 

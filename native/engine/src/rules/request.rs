@@ -9,6 +9,7 @@ use std::ops::{ControlFlow, Range};
 use crate::credentials::Caller;
 use crate::head::Head;
 use crate::mtls::{CertificateField, CertificateNames};
+use crate::pairs::{arguments, cookies, decodes_to, escape};
 use crate::peer::Identity;
 
 /// One request as rules see it.
@@ -388,8 +389,12 @@ impl Source {
         match self {
             Source::Array(ArrayField::HeaderNames) => head.fields().try_for_each(|(name, _)| visit(name.as_bytes())),
             Source::Array(ArrayField::HeaderValues) => head.fields().try_for_each(|(_, value)| visit(value.as_bytes())),
-            Source::Array(ArrayField::ArgumentNames) => arguments(head).try_for_each(|(name, _)| visit(name)),
-            Source::Array(ArrayField::ArgumentValues) => arguments(head).try_for_each(|(_, value)| visit(value)),
+            Source::Array(ArrayField::ArgumentNames) => {
+                arguments(head).try_for_each(|(name, _)| visit(name.as_bytes()))
+            }
+            Source::Array(ArrayField::ArgumentValues) => {
+                arguments(head).try_for_each(|(_, value)| visit(value.as_bytes()))
+            }
             Source::Array(ArrayField::Certificate(names)) => {
                 let certificate = request.identity.certificate;
                 certificate
@@ -411,14 +416,14 @@ impl Source {
             Source::Claim(claim) => claims(request, None, claim, visit),
             Source::ClaimOf(claim, configuration) => claims(request, Some(configuration), claim.name(), visit),
             Source::Header(name) => head.values(name).try_for_each(|value| visit(value.as_bytes())),
-            Source::Argument(wanted) => {
-                arguments(head).filter(|(name, _)| **name == **wanted).try_for_each(|(_, value)| visit(value))
-            }
+            Source::Argument(wanted) => arguments(head)
+                .filter(|(name, _)| name.as_bytes() == &**wanted)
+                .try_for_each(|(_, value)| visit(value.as_bytes())),
             Source::Cookie(wanted) => {
                 for line in head.values("cookie") {
                     cookies(line)
-                        .filter(|(name, _)| decodes_to(name, wanted))
-                        .try_for_each(|(_, value)| visit(value))?;
+                        .filter(|(name, _)| decodes_to(name.as_bytes(), wanted))
+                        .try_for_each(|(_, value)| visit(value.as_bytes()))?;
                 }
                 ControlFlow::Continue(())
             }
@@ -461,47 +466,4 @@ fn claims<'v>(
         Some(token) => token.claim(claim).try_for_each(|text| visit(text.as_bytes())),
         None => ControlFlow::Continue(()),
     }
-}
-
-/// The query's parts between `&`, each split at its first `=`; neither name nor value is decoded.
-fn arguments(head: &Head) -> impl Iterator<Item = (&[u8], &[u8])> {
-    pairs(head.query().as_bytes(), b'&')
-}
-
-/// The cookies of a Cookie line: parts between `;`, each split at its first `=` (RFC 6265, 4.2.1).
-fn cookies(line: &str) -> impl Iterator<Item = (&[u8], &[u8])> {
-    pairs(line.as_bytes(), b';').map(|(name, value)| (name.trim_ascii(), value.trim_ascii()))
-}
-
-fn pairs(text: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], &[u8])> {
-    text.split(move |&byte| byte == separator).filter(|part| !part.is_empty()).map(|part| {
-        match part.iter().position(|&byte| byte == b'=') {
-            Some(at) => (&part[..at], &part[at + 1..]),
-            None => (part, &part[part.len()..]),
-        }
-    })
-}
-
-/// Whether the percent-encoded `name` means `wanted` (Cloudflare decodes the names of cookies, not their values).
-fn decodes_to(name: &[u8], wanted: &[u8]) -> bool {
-    let (mut at, mut matched) = (0, 0);
-    while at < name.len() {
-        let (byte, length) = match escape(&name[at..]) {
-            Some(byte) => (byte, 3),
-            None => (name[at], 1),
-        };
-        if wanted.get(matched) != Some(&byte) {
-            return false;
-        }
-        matched += 1;
-        at += length;
-    }
-    matched == wanted.len()
-}
-
-/// The byte that a leading `%HH` stands for.
-pub(super) fn escape(text: &[u8]) -> Option<u8> {
-    let [b'%', high, low, ..] = text else { return None };
-    let digit = |byte: &u8| (*byte as char).to_digit(16).map(|digit| digit as u8);
-    Some(digit(high)? << 4 | digit(low)?)
 }

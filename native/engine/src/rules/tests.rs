@@ -59,7 +59,7 @@ impl CallerOf {
         let CallerOf { presented, key, scopes, token_is_faulty, session } = self;
         Caller {
             presented,
-            key: key.map(|id| Key { id: id.into(), partner: None, scopes: scopes.into() }),
+            key: key.map(|id| Key::of(&id, None, &scopes.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()),
             token_fault: token_is_faulty.then_some(Reason::JwtExpired),
             session,
             ..Caller::default()
