@@ -16,11 +16,12 @@
 //!
 //! A stage only answers pass or a denial. Whether a denial bites is decided in [`staged`], nowhere else.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::credentials::{self, Caller, Shown};
+use crate::credentials::{self, Counted, Shown};
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
@@ -186,40 +187,47 @@ impl Known {
     }
 }
 
-/// What the origin is told about who calls. Nothing for most hosts.
+/// What the origin is told about who calls, and what it is not to see. Nothing for most hosts.
 #[derive(Default)]
 pub struct Told<'a> {
     certificate: Option<Rc<str>>,
     no_certificate: &'static str,
-    claims: Option<&'a str>,
-    partner: Option<(&'a str, &'a str)>,
+    caller: Cow<'a, str>,
+    headers: &'a [String],
+    counted: Counted<'a>,
 }
 
-impl<'a> Told<'a> {
+impl Told<'_> {
     /// Whole lines about the client's certificate, each ended by CR LF.
     #[must_use]
-    pub fn lines(&self) -> &str {
+    pub fn certificate(&self) -> &str {
         self.certificate.as_deref().unwrap_or(self.no_certificate)
     }
 
-    /// Whole lines about the verified token, as above.
+    /// Whole lines about the token and the partner, as above.
     #[must_use]
-    pub fn claims(&self) -> &'a str {
-        self.claims.unwrap_or_default()
+    pub fn caller(&self) -> &str {
+        &self.caller
     }
 
-    /// The header's name and the partner's.
+    /// Names of the fields that may stand there: clients' own are none.
     #[must_use]
-    pub fn partner(&self) -> Option<(&'a str, &'a str)> {
-        self.partner
+    pub fn headers(&self) -> &[String] {
+        self.headers
+    }
+
+    /// Where the credentials stood that stay behind.
+    #[must_use]
+    pub fn stripped(&self) -> &[&CredentialLocation] {
+        self.counted.locations()
     }
 }
 
 /// What the origin is told about who sent a request that was decided.
 #[must_use]
 pub fn told<'a>(exchange: &'a Exchange, peer: &Peer) -> Told<'a> {
-    let Some(host) = exchange.host() else { return Told::default() };
     let mut told = Told::default();
+    let Some(host) = exchange.host() else { return told };
     if !host.forward.forwarding.is_empty() {
         match (exchange.presented, &peer.certificate) {
             (Presented::Verified, Some(known)) => {
@@ -232,17 +240,13 @@ pub fn told<'a>(exchange: &'a Exchange, peer: &Peer) -> Told<'a> {
         }
     }
     if let Some(credentials) = &host.credentials {
-        let Caller { told: claims, partner, .. } = &exchange.caller;
-        told.claims = claims.as_deref();
-        told.partner = credentials.partner_header().zip(partner.as_ref().map(|partner| &*partner.name));
+        told.caller = credentials.told(&exchange.caller);
+        told.headers = credentials.told_headers();
+        if credentials.strip {
+            told.counted = credentials.counted(&exchange.caller);
+        }
     }
     told
-}
-
-/// Where the credentials stand that counted, when the origin is not to see them.
-pub fn stripped(exchange: &Exchange) -> impl Iterator<Item = &CredentialLocation> {
-    let credentials = exchange.host().and_then(|host| host.credentials.as_ref()).filter(|host| host.strip);
-    credentials.into_iter().flat_map(|credentials| credentials.counted(&exchange.caller))
 }
 
 /// What let a connection in that goes on without requests (a WebSocket): it lasts as long as its certificate is good for
@@ -305,8 +309,8 @@ fn walk(
     let index = snapshot.host(exchange.head.host()).ok_or(Reason::HttpUnknownHost)?;
     exchange.host = Some(index);
     let host = &snapshot.hosts[index];
-    if let Some(credentials) = host.credentials.as_ref().filter(|credentials| credentials.tells()) {
-        exchange.head.forget(|name| credentials.is_ours(name));
+    if let Some(credentials) = host.credentials.as_ref().filter(|known| !known.told_headers().is_empty()) {
+        exchange.head.forget(|name| credentials.is_told(name));
     }
     if let Framing::Length(length) = exchange.head.framing()
         && length > host.max_body_bytes
@@ -490,7 +494,21 @@ fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<()
         Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason), authority: None },
     };
     let now = exchange.started.unix_ms / 1000;
-    let request = rules::Request { head: &exchange.head, address: peer.address, identity, now, found: exchange.found };
+    let openapi = exchange.host.and_then(|host| snapshot.hosts[host].openapi.as_ref());
+    let operation = openapi.zip(exchange.operation).and_then(|(openapi, index)| openapi.operation(index));
+    let request = rules::Request {
+        head: &exchange.head,
+        address: peer.address,
+        identity,
+        now,
+        found: exchange.found,
+        caller: &exchange.caller,
+        operation: operation.map(|operation| rules::Called {
+            id: &operation.id,
+            parameters: &operation.parameters,
+            captures: &exchange.captures,
+        }),
+    };
     let blocking = snapshot.rules.evaluate(&request, &mut exchange.scratch, &mut exchange.matched);
     for &rule in &exchange.matched {
         exchange.logged.push(Denial { rule: Some(rule), ..Reason::Rule.into() });

@@ -14,6 +14,7 @@ mod session;
 mod tests;
 mod told;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::jwt::{Configuration, Token};
@@ -91,6 +92,26 @@ struct KeyPlace {
     shared: bool,
 }
 
+/// Places of a token and of a key.
+#[derive(Debug)]
+pub struct Counted<'a> {
+    locations: [&'a CredentialLocation; 2],
+    count: usize,
+}
+
+impl Default for Counted<'_> {
+    fn default() -> Self {
+        Counted { locations: [&CredentialLocation::Basic; 2], count: 0 }
+    }
+}
+
+impl Counted<'_> {
+    #[must_use]
+    pub fn locations(&self) -> &[&CredentialLocation] {
+        &self.locations[..self.count]
+    }
+}
+
 impl Credentials {
     /// What the operation requires; None: what is not described.
     #[must_use]
@@ -109,28 +130,38 @@ impl Credentials {
     }
 
     /// Where the credentials stand that counted.
-    pub fn counted(&self, caller: &Caller) -> impl Iterator<Item = &CredentialLocation> {
+    #[must_use]
+    pub fn counted(&self, caller: &Caller) -> Counted<'_> {
+        let mut counted = Counted::default();
         let token = caller.token_place.filter(|_| caller.token.is_some()).map(|place| self.token_location(place));
         let key = caller.key_place.filter(|_| caller.key.is_some()).map(|place| self.key_location(place));
-        token.into_iter().chain(key)
+        for location in token.into_iter().chain(key) {
+            counted.locations[counted.count] = location;
+            counted.count += 1;
+        }
+        counted
     }
 
-    /// Whether a client's fields are as if they had not been sent: [`Credentials::is_ours`].
+    /// Names of the headers that tell the origin who calls.
     #[must_use]
-    pub fn tells(&self) -> bool {
-        self.told.tells()
+    pub fn told_headers(&self) -> &[String] {
+        &self.told.names
     }
 
-    /// Whether a field of that (lower-case) name tells the origin who calls.
+    /// Whether a client's field of that (lower-case) name is as if it had not been sent.
     #[must_use]
-    pub fn is_ours(&self, name: &str) -> bool {
-        self.told.is_ours(name)
+    pub fn is_told(&self, name: &str) -> bool {
+        self.told.is_told(name)
     }
 
-    /// The header that tells the origin the partner's name.
+    /// What the origin is told: whole lines, each ended by CR LF.
     #[must_use]
-    pub fn partner_header(&self) -> Option<&str> {
-        self.told.partner.as_deref()
+    pub fn told<'a>(&self, caller: &'a Caller) -> Cow<'a, str> {
+        let claims = caller.told.as_deref().unwrap_or_default();
+        match (&self.told.partner, &caller.partner) {
+            (Some(header), Some(partner)) => Cow::Owned(format!("{claims}{header}: {}\r\n", partner.name)),
+            _ => Cow::Borrowed(claims),
+        }
     }
 
     /// The answer's `WWW-Authenticate` fields, each preceded by CR LF; empty when there is nothing to come back with.

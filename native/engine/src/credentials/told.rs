@@ -49,7 +49,7 @@ pub(super) struct Told {
     /// None: the partner is not told.
     pub(super) partner: Option<String>,
     /// All names.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
 }
 
 impl Told {
@@ -74,12 +74,8 @@ impl Told {
     }
 
     /// Whether a client's field of that (lower-case) name is to be left out.
-    pub(super) fn is_ours(&self, name: &str) -> bool {
+    pub(super) fn is_told(&self, name: &str) -> bool {
         self.names.iter().any(|ours| same(ours, name))
-    }
-
-    pub(super) fn tells(&self) -> bool {
-        !self.names.is_empty()
     }
 
     /// Whole lines, each ended by CR LF; None when there is nothing to tell.
