@@ -16,11 +16,12 @@
 //!
 //! A stage only answers pass or a denial. Whether a denial bites is decided in [`staged`], nowhere else.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::credentials::{self, Shown};
+use crate::credentials::{self, Counted, Shown};
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
@@ -31,7 +32,7 @@ use crate::mtls::{Certificate, KeyId, Renewal, Standings, Verdict};
 use crate::own;
 use crate::partners::{Partner, Partners};
 use crate::peer::{Identity, Peer};
-use crate::policy::{Action, MtlsMode, ResponseAction};
+use crate::policy::{Action, CredentialLocation, MtlsMode, ResponseAction};
 use crate::reason::Reason;
 use crate::rules;
 use crate::schema::{BodyCheck, Extent, Passed, ResponseCheck, Violation};
@@ -186,29 +187,66 @@ impl Known {
     }
 }
 
-/// The header lines that tell the origin about the client's certificate. Empty for most hosts.
-pub struct Told(Option<Rc<str>>, &'static str);
+/// What the origin is told about who calls, and what it is not to see. Nothing for most hosts.
+#[derive(Default)]
+pub struct Told<'a> {
+    certificate: Option<Rc<str>>,
+    no_certificate: &'static str,
+    caller: Cow<'a, str>,
+    headers: &'a [String],
+    counted: Counted<'a>,
+}
 
-impl Told {
+impl Told<'_> {
+    /// Whole lines about the client's certificate, each ended by CR LF.
     #[must_use]
-    pub fn lines(&self) -> &str {
-        self.0.as_deref().unwrap_or(self.1)
+    pub fn certificate(&self) -> &str {
+        self.certificate.as_deref().unwrap_or(self.no_certificate)
+    }
+
+    /// Whole lines about the token and the partner, as above.
+    #[must_use]
+    pub fn caller(&self) -> &str {
+        &self.caller
+    }
+
+    /// Names of the fields that may stand there: clients' own are none.
+    #[must_use]
+    pub fn headers(&self) -> &[String] {
+        self.headers
+    }
+
+    /// Where the credentials stood that stay behind.
+    #[must_use]
+    pub fn stripped(&self) -> &[&CredentialLocation] {
+        self.counted.locations()
     }
 }
 
-/// What the origin is told about the certificate of a request that was decided.
+/// What the origin is told about who sent a request that was decided.
 #[must_use]
-pub fn told(exchange: &Exchange, peer: &Peer) -> Told {
-    let Some(host) = exchange.host().filter(|host| !host.forward.forwarding.is_empty()) else { return Told(None, "") };
-    match (exchange.presented, &peer.certificate) {
-        (Presented::Verified, Some(known)) => {
-            Told(Some(known.told(&host.mtls(exchange.head.path()).trust, &host.forward)), "")
+pub fn told<'a>(exchange: &'a Exchange, peer: &Peer) -> Told<'a> {
+    let mut told = Told::default();
+    let Some(host) = exchange.host() else { return told };
+    if !host.forward.forwarding.is_empty() {
+        match (exchange.presented, &peer.certificate) {
+            (Presented::Verified, Some(known)) => {
+                told.certificate = Some(known.told(&host.mtls(exchange.head.path()).trust, &host.forward));
+            }
+            (Presented::Fault(reason), _) => {
+                told.no_certificate = host.forward.forwarding.unverified(true, reason == Reason::MtlsRevoked);
+            }
+            _ => told.no_certificate = host.forward.forwarding.unverified(false, false),
         }
-        (Presented::Fault(reason), _) => {
-            Told(None, host.forward.forwarding.unverified(true, reason == Reason::MtlsRevoked))
-        }
-        _ => Told(None, host.forward.forwarding.unverified(false, false)),
     }
+    if let Some(credentials) = &host.credentials {
+        told.caller = credentials.told(&exchange.caller);
+        told.headers = credentials.told_headers();
+        if credentials.strip {
+            told.counted = credentials.counted(&exchange.caller);
+        }
+    }
+    told
 }
 
 /// What let a connection in that goes on without requests (a WebSocket): it lasts as long as its certificate is good for
@@ -271,6 +309,9 @@ fn walk(
     let index = snapshot.host(exchange.head.host()).ok_or(Reason::HttpUnknownHost)?;
     exchange.host = Some(index);
     let host = &snapshot.hosts[index];
+    if let Some(credentials) = host.credentials.as_ref().filter(|known| !known.told_headers().is_empty()) {
+        exchange.head.forget(|name| credentials.is_told(name));
+    }
     if let Framing::Length(length) = exchange.head.framing()
         && length > host.max_body_bytes
     {
@@ -453,7 +494,21 @@ fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<()
         Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason), authority: None },
     };
     let now = exchange.started.unix_ms / 1000;
-    let request = rules::Request { head: &exchange.head, address: peer.address, identity, now, found: exchange.found };
+    let openapi = exchange.host.and_then(|host| snapshot.hosts[host].openapi.as_ref());
+    let operation = openapi.zip(exchange.operation).and_then(|(openapi, index)| openapi.operation(index));
+    let request = rules::Request {
+        head: &exchange.head,
+        address: peer.address,
+        identity,
+        now,
+        found: exchange.found,
+        caller: &exchange.caller,
+        operation: operation.map(|operation| rules::Called {
+            id: &operation.id,
+            parameters: &operation.parameters,
+            captures: &exchange.captures,
+        }),
+    };
     let blocking = snapshot.rules.evaluate(&request, &mut exchange.scratch, &mut exchange.matched);
     for &rule in &exchange.matched {
         exchange.logged.push(Denial { rule: Some(rule), ..Reason::Rule.into() });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::HashMap;
 
 use crate::credentials::{Around, Credentials, SessionKey};
-use crate::endpoints::Endpoints;
+use crate::endpoints::{self, Endpoints};
 use crate::jwt::Configuration;
 use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
 use crate::mtls::{Authority, Forwarding, TrustSet};
@@ -90,6 +90,8 @@ pub struct Operation {
     pub id: String,
     /// `METHOD /template`, when the id is another.
     pub spelled: Option<String>,
+    /// Names of the path's parameters, in the template's order.
+    pub parameters: Vec<String>,
     pub series: OperationSeries,
     pub action: Action,
     pub unknown_query: Action,
@@ -106,7 +108,7 @@ impl Snapshot {
     /// Every problem found, each with the place of the configuration value it stands in.
     pub fn compile(policy: &Policy, now: u64, generation: u64) -> Result<Snapshot, Vec<Problem>> {
         let mut problems = Vec::new();
-        let rules = Rules::compile(&policy.rules, &policy.lists, &mut problems);
+        let rules = Rules::compile(&policy.rules, &policy.lists, &policy.jwt, &mut problems);
         let mut trusts: HashMap<Vec<String>, Arc<Trust>> = HashMap::default();
         let mut snapshot = Snapshot {
             generation,
@@ -168,6 +170,7 @@ impl Snapshot {
                         id: operation.id.clone(),
                         spelled: Some(format!("{} {}", operation.method, operation.path))
                             .filter(|spelled| *spelled != operation.id),
+                        parameters: endpoints::parameters(&operation.path).map(str::to_owned).collect(),
                         series: meters::operation_series(&host.name, &operation.id),
                         action: operation.action,
                         unknown_query: operation.unknown_query,

@@ -46,8 +46,8 @@ fn find_token(
         };
         caller.presented = true;
         caller.token_place = Some(number as u8);
-        match verdict {
-            Ok(token) => caller.token = Some(token),
+        match verdict.and_then(|token| Ok((credentials.told.lines(&token)?, token))) {
+            Ok((told, token)) => (caller.told, caller.token) = (told, Some(token)),
             Err(reason) => caller.token_fault = Some(reason),
         }
         return;

@@ -9,6 +9,7 @@ use crate::policy::{self, CredentialLocation, HostCredentials, Problem};
 use super::challenge::Challenge;
 use super::requirement::{Need, Requirement};
 use super::session::{SessionKey, Sessions};
+use super::told::Told;
 use super::{Credentials, KeyPlace, TokenPlace};
 
 /// Most places where tokens or keys of one host are looked for: each costs every request a look.
@@ -66,6 +67,7 @@ impl Credentials {
             unmatched,
             operations,
             sessions: (!written.session.is_empty()).then(|| Sessions::new(around.session_key, &written.session)),
+            told: Told::compile(written, problems),
             strip: written.strip,
             tokens,
             keys,

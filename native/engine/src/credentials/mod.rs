@@ -12,7 +12,9 @@ mod requirement;
 mod session;
 #[cfg(test)]
 mod tests;
+mod told;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::jwt::{Configuration, Token};
@@ -28,6 +30,7 @@ pub use session::{SESSION_BYTES, SessionKey};
 
 use challenge::Scheme;
 use session::Sessions;
+use told::Told;
 
 /// Who calls, as far as a request's credentials tell.
 #[derive(Debug, Default)]
@@ -49,6 +52,8 @@ pub struct Caller {
     pub partner: Option<Arc<Partner>>,
     /// Keyed hash of what identifies the session.
     pub session: Option<[u8; SESSION_BYTES]>,
+    /// What the origin is told of the token: whole lines, each ended by CR LF.
+    pub told: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -68,6 +73,7 @@ pub struct Credentials {
     /// By the index of the operation.
     operations: Vec<Requirement>,
     sessions: Option<Sessions>,
+    told: Told,
     /// The credential that counted is taken out of what the origin gets.
     pub strip: bool,
 }
@@ -86,6 +92,26 @@ struct KeyPlace {
     shared: bool,
 }
 
+/// Places of a token and of a key.
+#[derive(Debug)]
+pub struct Counted<'a> {
+    locations: [&'a CredentialLocation; 2],
+    count: usize,
+}
+
+impl Default for Counted<'_> {
+    fn default() -> Self {
+        Counted { locations: [&CredentialLocation::Basic; 2], count: 0 }
+    }
+}
+
+impl Counted<'_> {
+    #[must_use]
+    pub fn locations(&self) -> &[&CredentialLocation] {
+        &self.locations[..self.count]
+    }
+}
+
 impl Credentials {
     /// What the operation requires; None: what is not described.
     #[must_use]
@@ -101,6 +127,41 @@ impl Credentials {
     #[must_use]
     pub fn key_location(&self, place: u8) -> &CredentialLocation {
         &self.keys[usize::from(place)].location
+    }
+
+    /// Where the credentials stand that counted.
+    #[must_use]
+    pub fn counted(&self, caller: &Caller) -> Counted<'_> {
+        let mut counted = Counted::default();
+        let token = caller.token_place.filter(|_| caller.token.is_some()).map(|place| self.token_location(place));
+        let key = caller.key_place.filter(|_| caller.key.is_some()).map(|place| self.key_location(place));
+        for location in token.into_iter().chain(key) {
+            counted.locations[counted.count] = location;
+            counted.count += 1;
+        }
+        counted
+    }
+
+    /// Names of the headers that tell the origin who calls.
+    #[must_use]
+    pub fn told_headers(&self) -> &[String] {
+        &self.told.names
+    }
+
+    /// Whether a client's field of that (lower-case) name is as if it had not been sent.
+    #[must_use]
+    pub fn is_told(&self, name: &str) -> bool {
+        self.told.is_told(name)
+    }
+
+    /// What the origin is told: whole lines, each ended by CR LF.
+    #[must_use]
+    pub fn told<'a>(&self, caller: &'a Caller) -> Cow<'a, str> {
+        let claims = caller.told.as_deref().unwrap_or_default();
+        match (&self.told.partner, &caller.partner) {
+            (Some(header), Some(partner)) => Cow::Owned(format!("{claims}{header}: {}\r\n", partner.name)),
+            _ => Cow::Borrowed(claims),
+        }
     }
 
     /// The answer's `WWW-Authenticate` fields, each preceded by CR LF; empty when there is nothing to come back with.
