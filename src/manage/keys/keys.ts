@@ -1,6 +1,7 @@
 // API keys and service tokens as rows of the store: made, changed, rotated, revoked. How they come into force is
 // enforcing.ts.
 
+import { sql } from 'kysely';
 import { z } from 'zod';
 import { type Audit, expectVersion, Refusal } from '../admin/api.js';
 import { paged, readCursor } from '../admin/cursor.js';
@@ -132,8 +133,9 @@ export class Keys {
     if (filter.name !== undefined) {
       query = query.where('name', '>=', filter.name).where('name', '<', filter.name + AFTER);
     }
-    if (filter.state === 'revoked') query = query.where('revoked_at', 'is not', null);
-    else if (filter.state !== undefined) query = query.where('revoked_at', 'is', null);
+    // Not by its index: rows come in the order of the page, and are looked at until it is full, instead of all sorted.
+    const revoked = sql<number>`coalesce(revoked_at, 0)`;
+    if (filter.state !== undefined) query = query.where(revoked, filter.state === 'revoked' ? '>' : '=', 0);
     if (filter.state === 'expired') query = query.where('expires_at', '<=', now);
     if (filter.state === 'active') {
       query = query.where(it => it.or([it('expires_at', 'is', null), it('expires_at', '>', now)]));
