@@ -3,9 +3,10 @@
 
 import { sql } from 'kysely';
 import { z } from 'zod';
-import { type Audit, expectVersion, Refusal } from '../admin/api.js';
+import { expectVersion, Refusal } from '../admin/api.js';
 import { paged, readCursor } from '../admin/cursor.js';
 import { milliseconds, rfc3339 } from '../pki/lifetime.js';
+import type { By } from '../pki/service.js';
 import type { Store, Writing } from '../store/open.js';
 import type { KeySecretsTable, KeysTable } from '../store/tables.js';
 import { anotherKey, digestOf, makeKey } from './form.js';
@@ -44,11 +45,6 @@ export interface Found {
 export interface Made extends Found {
   /** Kept nowhere. */
   key: string;
-}
-
-export interface By {
-  name: string;
-  audit: Audit;
 }
 
 export interface Filter {
