@@ -15,6 +15,7 @@ import { routes as mtlsRoutes } from './mtls/routes.js';
 import { mtlsRules } from './mtls/rules.js';
 import { TrafficRecorder } from './mtls/traffic.js';
 import type { AnswerOwn } from './own-paths.js';
+import { PartnerFlow, type PartnerFlowParts } from './partners/flow.js';
 import { nextTrustEnd, storedAuthorities } from './pki/authorities.js';
 import { broughtBy } from './pki/brought.js';
 import type { Run } from './pki/commands.js';
@@ -40,7 +41,8 @@ const LOOK_AGAIN_MS = 86_400_000;
 
 /** The part of the native door that is used here. */
 export type ControlNative = FlowParts['native'] &
-  KeyFlowParts['native'] & {
+  KeyFlowParts['native'] &
+  PartnerFlowParts['native'] & {
     pki: Run;
     judge(certificate: string, asked: string): string;
     seen(): string;
@@ -68,6 +70,7 @@ export class Control {
   readonly #keySource: string;
   readonly #pki: Pki;
   readonly #revocation: RevocationFlow;
+  readonly #partners: PartnerFlow;
   readonly #keys: KeyFlow;
   readonly #traffic: TrafficRecorder;
   readonly #admin: AdminPort;
@@ -132,6 +135,18 @@ export class Control {
       tell: from.tell,
       hosts: () => hostsOf(from.parts()).map(({ name }) => name),
     });
+    this.#partners = new PartnerFlow({
+      store,
+      native,
+      log,
+      metrics: metrics.partners,
+      tell: from.tell,
+      pki: this.#pki,
+      keys: this.#keys,
+      hosts: () => hostsOf(from.parts()),
+      authorities: () => this.#authorities(),
+      configurations: () => Object.keys(from.parts()?.config.jwt ?? {}),
+    });
     this.#traffic = new TrafficRecorder({
       store,
       seen: native.seen,
@@ -150,6 +165,7 @@ export class Control {
       capabilities: [
         api => pkiRoutes(api, this.#pki),
         api => this.#revocation.routes(api),
+        api => this.#partners.routes(api),
         api => this.#keys.routes(api),
         api => inspectRoutes(api, { run, judge, hosts: () => hostsOf(from.parts()).map(({ name }) => name) }),
         api =>
@@ -210,6 +226,8 @@ export class Control {
   async start(parts: Parts): Promise<void> {
     this.#from.log.info({ kind: this.#store.kind, key: this.#keySource }, 'the store is open');
     await this.#revocation.start(inForce(parts));
+    // Before the keys that name them.
+    await this.#partners.start();
     await this.#keys.start();
     for (const topic of ['authorities', 'mtls_rules'] as const) {
       this.#store.follow(topic, async revision => {
@@ -251,6 +269,7 @@ export class Control {
     await this.#admin.close();
     await this.#published?.close();
     this.#revocation.stop();
+    this.#partners.stop();
     await this.#keys.stop();
     await this.#traffic.stop();
     this.#stopHouse();

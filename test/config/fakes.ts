@@ -71,6 +71,7 @@ export class FakeNative implements Native {
   }
   revoke(): void {}
   changeKeys(): void {}
+  replacePartners(): void {}
   usedKeys(): string {
     return '[]';
   }

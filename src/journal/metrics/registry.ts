@@ -2,6 +2,7 @@
 
 import { type Counter, Counter as CounterMetric, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { KeyMetrics } from './keys.js';
+import { PartnerMetrics } from './partners.js';
 import { RevocationMetrics } from './revocation.js';
 
 /** As `metrics()` of the native door answers them. */
@@ -28,6 +29,7 @@ export class Metrics {
   readonly #own = new Registry();
   readonly revocation = new RevocationMetrics(this.#own);
   readonly keys = new KeyMetrics(this.#own);
+  readonly partners = new PartnerMetrics(this.#own);
   readonly #native: () => string;
   readonly #successful: Gauge;
   readonly #timestamp: Gauge;
