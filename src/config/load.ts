@@ -3,7 +3,7 @@
 import { lookup } from 'node:dns/promises';
 import { dirname, resolve as resolvePath } from 'node:path';
 import { compileTls, type TlsHost } from '../accept/tls/compile.js';
-import { compileCredentials } from '../check/credentials/compile.js';
+import { compileCredentials, keysInQuery } from '../check/credentials/compile.js';
 import { compileOpenapi } from '../check/endpoints/compile.js';
 import { compileJwt, type KeySetPlan } from '../check/jwt/compile.js';
 import { clientAuthorities, compileAuthorities, compileMtls, NO_LISTS } from '../check/mtls/compile.js';
@@ -19,6 +19,7 @@ import type { EngineProblem, Policy, PolicyHost } from './policy.js';
 import { beginning, inOrder, type Problem } from './problem.js';
 import { Source } from './read.js';
 import type { Config } from './schema.js';
+import { NOTHING_DESCRIBED, type Stated } from './security.js';
 import { checkNames, validate } from './validate.js';
 
 /** RFC 1123 labels, `*` only as the first; underscores as seen in the wild. */
@@ -43,6 +44,8 @@ export interface Parts {
   store: StorePlan;
   admin: AdminPlan;
   policy: Policy;
+  /** Who said what operations require: by host, then by the index of its operations. */
+  stated: ReadonlyMap<string, readonly Stated[]>;
   /** What tokens are verified with and no file holds. */
   keySets: KeySetPlan[];
   tls: TlsHost[];
@@ -108,20 +111,30 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
   const { policy: jwt, keySets } = compileJwt(config.jwt, loading);
   const tls: TlsHost[] = [];
   const hosts: Omit<PolicyHost, 'origin'>[] = [];
+  const stated = new Map<string, Stated[]>();
   for (const [name, host] of Object.entries(config.hosts)) {
     const at = pointer(['hosts', name]);
     const mtls = withRules(name, host.mtls, stored.rules);
     const trusted = clientAuthorities(mtls, authorities);
     const shown = compileTls(name, host.tls, trusted, child(at, 'tls'), loading);
     if (shown) tls.push(shown);
-    const openapi = host.openapi ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading) : null;
-    const around = { host: name, at: child(at, 'credentials'), openapi, jwt, authorities: known };
+    const certificates = { ...compileMtls(mtls, known, child(at, 'mtls'), loading), by: shown?.uris ?? [] };
+    const openapi = host.openapi
+      ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading, keysInQuery(host.credentials))
+      : null;
+    const described = host.openapi ? (openapi?.security ?? null) : NOTHING_DESCRIBED;
+    const around = {
+      ...{ host: name, at: child(at, 'credentials'), described, mtls: certificates },
+      ...{ jwt, configurations: loading.names('/jwt'), authorities: known },
+    };
+    const credentials = compileCredentials(host.credentials, around, loading);
+    if (credentials) stated.set(name, credentials.stated);
     hosts.push({
       name,
       at,
-      mtls: { ...compileMtls(mtls, known, child(at, 'mtls'), loading), by: shown?.uris ?? [] },
-      openapi,
-      credentials: host.credentials ? compileCredentials(host.credentials, around, loading) : null,
+      mtls: certificates,
+      openapi: openapi?.policy ?? null,
+      credentials: credentials?.policy ?? null,
       max_body_bytes: host.maxBodyBytes,
     });
   }
@@ -145,6 +158,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     admin: compileAdmin(config.admin, config.listen.admin, loading),
     tls,
     policy: await forward(lookups.resolve, loading),
+    stated,
     keySets,
     // What is said about names again later has nowhere to go: `resolve` answers for those that fail by then.
     resolved: resolve => forward(resolve, new Loading(source, directory)),

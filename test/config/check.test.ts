@@ -34,10 +34,10 @@ test('a line an operation tells what is enforced of it', async () => {
       operations: { quiet: { action: "off", responses: { action: "off" } }, readLine: { unknownQuery: ignore } }
       documents:${documents}
 `;
-  const { policy } = await check(folder.write('portcullis.yaml', GOOD + openapi), taken, lookups);
+  const { policy, stated } = await check(folder.write('portcullis.yaml', GOOD + openapi), taken, lookups);
   expect(policy).not.toBeNull();
-  if (policy) await expect(`${table(policy)}\n`).toMatchFileSnapshot(join(CORPUS, 'enforced.txt'));
-  const read = policy && enforced(policy).find(({ id }) => id === 'readLine');
+  if (policy) await expect(`${table(policy, stated)}\n`).toMatchFileSnapshot(join(CORPUS, 'enforced.txt'));
+  const read = policy && enforced(policy, stated).find(({ id }) => id === 'readLine');
   expect(read).toMatchObject({
     method: 'GET',
     action: 'block',
@@ -64,6 +64,6 @@ test('control characters of a description do not reach the terminal', async () =
   );
   expect(path).toContain('odd.json');
   const openapi = '    openapi: { file: openapi/odd.json }\n';
-  const { policy } = await check(folder.write('portcullis.yaml', GOOD + openapi), taken, lookups);
-  expect(policy && table(policy)).not.toContain('\u001b');
+  const { policy, stated } = await check(folder.write('portcullis.yaml', GOOD + openapi), taken, lookups);
+  expect(policy && table(policy, stated)).not.toContain('\u001b');
 });

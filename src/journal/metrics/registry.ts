@@ -1,6 +1,7 @@
 // What GET /metrics answers: the families counted in native code, those counted here, and the process's own.
 
 import { type Counter, Counter as CounterMetric, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { JwtMetrics } from './jwt.js';
 import { KeyMetrics } from './keys.js';
 import { PartnerMetrics } from './partners.js';
 import { RevocationMetrics } from './revocation.js';
@@ -28,6 +29,7 @@ export type Reload = 'applied' | 'refused';
 export class Metrics {
   readonly #own = new Registry();
   readonly revocation = new RevocationMetrics(this.#own);
+  readonly jwt = new JwtMetrics(this.#own);
   readonly keys = new KeyMetrics(this.#own);
   readonly partners = new PartnerMetrics(this.#own);
   readonly #native: () => string;

@@ -2,6 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { setImmediate as breathe } from 'node:timers/promises';
+import { sql } from 'kysely';
 import { z } from 'zod';
 import { Refusal } from '../admin/api.js';
 import type { Writing } from '../store/open.js';
@@ -221,11 +222,18 @@ async function refuseEnded(tx: Writing, rows: readonly CertificateRow[], now: nu
   }
 }
 
-/** A word that no partner is called by stays allowed: it finds certificates, and ties them to nobody. */
-async function unknownPartner({ store }: Pki, name: string | null): Promise<string[]> {
-  if (name === null) return [];
-  const there = await store.db.selectFrom('partners').select('name').where('name', '=', name).executeTakeFirst();
-  return there ? [] : [`No partner is called ${name}: the certificate counts as nobody's until one is.`];
+/** A word that nobody is called by stays allowed: it finds certificates, and ties them to nobody. */
+async function unknownPartner({ store }: Pki, word: string | null): Promise<string[]> {
+  if (word === null) return [];
+  const rows = await store.db
+    .selectFrom('partners')
+    .select('name')
+    .orderBy(sql`case when name = ${word} then 0 else 1 end`)
+    .limit(1)
+    .execute();
+  // Where there are no partners at all, nobody expects one.
+  if (rows.length === 0 || rows[0]?.name === word) return [];
+  return [`No partner is called ${word}: the certificate counts as nobody's until one is.`];
 }
 
 /** For the audit log. */
