@@ -19,6 +19,7 @@ pub mod keys;
 pub mod meters;
 pub mod mtls;
 pub mod own;
+pub mod pairs;
 pub mod partners;
 pub mod peer;
 pub mod policy;

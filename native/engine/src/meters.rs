@@ -74,6 +74,9 @@ struct Registry {
     operations: Names,
     hosts: Names,
     rules: Names,
+    authorities: Names,
+    /// By the number of an authority.
+    stale: Vec<StaleSeries>,
     threads: Vec<Arc<Mutex<Meters>>>,
     /// What threads counted that have ended since.
     ended: Meters,
@@ -112,21 +115,15 @@ pub fn rule_series(rule: &str) -> RuleSeries {
 #[derive(Debug, Clone, Copy)]
 pub struct StaleSeries(&'static [AtomicU64; 2]);
 
-/// By authority; what a series takes is never given back, as with the other label sets.
-static STALE: Mutex<Vec<(String, StaleSeries)>> = Mutex::new(Vec::new());
-
+/// What a series takes is never given back, as with the other label sets.
 pub fn stale_series(authority: &str) -> StaleSeries {
-    let mut known = lock(&STALE);
-    let find = |known: &[(String, StaleSeries)], name: &str| {
-        known.iter().find(|(known, _)| known == name).map(|(_, series)| *series)
-    };
-    let name = if known.len() < MAX_SERIES { authority } else { "other" };
-    if let Some(series) = find(&known, authority).or_else(|| find(&known, name)) {
-        return series;
-    }
-    let series = StaleSeries(Box::leak(Box::default()));
-    known.push((name.to_owned(), series));
-    series
+    with_registry(|registry| {
+        let number = registry.authorities.intern(vec![authority.to_owned()]) as usize;
+        if number == registry.stale.len() {
+            registry.stale.push(StaleSeries(Box::leak(Box::default())));
+        }
+        registry.stale[number]
+    })
 }
 
 impl StaleSeries {
@@ -135,13 +132,13 @@ impl StaleSeries {
     }
 }
 
-fn stale_family() -> Value {
+fn stale_family(all: &[StaleSeries], names: &Names) -> Value {
     let mut samples = Vec::new();
-    for (authority, series) in lock(&STALE).iter() {
+    for (labels, series) in names.list.iter().zip(all) {
         for (mode, value) in ["soft", "grace"].iter().zip(series.0) {
             let value = value.load(Ordering::Relaxed);
             if value > 0 {
-                samples.push(Sample { labels: json!({ "authority": authority, "mode": mode }), value });
+                samples.push(Sample { labels: json!({ "authority": labels[0], "mode": mode }), value });
             }
         }
     }
@@ -318,7 +315,7 @@ pub fn scrape(generation: u64) -> String {
             requests_family(&sum, &registry.operations),
             certificates_family(&sum, &registry.operations),
             denials_family(&sum, &registry.rules),
-            stale_family(),
+            stale_family(&registry.stale, &registry.authorities),
             histogram_family(
                 "portcullis_exchange_duration_seconds",
                 "The whole exchange, first byte in to last byte out.",

@@ -5,7 +5,12 @@ import type { Command } from 'commander';
 /** By the words after `portcullis`; `#` begins what is said about the line below. */
 export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   run: ['portcullis run', 'portcullis run -c /etc/portcullis/portcullis.yaml'],
-  check: ['portcullis check', 'portcullis check -c portcullis.yaml --format json'],
+  check: [
+    'portcullis check',
+    '# who may call what: a line an operation',
+    'portcullis check --requires',
+    'portcullis check -c portcullis.yaml --format json',
+  ],
   explain: [
     'portcullis explain request.http',
     `portcullis explain -- curl -X POST https://api.example.com/orders --json '{"sku":"ABC-1"}'`,
@@ -101,6 +106,35 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'mtls promote': ['portcullis mtls promote api.example.com --path /v2'],
   'mtls disable': ['portcullis mtls disable api.example.com --path /v2'],
   'mtls list': ['portcullis mtls list'],
+  'keys create': [
+    'KEY=$(portcullis keys create billing --partner acme --scope "orders:read orders:write" --expires 90d)',
+    '# a client id and a client secret, bound to a network',
+    'portcullis keys create robot --kind service --network 192.0.2.0/24 --out robot.env',
+  ],
+  'keys list': [
+    'portcullis keys list --partner acme',
+    '# what nobody needs any more',
+    'portcullis keys list --unused-since 90d -o json | jq -r .items[].id',
+  ],
+  'keys show': ['portcullis keys show billing'],
+  'keys update': [
+    'portcullis keys update billing --scope orders:read --expires 365d',
+    '# from anywhere again',
+    'portcullis keys update 9f2c4e1ab370 --clear networks',
+    '# everybody has the new secret: the one before ends',
+    'portcullis keys update billing --end-previous',
+  ],
+  'keys rotate': [
+    'portcullis keys rotate billing --overlap 7d --out billing.key',
+    '# it leaked: nothing of it counts any more but the new one',
+    'portcullis keys rotate billing --overlap 0h',
+  ],
+  'keys revoke': ['portcullis keys revoke 9f2c4e1ab370 --why "found in a public repository"'],
+  'keys check': [
+    'portcullis keys check < found.txt',
+    '# is it one at all?',
+    'portcullis keys check --offline --file found.txt',
+  ],
   'token create': [
     'portcullis token create deploy-pipeline --role operator --expires 90d --out deploy.token',
     'PORTCULLIS_TOKEN=$(portcullis token create dashboard --role viewer)',
