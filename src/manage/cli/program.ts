@@ -11,6 +11,7 @@ import { Exit, Fault } from './fault.js';
 import { addKeys } from './keys.js';
 import { addLogin } from './login.js';
 import { addMtls } from './mtls.js';
+import { addPartner } from './partner.js';
 import { addPki } from './pki.js';
 import { GROUP } from './reach.js';
 import { addRun, type Processes } from './run.js';
@@ -50,6 +51,7 @@ export function makeProgram(parts: Parts): Command {
   addPki(program, parts);
   addMtls(program, terminal);
   addKeys(program, terminal);
+  addPartner(program, terminal);
   addToken(program, terminal, lookups);
   addAudit(program, terminal);
   addLogin(program, terminal);
