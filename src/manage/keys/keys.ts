@@ -2,10 +2,12 @@
 // enforcing.ts.
 
 import { setImmediate as breathe } from 'node:timers/promises';
+import { sql } from 'kysely';
 import { z } from 'zod';
-import { type Audit, expectVersion, Refusal } from '../admin/api.js';
+import { expectVersion, Refusal } from '../admin/api.js';
 import { paged, readCursor } from '../admin/cursor.js';
 import { milliseconds, rfc3339 } from '../pki/lifetime.js';
+import type { By } from '../pki/service.js';
 import type { Store, Writing } from '../store/open.js';
 import type { KeySecretsTable, KeysTable } from '../store/tables.js';
 import { anotherKey, digestOf, makeKey } from './form.js';
@@ -22,8 +24,10 @@ import {
   type State,
 } from './shapes.js';
 
-/** Live ones, of all gateways of a store. The engine holds as many (native/engine/src/keys/mod.rs). */
+/** That are in force or were until a while ago, in a store. The engine holds more (native/engine/src/keys/mod.rs). */
 const MAX_KEYS = 1_000_000;
+/** The engine knows an expired key for so long, and tells its holder; then it is unknown. */
+export const EXPIRED_MS = 30 * 86_400_000;
 /** Counting a million rows takes longer than making a key: it is done this often at most. */
 const COUNT_MS = 60_000;
 /** Of one partner at once: each is some statements, and a secret that somebody has to hand over. */
@@ -36,6 +40,8 @@ const DEFAULT_OVERLAP = '24h';
 const AFTER = '\x7f';
 
 type Secret = KeySecretsTable;
+/** Columns that hold lists. */
+type Listing = 'scopes' | 'certificates' | 'networks' | 'hosts';
 
 export interface Found {
   row: KeysTable;
@@ -46,11 +52,6 @@ export interface Found {
 export interface Made extends Found {
   /** Kept nowhere. */
   key: string;
-}
-
-export interface By {
-  name: string;
-  audit: Audit;
 }
 
 export interface Filter {
@@ -135,8 +136,9 @@ export class Keys {
     if (filter.name !== undefined) {
       query = query.where('name', '>=', filter.name).where('name', '<', filter.name + AFTER);
     }
-    if (filter.state === 'revoked') query = query.where('revoked_at', 'is not', null);
-    else if (filter.state !== undefined) query = query.where('revoked_at', 'is', null);
+    // Not by its index: rows come in the order of the page, and are looked at until it is full, instead of all sorted.
+    const revoked = sql<number>`coalesce(revoked_at, 0)`;
+    if (filter.state !== undefined) query = query.where(revoked, filter.state === 'revoked' ? '>' : '=', 0);
     if (filter.state === 'expired') query = query.where('expires_at', '<=', now);
     if (filter.state === 'active') {
       query = query.where(it => it.or([it('expires_at', 'is', null), it('expires_at', '>', now)]));
@@ -277,7 +279,7 @@ export class Keys {
   }
 
   /** What was given of what a key is bound to, as columns. */
-  #bound(wanted: Partial<Record<'scopes' | 'certificates' | 'networks' | 'hosts', string[] | undefined>>) {
+  #bound(wanted: Partial<Record<Listing, string[] | undefined>>) {
     this.#refuseUnserved(wanted.hosts ?? []);
     const { scopes, certificates, networks, hosts } = wanted;
     const columns = {
@@ -303,10 +305,8 @@ export class Keys {
   }
 
   async #refuseStranger(tx: Writing, name: string): Promise<void> {
-    let query = tx.selectFrom('partners').select('name').where('name', '=', name);
-    // SQLite has one writer at a time; here nobody takes the partner away before this is committed.
-    if (this.#parts.store.kind === 'postgres') query = query.forShare();
-    if (await query.executeTakeFirst()) return;
+    // Whoever takes a partner away locks the topic `keys` as well: it is there until this is committed.
+    if (await tx.selectFrom('partners').select('name').where('name', '=', name).executeTakeFirst()) return;
     throw new Refusal(422, `There is no partner ${name}.`, 'Add it first: `portcullis partner add`.', [
       { pointer: '/partner', detail: 'is not known' },
     ]);
@@ -314,13 +314,14 @@ export class Keys {
 
   async #refuseTooMany(now: number): Promise<void> {
     if (now - this.#counted.at > COUNT_MS || now < this.#counted.at) {
-      const { count } = await this.#parts.store.db
+      const { db } = this.#parts.store;
+      const unrevoked = db
         .selectFrom('keys')
-        .select(({ fn }) => fn.countAll().as('count'))
-        .where('revoked_at', 'is', null)
-        .where(it => it.or([it('expires_at', 'is', null), it('expires_at', '>', now)]))
-        .executeTakeFirstOrThrow();
-      this.#counted = { count: Number(count), at: now };
+        .select(({ fn }) => fn.countAll<number>().as('count'))
+        .where('revoked_at', 'is', null);
+      const all = await unrevoked.executeTakeFirstOrThrow();
+      const over = await unrevoked.where('expires_at', '<=', now - EXPIRED_MS).executeTakeFirstOrThrow();
+      this.#counted = { count: all.count - over.count, at: now };
     }
     if (this.#counted.count >= MAX_KEYS) {
       throw new Refusal(409, `There are ${MAX_KEYS} keys.`, 'Revoke some of them.');
@@ -353,13 +354,13 @@ export function shownOnce(made: Made, now: number) {
   return { ...shown(made, now), ...secret };
 }
 
-export function listsOf({ scopes, certificates, networks, hosts }: KeysTable) {
+export function listsOf({ scopes, certificates, networks, hosts }: Record<Listing, string>) {
   const read = (text: string) => JSON.parse(text) as string[];
   return { scopes: read(scopes), certificates: read(certificates), networks: read(networks), hosts: read(hosts) };
 }
 
 /** Those of a key's secrets that count. */
-export function counting(secrets: readonly Secret[], now: number): Secret[] {
+export function counting<S extends Pick<Secret, 'not_after'>>(secrets: readonly S[], now: number): S[] {
   return secrets.filter(({ not_after }) => not_after === null || not_after > now);
 }
 

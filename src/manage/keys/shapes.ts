@@ -1,6 +1,7 @@
 // What the admin API takes and says of keys.
 
 import { z } from 'zod';
+import { partnerName } from '../partners/shapes.js';
 import { lifetime } from '../pki/lifetime.js';
 import { readNetwork } from './networks.js';
 
@@ -35,7 +36,7 @@ const name = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/)
   .meta({ description: 'What it is called; others may be called the same.', example: 'billing' });
-export const partner = z.string().min(1).max(64).describe('Name of the partner that it belongs to.');
+export const partner = partnerName.describe('Name of the partner that it belongs to.');
 const scopes = z
   .array(z.string().max(MAX_SCOPE).regex(SCOPE, { error: 'is no scope: printable ASCII without space, `"` and `\\`' }))
   .max(MAX_SCOPES)
