@@ -25,12 +25,25 @@ pub struct OperationSeries(u32);
 pub struct HostSeries(u32);
 #[derive(Debug, Clone, Copy)]
 pub struct RuleSeries(u32);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartnerSeries(u32);
 
 /// What the client's certificate was worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Worth {
     Valid,
     Absent,
+    Invalid,
+}
+
+/// What a request came with, where credentials are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    WithNothing,
+    WithToken,
+    WithKey,
+    WithBoth,
+    /// Something was presented, and nothing of it counts.
     Invalid,
 }
 
@@ -74,6 +87,7 @@ struct Registry {
     operations: Names,
     hosts: Names,
     rules: Names,
+    partners: Names,
     authorities: Names,
     /// By the number of an authority.
     stale: Vec<StaleSeries>,
@@ -109,6 +123,11 @@ pub fn host_name(host: HostSeries) -> Option<String> {
 
 pub fn rule_series(rule: &str) -> RuleSeries {
     RuleSeries(with_registry(|registry| registry.rules.intern(vec![rule.to_owned()])))
+}
+
+/// A partner's name comes from the store, not from a request.
+pub fn partner_series(partner: &str) -> PartnerSeries {
+    PartnerSeries(with_registry(|registry| registry.partners.intern(vec![partner.to_owned()])))
 }
 
 /// Requests that passed although a certificate's standing was unknown: soft, grace. Rare enough to be shared by threads.
@@ -174,6 +193,10 @@ pub struct Meters {
     requests: Vec<[[u64; 5]; 3]>,
     /// By operation series, where certificates are looked at: [`Worth`].
     certificates: Vec<[u64; 3]>,
+    /// By operation series, where credentials are looked for: [`Came`].
+    credentials: Vec<[u64; 5]>,
+    /// By partner series: verdict.
+    partners: Vec<[u64; 3]>,
     whole: Vec<Histogram>,
     own: Vec<Histogram>,
     /// By reason: logged, blocked.
@@ -210,7 +233,7 @@ scalars! {
     panics: "counter", "portcullis_engine_panics_total", "Panics caught at the door; each denied one request.";
     clients_gone: "counter", "portcullis_clients_gone_total", "Exchanges whose client went away before the answer.";
     websockets_opened: "counter", "portcullis_websockets_total", "WebSocket connections passed through.";
-    websockets_withdrawn: "counter", "portcullis_websockets_withdrawn_total", "WebSocket connections ended because the certificate that let them in does not count any more.";
+    websockets_withdrawn: "counter", "portcullis_websockets_withdrawn_total", "WebSocket connections ended because what let them in (certificate, token, key, partner) does not count any more.";
     inspected_in_place: "counter", "portcullis_schema_inspected_in_place_total", "Bodies inspected on the edge thread.";
     inspected_in_pool: "counter", "portcullis_schema_inspected_in_pool_total", "Bodies inspected by the pool.";
     inspect_queue: "gauge", "portcullis_schema_queue_depth", "Bodies waiting for the pool now.";
@@ -246,6 +269,14 @@ impl Meters {
         slot(&mut self.certificates, series.0)[worth as usize] += 1;
     }
 
+    pub fn credential(&mut self, series: OperationSeries, came: Came) {
+        slot(&mut self.credentials, series.0)[came as usize] += 1;
+    }
+
+    pub fn partner(&mut self, series: PartnerSeries, verdict: Verdict) {
+        slot(&mut self.partners, series.0)[verdict as usize] += 1;
+    }
+
     /// The whole exchange and the gateway's own share of it (without waiting for client or origin).
     pub fn duration(&mut self, host: HostSeries, whole_us: u64, own_us: u64) {
         slot(&mut self.whole, host.0).add(whole_us);
@@ -268,6 +299,18 @@ impl Meters {
         }
         for (index, theirs) in other.certificates.iter().enumerate() {
             let mine = slot(&mut self.certificates, index as u32);
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
+        for (index, theirs) in other.credentials.iter().enumerate() {
+            let mine = slot(&mut self.credentials, index as u32);
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
+        for (index, theirs) in other.partners.iter().enumerate() {
+            let mine = slot(&mut self.partners, index as u32);
             for (mine, theirs) in mine.iter_mut().zip(theirs) {
                 *mine += theirs;
             }
@@ -314,6 +357,8 @@ pub fn scrape(generation: u64) -> String {
         let mut families = vec![
             requests_family(&sum, &registry.operations),
             certificates_family(&sum, &registry.operations),
+            credentials_family(&sum, &registry.operations),
+            partners_family(&sum, &registry.partners),
             denials_family(&sum, &registry.rules),
             stale_family(&registry.stale, &registry.authorities),
             histogram_family(
@@ -371,6 +416,33 @@ fn certificates_family(sum: &Meters, names: &Names) -> Value {
         }
     }
     json!({ "name": "portcullis_mtls_requests_total", "help": "Exchanges by host, operation and what the client's certificate was worth, where the mode is not `off`.", "type": "counter", "samples": samples })
+}
+
+fn credentials_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.credentials) {
+        for (came, &value) in ["absent", "token", "key", "token_and_key", "invalid"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample {
+                    labels: json!({ "host": labels[0], "operation": labels[1], "credential": came }),
+                    value,
+                });
+            }
+        }
+    }
+    json!({ "name": "portcullis_credentials_requests_total", "help": "Exchanges by host, operation and the credential that counted, where credentials are looked for.", "type": "counter", "samples": samples })
+}
+
+fn partners_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.partners) {
+        for (verdict, &value) in ["pass", "log", "block"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample { labels: json!({ "partner": labels[0], "verdict": verdict }), value });
+            }
+        }
+    }
+    json!({ "name": "portcullis_partners_requests_total", "help": "Exchanges by partner and verdict.", "type": "counter", "samples": samples })
 }
 
 fn denials_family(sum: &Meters, rules: &Names) -> Value {
