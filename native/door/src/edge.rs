@@ -749,7 +749,10 @@ fn write_origin_head(out: &mut Vec<u8>, exchange: &Exchange, peer: &Peer, tracep
             proto: "https",
             request_id: &exchange.id,
             traceparent,
-            certificate: told.lines(),
+            certificate: told.certificate(),
+            caller: told.caller(),
+            told: told.headers(),
+            stripped: told.stripped(),
             body,
         },
     );

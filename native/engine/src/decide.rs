@@ -16,11 +16,12 @@
 //!
 //! A stage only answers pass or a denial. Whether a denial bites is decided in [`staged`], nowhere else.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::credentials;
+use crate::credentials::{self, Counted, Shown};
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
@@ -29,8 +30,9 @@ use crate::keys;
 use crate::mtls::seen::Count;
 use crate::mtls::{Certificate, KeyId, Renewal, Standings, Verdict};
 use crate::own;
+use crate::partners::{Partner, Partners};
 use crate::peer::{Identity, Peer};
-use crate::policy::{Action, MtlsMode, ResponseAction};
+use crate::policy::{Action, CredentialLocation, MtlsMode, ResponseAction};
 use crate::reason::Reason;
 use crate::rules;
 use crate::schema::{BodyCheck, Extent, Passed, ResponseCheck, Violation};
@@ -82,14 +84,29 @@ pub struct Known {
     verdicts: RefCell<Vec<(u64, Verdict)>>,
     /// What origins are told, by trust and by forward.
     told: RefCell<Vec<(u64, u64, Rc<str>)>>,
+    partner: RefCell<Option<Belonging>>,
     /// Requests that it came with.
     pub count: Count,
+}
+
+/// Whose a certificate was in an epoch of the partners, verified by an authority.
+#[derive(Debug)]
+struct Belonging {
+    epoch: u64,
+    authority: Option<Arc<str>>,
+    partner: Result<Option<Arc<Partner>>, Reason>,
 }
 
 impl Known {
     #[must_use]
     pub fn new(certificate: Arc<Certificate>) -> Known {
-        Known { certificate, verdicts: RefCell::default(), told: RefCell::default(), count: Count::default() }
+        Known {
+            certificate,
+            verdicts: RefCell::default(),
+            told: RefCell::default(),
+            partner: RefCell::default(),
+            count: Count::default(),
+        }
     }
 
     /// The verdict under a trust set, of this moment: cached, and held against what has been revoked since. A new
@@ -136,6 +153,22 @@ impl Known {
         Some((verdict.authority.clone()?, verdict.issuer_key?))
     }
 
+    /// Whose it is, verified by that authority; kept until the partners change.
+    fn partner(&self, authority: Option<&Arc<str>>) -> Result<Option<Arc<Partner>>, Reason> {
+        let partners = Partners::of_process();
+        let epoch = partners.epoch();
+        let mut kept = self.partner.borrow_mut();
+        if let Some(known) = &*kept
+            && known.epoch == epoch
+            && known.authority.as_deref() == authority.map(|name| &**name)
+        {
+            return known.partner.clone();
+        }
+        let partner = partners.of_certificate(&self.certificate, authority.map_or("", |name| name));
+        *kept = Some(Belonging { epoch, authority: authority.cloned(), partner: partner.clone() });
+        partner
+    }
+
     /// What origins are told of it while it is verified: made once, kept until the verdict is another.
     fn told(&self, trust: &Trust, forward: &Forward) -> Rc<str> {
         let mut told = self.told.borrow_mut();
@@ -154,29 +187,66 @@ impl Known {
     }
 }
 
-/// The header lines that tell the origin about the client's certificate. Empty for most hosts.
-pub struct Told(Option<Rc<str>>, &'static str);
+/// What the origin is told about who calls, and what it is not to see. Nothing for most hosts.
+#[derive(Default)]
+pub struct Told<'a> {
+    certificate: Option<Rc<str>>,
+    no_certificate: &'static str,
+    caller: Cow<'a, str>,
+    headers: &'a [String],
+    counted: Counted<'a>,
+}
 
-impl Told {
+impl Told<'_> {
+    /// Whole lines about the client's certificate, each ended by CR LF.
     #[must_use]
-    pub fn lines(&self) -> &str {
-        self.0.as_deref().unwrap_or(self.1)
+    pub fn certificate(&self) -> &str {
+        self.certificate.as_deref().unwrap_or(self.no_certificate)
+    }
+
+    /// Whole lines about the token and the partner, as above.
+    #[must_use]
+    pub fn caller(&self) -> &str {
+        &self.caller
+    }
+
+    /// Names of the fields that may stand there: clients' own are none.
+    #[must_use]
+    pub fn headers(&self) -> &[String] {
+        self.headers
+    }
+
+    /// Where the credentials stood that stay behind.
+    #[must_use]
+    pub fn stripped(&self) -> &[&CredentialLocation] {
+        self.counted.locations()
     }
 }
 
-/// What the origin is told about the certificate of a request that was decided.
+/// What the origin is told about who sent a request that was decided.
 #[must_use]
-pub fn told(exchange: &Exchange, peer: &Peer) -> Told {
-    let Some(host) = exchange.host().filter(|host| !host.forward.forwarding.is_empty()) else { return Told(None, "") };
-    match (exchange.presented, &peer.certificate) {
-        (Presented::Verified, Some(known)) => {
-            Told(Some(known.told(&host.mtls(exchange.head.path()).trust, &host.forward)), "")
+pub fn told<'a>(exchange: &'a Exchange, peer: &Peer) -> Told<'a> {
+    let mut told = Told::default();
+    let Some(host) = exchange.host() else { return told };
+    if !host.forward.forwarding.is_empty() {
+        match (exchange.presented, &peer.certificate) {
+            (Presented::Verified, Some(known)) => {
+                told.certificate = Some(known.told(&host.mtls(exchange.head.path()).trust, &host.forward));
+            }
+            (Presented::Fault(reason), _) => {
+                told.no_certificate = host.forward.forwarding.unverified(true, reason == Reason::MtlsRevoked);
+            }
+            _ => told.no_certificate = host.forward.forwarding.unverified(false, false),
         }
-        (Presented::Fault(reason), _) => {
-            Told(None, host.forward.forwarding.unverified(true, reason == Reason::MtlsRevoked))
-        }
-        _ => Told(None, host.forward.forwarding.unverified(false, false)),
     }
+    if let Some(credentials) = &host.credentials {
+        told.caller = credentials.told(&exchange.caller);
+        told.headers = credentials.told_headers();
+        if credentials.strip {
+            told.counted = credentials.counted(&exchange.caller);
+        }
+    }
+    told
 }
 
 /// What let a connection in that goes on without requests (a WebSocket): it lasts as long as its certificate is good for
@@ -239,6 +309,9 @@ fn walk(
     let index = snapshot.host(exchange.head.host()).ok_or(Reason::HttpUnknownHost)?;
     exchange.host = Some(index);
     let host = &snapshot.hosts[index];
+    if let Some(credentials) = host.credentials.as_ref().filter(|known| !known.told_headers().is_empty()) {
+        exchange.head.forget(|name| credentials.is_told(name));
+    }
     if let Framing::Length(length) = exchange.head.framing()
         && length > host.max_body_bytes
     {
@@ -271,6 +344,8 @@ fn walk(
     }
     // own
     if exchange.own.is_some() {
+        // Renewing is no operation of the host's: whoever may come in at all may do it.
+        partners(exchange, peer)?;
         rules(exchange, snapshot, peer)?;
         return Ok(Outcome::Own);
     }
@@ -312,8 +387,7 @@ fn walk(
 /// The stages `credentials` and `partners`.
 fn callers(exchange: &mut Exchange, host: &Host, peer: &Peer, tokens: &mut jwt::Cache) -> Result<(), Denial> {
     if let Some(wanted) = &host.credentials {
-        let verified = exchange.presented == Presented::Verified;
-        let certificate = certificate(peer).filter(|_| verified).map(Certificate::sha256);
+        let certificate = verified(exchange.presented, peer).map(|known| known.certificate.sha256());
         let (head, now) = (&exchange.head, exchange.started);
         credentials::authenticate(
             &mut exchange.caller,
@@ -322,8 +396,59 @@ fn callers(exchange: &mut Exchange, host: &Host, peer: &Peer, tokens: &mut jwt::
             &keys::Presenting { host: head.host(), address: peer.address, certificate, now },
             tokens,
         );
+        let requirement = wanted.requirement(exchange.operation);
+        let (presented, authority) = (exchange.presented, exchange.authority.as_deref());
+        let shown = Shown { caller: &exchange.caller, presented, authority };
+        if requirement.action != Action::Off
+            && let Err(refusal) = requirement.judge(&shown)
+        {
+            let challenges = wanted.challenges(requirement, &exchange.caller, &refusal);
+            let denial = Denial { challenges, ..refusal.reason.into() };
+            staged(requirement.action, denial, &mut exchange.logged)?;
+        }
     }
-    Ok(())
+    partners(exchange, peer)?;
+    let Some(partner) = &exchange.caller.partner else { return Ok(()) };
+    let operation = operation(exchange);
+    let names = operation.map(|operation| [Some(operation.id.as_str()), operation.spelled.as_deref()]);
+    let may_call = |name| partner.may_call(exchange.head.host(), name);
+    match names.map_or_else(|| may_call(None), |names| names.into_iter().flatten().any(|name| may_call(Some(name)))) {
+        true => Ok(()),
+        false => staged(Action::Block, Reason::PartnersOperation.into(), &mut exchange.logged),
+    }
+}
+
+/// To whom what was verified belongs, and whether they may come in: whatever controls in log mode say.
+fn partners(exchange: &mut Exchange, peer: &Peer) -> Result<(), Denial> {
+    let caller = &mut exchange.caller;
+    let partners = Partners::of_process();
+    let of_key = caller.key.as_ref().and_then(|key| key.partner.as_deref());
+    if partners.is_empty() && of_key.is_none() {
+        return Ok(());
+    }
+    let of_certificate = match verified(exchange.presented, peer) {
+        Some(known) => known.partner(exchange.authority.as_ref()),
+        None => Ok(None),
+    };
+    let of_token = caller.token.as_ref().map_or(Ok(None), |token| partners.of_token(token));
+    let of_key = of_key.map(|name| partners.of_key(name)).transpose();
+    let belongs =
+        [of_certificate, of_token, of_key].into_iter().try_fold(None, |known: Option<Arc<Partner>>, found| {
+            match (known, found?) {
+                (Some(known), Some(found)) if known.name != found.name => Err(Reason::PartnersMismatch),
+                (known, found) => Ok(known.or(found)),
+            }
+        });
+    let admitted = belongs.and_then(|partner| {
+        caller.partner = partner;
+        caller.partner.as_ref().map_or(Ok(()), |partner| partner.admits(exchange.started.unix_ms))
+    });
+    admitted.or_else(|reason| staged(Action::Block, reason.into(), &mut exchange.logged))
+}
+
+/// The certificate, if it counts for this request.
+fn verified(presented: Presented, peer: &Peer) -> Option<&Rc<Known>> {
+    peer.certificate.as_ref().filter(|_| presented == Presented::Verified)
 }
 
 /// What the description says about the head, and what has to happen to the body.
@@ -369,7 +494,21 @@ fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<()
         Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason), authority: None },
     };
     let now = exchange.started.unix_ms / 1000;
-    let request = rules::Request { head: &exchange.head, address: peer.address, identity, now, found: exchange.found };
+    let openapi = exchange.host.and_then(|host| snapshot.hosts[host].openapi.as_ref());
+    let operation = openapi.zip(exchange.operation).and_then(|(openapi, index)| openapi.operation(index));
+    let request = rules::Request {
+        head: &exchange.head,
+        address: peer.address,
+        identity,
+        now,
+        found: exchange.found,
+        caller: &exchange.caller,
+        operation: operation.map(|operation| rules::Called {
+            id: &operation.id,
+            parameters: &operation.parameters,
+            captures: &exchange.captures,
+        }),
+    };
     let blocking = snapshot.rules.evaluate(&request, &mut exchange.scratch, &mut exchange.matched);
     for &rule in &exchange.matched {
         exchange.logged.push(Denial { rule: Some(rule), ..Reason::Rule.into() });

@@ -30,11 +30,13 @@ pub struct Denial {
     pub allow: Option<String>,
     /// What does not match the description.
     pub errors: Vec<ViolationError>,
+    /// The answer's WWW-Authenticate fields, each preceded by CR LF.
+    pub challenges: String,
 }
 
 impl From<Reason> for Denial {
     fn from(reason: Reason) -> Denial {
-        Denial { reason, rule: None, allow: None, errors: Vec::new() }
+        Denial { reason, rule: None, allow: None, errors: Vec::new(), challenges: String::new() }
     }
 }
 

@@ -1,6 +1,7 @@
 // API keys and service tokens as rows of the store: made, changed, rotated, revoked. How they come into force is
 // enforcing.ts.
 
+import { setImmediate as breathe } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { z } from 'zod';
 import { expectVersion, Refusal } from '../admin/api.js';
@@ -18,6 +19,7 @@ import {
   MAX_OVERLAP,
   type newKey,
   plainHex,
+  type RotationOfAll,
   type rotation,
   type State,
 } from './shapes.js';
@@ -28,6 +30,11 @@ const MAX_KEYS = 1_000_000;
 export const EXPIRED_MS = 30 * 86_400_000;
 /** Counting a million rows takes longer than making a key: it is done this often at most. */
 const COUNT_MS = 60_000;
+/** Of one partner at once: each is some statements, and a secret that somebody has to hand over. */
+const MAX_ROTATED = 1_000;
+const ROWS_AT_ONCE = 50;
+/** Keys that an audit entry names. */
+const NAMED = 100;
 const DEFAULT_OVERLAP = '24h';
 /** Behind every name: they are ASCII. */
 const AFTER = '\x7f';
@@ -188,27 +195,50 @@ export class Keys {
       if (expires_at !== null && expires_at <= now) {
         throw new Refusal(409, 'The key has expired.', 'Rotate it with `lifetime` or `expires_at`.');
       }
-      const [newest, ...older] = counting(secrets, now);
-      const [oldest] = older;
-      if (oldest && deadline > now && !wanted.end_oldest) {
-        const until = oldest.not_after === null ? '' : ` until ${rfc3339(oldest.not_after)}`;
-        throw new Refusal(
-          409,
-          `The key has two secrets${until} already.`,
-          'Wait; or send `end_oldest: true`, with which the older one ends now; or `overlap: 0h`, with which both do.',
-        );
-      }
-      // What counts no longer is not kept: nobody could ask for more rows than these.
-      const ended = secrets.filter(one => one !== newest && one !== oldest).map(({ digest }) => digest);
-      if (ended.length > 0) await tx.deleteFrom('key_secrets').where('digest', 'in', ended).execute();
-      await endAt(tx, older, now);
-      if (newest) await endAt(tx, [newest], deadline);
-      const secret: Secret = { digest: digestOf(key), key_id: id, created_at: now, not_after: null };
-      await tx.insertInto('key_secrets').values(secret).execute();
-      const overlap = newest && deadline > now ? rfc3339(deadline) : null;
+      const overlap = await addSecret(tx, id, key, secrets, { deadline, now, end_oldest: wanted.end_oldest });
       return { action: 'keys.rotate', after: { ...row, expires_at }, by, told: { previous_valid_until: overlap } };
     });
     return { ...found, key };
+  }
+
+  /** Another secret of every live key of a partner, all or none; one entry of the audit log. */
+  async rotateAll(partner: string, wanted: RotationOfAll, by: By): Promise<Made[]> {
+    const now = this.now();
+    const deadline = deadlineOf(wanted, now);
+    return await this.#parts.store.write(['keys'], async (tx, revisions) => {
+      const rows = await tx
+        .selectFrom('keys')
+        .selectAll()
+        .where('partner', '=', partner)
+        .where('revoked_at', 'is', null)
+        .where(it => it.or([it('expires_at', 'is', null), it('expires_at', '>', now)]))
+        .orderBy('created_at')
+        .orderBy('id')
+        .limit(MAX_ROTATED + 1)
+        .execute();
+      if (rows.length > MAX_ROTATED) {
+        throw new Refusal(409, `${partner} has more than ${MAX_ROTATED} keys.`, 'Rotate them one by one.');
+      }
+      const made: Made[] = [];
+      for (const [index, row] of rows.entries()) {
+        // SQLite works on this thread.
+        if (index % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breathe();
+        const { id } = row;
+        const key = anotherKey(id);
+        await addSecret(tx, id, key, await secretsOf(tx, [id]), { deadline, now, end_oldest: wanted.end_oldest });
+        const changed = { version: row.version + 1, revision: revisions.keys };
+        await tx.updateTable('keys').set(changed).where('id', '=', id).execute();
+        made.push({ row: { ...row, ...changed }, secrets: await secretsOf(tx, [id]), key });
+      }
+      const valid = deadline > now ? rfc3339(deadline) : null;
+      const after = {
+        rotated: rows.length,
+        ids: rows.slice(0, NAMED).map(({ id }) => id),
+        previous_valid_until: valid,
+      };
+      await by.audit(tx, revisions, { action: 'partners.rotate', target: partner, after });
+      return made;
+    });
   }
 
   async revoke(id: string, why: string | undefined, version: number, by: By): Promise<Found> {
@@ -353,6 +383,34 @@ async function secretsOf(db: Writing | Store['db'], ids: readonly string[]): Pro
   return rows.sort((a, b) => (end(a) === end(b) ? b.created_at - a.created_at : end(b) - end(a)));
 }
 
+/** A secret beside the newest so far; answers until when that one counts, null for no longer. */
+async function addSecret(
+  tx: Writing,
+  id: string,
+  key: string,
+  secrets: readonly Secret[],
+  { deadline, now, end_oldest }: { deadline: number; now: number; end_oldest: true | undefined },
+): Promise<string | null> {
+  const [newest, ...older] = counting(secrets, now);
+  const [oldest] = older;
+  if (oldest && deadline > now && !end_oldest) {
+    const until = oldest.not_after === null ? '' : ` until ${rfc3339(oldest.not_after)}`;
+    throw new Refusal(
+      409,
+      `The key ${id} has two secrets${until} already.`,
+      'Wait; or send `end_oldest: true`, with which the older one ends now; or `overlap: 0h`, with which both do.',
+    );
+  }
+  // What counts no longer is not kept: nobody could ask for more rows than these.
+  const ended = secrets.filter(one => one !== newest && one !== oldest).map(({ digest }) => digest);
+  if (ended.length > 0) await tx.deleteFrom('key_secrets').where('digest', 'in', ended).execute();
+  await endAt(tx, older, now);
+  if (newest) await endAt(tx, [newest], deadline);
+  const secret: Secret = { digest: digestOf(key), key_id: id, created_at: now, not_after: null };
+  await tx.insertInto('key_secrets').values(secret).execute();
+  return newest && deadline > now ? rfc3339(deadline) : null;
+}
+
 /** Not later than they end anyway. */
 async function endAt(tx: Writing, secrets: readonly Secret[], at: number): Promise<void> {
   for (const { digest, not_after } of secrets) {
@@ -386,7 +444,7 @@ function expiryOf({ expires_at, lifetime, allow_no_expiry }: Ending, now: number
   ]);
 }
 
-function deadlineOf({ overlap, deadline }: z.output<typeof rotation>, now: number): number {
+function deadlineOf({ overlap, deadline }: RotationOfAll, now: number): number {
   if (deadline === undefined) return now + milliseconds(overlap ?? DEFAULT_OVERLAP);
   if (overlap !== undefined) {
     const errors = ['/overlap', '/deadline'].map(pointer => ({ pointer, detail: 'stands beside the other' }));

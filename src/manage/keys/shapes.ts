@@ -91,7 +91,8 @@ export const change = z.strictObject({
   end_previous: z.literal(true).optional().describe('After a rotation: the older secret counts no longer.'),
 });
 
-export const rotation = z.strictObject({
+/** Of all keys of a partner. */
+export const rotationOfAll = z.strictObject({
   overlap: lifetime('0h', MAX_OVERLAP)
     .optional()
     .describe('How long the secret so far counts beside the new one: `24h` unless given, `0h` for not at all.'),
@@ -100,8 +101,11 @@ export const rotation = z.strictObject({
     .literal(true)
     .optional()
     .describe('Of a key that has two secrets already: the older one ends at once. Refused without it.'),
-  ...expiry,
 });
+
+export type RotationOfAll = z.output<typeof rotationOfAll>;
+
+export const rotation = rotationOfAll.extend(expiry);
 
 export const revocation = z.strictObject({
   why: z
