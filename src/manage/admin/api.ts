@@ -155,13 +155,15 @@ export class Api {
     if (operation.role !== null && RANK[principal.role] < RANK[operation.role]) {
       return problemJson(exchange, 403, `This needs the role ${operation.role}.`);
     }
+    // Before the body is looked at: whoever names no version has not read what would be changed.
+    const version = operation.conditional ? versionOf(exchange.req.header('if-match')) : 0;
     let [entries, within]: [number, Writing | null] = [0, null];
     const reply = await act({
       params: parsed(operation.params, exchange.req.param(), '/params'),
       query: parsed(operation.query, readQuery(exchange, operation.query), '/query'),
       body: operation.body ? parsed(operation.body, await readBody(exchange, operation), '') : refuseBody(exchange),
       principal,
-      version: operation.conditional ? versionOf(exchange.req.header('if-match')) : 0,
+      version,
       audit: async (tx, revisions, change) => {
         await audit(tx, revisions, { ...change, actor: principal.name });
         // A transaction that met another one is made again, and only its last turn counts.

@@ -112,7 +112,9 @@ export const revocation = z.strictObject({
     .string()
     .min(1)
     .max(MAX_WHY)
-    .refine(text => !/\p{Cc}/u.test(text), { error: 'holds a control character' })
+    .refine(text => !/[\p{Cc}\p{Cs}]/u.test(text), {
+      error: 'holds a control character, or half of a surrogate pair',
+    })
     .optional()
     .describe('For whoever reads it later.'),
 });
