@@ -19,7 +19,7 @@ import type { EngineProblem, Policy, PolicyHost } from './policy.js';
 import { beginning, inOrder, type Problem } from './problem.js';
 import { Source } from './read.js';
 import type { Config } from './schema.js';
-import { NOTHING_DESCRIBED, type Stated } from './security.js';
+import { NOTHING_DESCRIBED, type StatedHost } from './security.js';
 import { checkNames, validate } from './validate.js';
 
 /** RFC 1123 labels, `*` only as the first; underscores as seen in the wild. */
@@ -44,8 +44,8 @@ export interface Parts {
   store: StorePlan;
   admin: AdminPlan;
   policy: Policy;
-  /** Who said what operations require: by host, then by the index of its operations. */
-  stated: ReadonlyMap<string, readonly Stated[]>;
+  /** Who said what is required, by host. */
+  stated: ReadonlyMap<string, StatedHost>;
   /** What tokens are verified with and no file holds. */
   keySets: KeySetPlan[];
   tls: TlsHost[];
@@ -111,7 +111,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
   const { policy: jwt, keySets } = compileJwt(config.jwt, loading);
   const tls: TlsHost[] = [];
   const hosts: Omit<PolicyHost, 'origin'>[] = [];
-  const stated = new Map<string, Stated[]>();
+  const stated = new Map<string, StatedHost>();
   for (const [name, host] of Object.entries(config.hosts)) {
     const at = pointer(['hosts', name]);
     const mtls = withRules(name, host.mtls, stored.rules);

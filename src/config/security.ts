@@ -61,5 +61,12 @@ export interface Stated {
   public: boolean;
 }
 
+export interface StatedHost {
+  /** Of requests that match no operation. */
+  unmatched: Stated;
+  /** By the index of the policy's operations. */
+  operations: readonly Stated[];
+}
+
 /** Of a host without a description. */
 export const NOTHING_DESCRIBED: DescribedSecurity = { schemes: [], operations: [] };

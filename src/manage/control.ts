@@ -16,6 +16,7 @@ import { routes as mtlsRoutes } from './mtls/routes.js';
 import { mtlsRules } from './mtls/rules.js';
 import { TrafficRecorder } from './mtls/traffic.js';
 import type { AnswerOwn } from './own-paths.js';
+import { PartnerFlow, type PartnerFlowParts } from './partners/flow.js';
 import { nextTrustEnd, storedAuthorities } from './pki/authorities.js';
 import { broughtBy } from './pki/brought.js';
 import type { Run } from './pki/commands.js';
@@ -42,6 +43,7 @@ const LOOK_AGAIN_MS = 86_400_000;
 /** The part of the native door that is used here. */
 export type ControlNative = FlowParts['native'] &
   TokenFlowParts['native'] &
+  PartnerFlowParts['native'] &
   KeyFlowParts['native'] & {
     pki: Run;
     judge(certificate: string, asked: string): string;
@@ -71,6 +73,7 @@ export class Control {
   readonly #pki: Pki;
   readonly #revocation: RevocationFlow;
   readonly #tokens: TokenFlow;
+  readonly #partners: PartnerFlow;
   readonly #keys: KeyFlow;
   readonly #traffic: TrafficRecorder;
   readonly #admin: AdminPort;
@@ -143,6 +146,18 @@ export class Control {
       tell: from.tell,
       hosts: () => hostsOf(from.parts()).map(({ name }) => name),
     });
+    this.#partners = new PartnerFlow({
+      store,
+      native,
+      log,
+      metrics: metrics.partners,
+      tell: from.tell,
+      pki: this.#pki,
+      keys: this.#keys,
+      hosts: () => hostsOf(from.parts()),
+      authorities: () => this.#authorities(),
+      configurations: () => Object.keys(from.parts()?.config.jwt ?? {}),
+    });
     this.#traffic = new TrafficRecorder({
       store,
       seen: native.seen,
@@ -162,6 +177,7 @@ export class Control {
         api => pkiRoutes(api, this.#pki),
         api => this.#revocation.routes(api),
         api => this.#tokens.routes(api),
+        api => this.#partners.routes(api),
         api => this.#keys.routes(api),
         api => inspectRoutes(api, { run, judge, hosts: () => hostsOf(from.parts()).map(({ name }) => name) }),
         api =>
@@ -223,6 +239,8 @@ export class Control {
     this.#from.log.info({ kind: this.#store.kind, key: this.#keySource }, 'the store is open');
     await this.#revocation.start(inForce(parts));
     await this.#tokens.start(parts.keySets);
+    // Before the keys that name them.
+    await this.#partners.start();
     await this.#keys.start();
     for (const topic of ['authorities', 'mtls_rules'] as const) {
       this.#store.follow(topic, async revision => {
@@ -271,6 +289,7 @@ export class Control {
     await this.#published?.close();
     this.#revocation.stop();
     this.#tokens.stop();
+    this.#partners.stop();
     await this.#keys.stop();
     await this.#traffic.stop();
     this.#stopHouse();

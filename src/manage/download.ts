@@ -125,6 +125,7 @@ async function read({ statusCode, headers, body }: Dispatcher.ResponseData, aske
       `the answer is ${type === '' ? 'of no type' : type.slice(0, 100)}, not ${asked.types.join(' or ')}`,
     );
   }
+  if (Number(one(headers['content-length'])) > asked.maxBytes) throw new Error(tooLarge(asked.maxBytes));
   const encoding = one(headers['content-encoding'])?.toLowerCase() ?? 'identity';
   if (encoding === 'identity') return { bytes: await gathered(body, asked.maxBytes), ...told };
   if (encoding !== 'gzip' || !asked.gzip) throw new Error(`the answer is encoded (${encoding.slice(0, 100)})`);

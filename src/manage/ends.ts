@@ -9,13 +9,13 @@ const DAY_MS = 86_400_000;
 const TURN_MS = 30_000;
 /** Of one look, so that a batch that ends together floods no log; the rest follows at the next. */
 const LINES = 500;
-/** Behind every id of hex digits, in the order of any language. */
-const END = 'g';
+/** Behind every id: DEL, the last of ASCII. */
+const END = '\x7f';
 
 /** Up to which end, and at that end up to which id. */
 export interface Mark {
   at: number;
-  /** Hex digits. */
+  /** ASCII. */
   id: string;
 }
 

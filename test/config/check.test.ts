@@ -48,6 +48,38 @@ test('a line an operation tells what is enforced of it', async () => {
   });
 });
 
+test('what an operation requires of who calls it stands in its line, and as data', async () => {
+  folder.write(
+    'openapi/guarded.json',
+    JSON.stringify({
+      openapi: '3.1.0',
+      paths: {
+        '/a': { get: { security: [{ key: [] }] }, delete: { security: [] }, put: {} },
+      },
+      components: { securitySchemes: { key: { type: 'apiKey', in: 'header', name: 'X-Key' } } },
+    }),
+  );
+  const text = `${GOOD}    openapi: { file: openapi/guarded.json }
+    credentials:
+      operations: { PUT /a: { action: "off" }, GET /a: { action: log, scopes: orders:read } }
+`;
+  const { policy, stated } = await check(folder.write('portcullis.yaml', text), taken, lookups);
+  expect(policy).not.toBeNull();
+  if (policy === null) return;
+  const [, headings, ...lines] = table(policy, stated).split('\n');
+  expect(headings).toMatch(/method {2}path {2}action {2}requires +other query/);
+  expect(lines.map(line => line.trim().split(/ {2,}/).slice(0, 4).join(', '))).toEqual([
+    'GET, /a, block, log: key[orders:read]',
+    'DELETE, /a, block, block: nothing (not stated)',
+    'PUT, /a, block, off',
+  ]);
+  expect(enforced(policy, stated).map(({ requires }) => requires)).toMatchObject([
+    { action: 'log', public: false, saidBy: 'description', any: [[{ kind: 'key', scopes: ['orders:read'] }]] },
+    { action: 'block', public: false, saidBy: 'description', any: [[]] },
+    { action: 'off', public: false, saidBy: 'default', any: [[{ kind: 'key', scopes: [] }]] },
+  ]);
+});
+
 test('a configuration with problems enforces nothing', async () => {
   const openapi = '    openapi: { file: openapi/bodies-of-every-media-type.yaml, operations: { nobody: {} } }\n';
   const { policy, remarks } = await check(folder.write('portcullis.yaml', GOOD + openapi), taken, lookups);

@@ -82,6 +82,7 @@ export class FakeNative implements Native {
     return '{"reason":null,"steps":[],"header":null,"claims":null}';
   }
   changeKeys(): void {}
+  replacePartners(): void {}
   usedKeys(): string {
     return '[]';
   }

@@ -226,6 +226,12 @@ impl Head {
             .map(|field| self.slice(field.value))
     }
 
+    /// Takes fields out by their (lower-case) names: whoever reads this head from here on does not see them.
+    pub fn forget(&mut self, mut is_gone: impl FnMut(&str) -> bool) {
+        let text = &self.text;
+        self.fields.retain(|field| !is_gone(&text[field.name.start as usize..field.name.end as usize]));
+    }
+
     /// The head as the client wrote it, for the record of a request that could not be parsed.
     #[must_use]
     pub fn text(&self) -> &str {

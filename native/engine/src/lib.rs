@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod explain;
 pub mod guard;
 pub mod head;
+mod host_pattern;
 pub mod jwt;
 pub mod keys;
 pub mod meters;

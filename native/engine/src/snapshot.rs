@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::HashMap;
 
-use crate::credentials::Credentials;
+use crate::credentials::{Around, Credentials, SessionKey};
 use crate::endpoints::{self, Endpoints};
 use crate::jwt::Configuration;
 use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
@@ -88,6 +88,8 @@ pub struct Openapi {
 
 pub struct Operation {
     pub id: String,
+    /// `METHOD /template`, when the id is another.
+    pub spelled: Option<String>,
     /// Names of the path's parameters, in the template's order.
     pub parameters: Vec<String>,
     pub series: OperationSeries,
@@ -122,6 +124,10 @@ impl Snapshot {
             jwt: policy.jwt.iter().map(|written| Arc::new(Configuration::compile(written, &mut problems))).collect(),
             exact: HashMap::default(),
             wildcard: HashMap::default(),
+        };
+        let Some(session_key) = SessionKey::read(&policy.session_key) else {
+            problems.push(problem("", "the key of session identities is not of 64 hex digits"));
+            return Err(problems);
         };
         let mut forwards: HashMap<Forwarding, Arc<Forward>> = HashMap::default();
         let mut forward = |mtls: &HostMtls| {
@@ -162,6 +168,8 @@ impl Snapshot {
                     .iter()
                     .map(|operation| Operation {
                         id: operation.id.clone(),
+                        spelled: Some(format!("{} {}", operation.method, operation.path))
+                            .filter(|spelled| *spelled != operation.id),
                         parameters: endpoints::parameters(&operation.path).map(str::to_owned).collect(),
                         series: meters::operation_series(&host.name, &operation.id),
                         action: operation.action,
@@ -170,6 +178,15 @@ impl Snapshot {
                     })
                     .collect(),
             });
+            let around = Around {
+                jwt: &policy.jwt,
+                configurations: &snapshot.jwt,
+                authorities: &snapshot.authorities,
+                session_key: &session_key,
+                operations: host.openapi.as_ref().map_or(0, |openapi| openapi.operations.len()),
+            };
+            let credentials =
+                host.credentials.as_ref().map(|written| Credentials::compile(written, &around, &mut problems));
             if host.origin >= policy.origins.len() {
                 problems.push(problem(&format!("{}/origin", host.at), "no such origin"));
             }
@@ -188,10 +205,7 @@ impl Snapshot {
                 forward: forward(&host.mtls),
                 own: host.mtls.own,
                 openapi,
-                credentials: host
-                    .credentials
-                    .as_ref()
-                    .map(|written| Credentials::compile(written, &snapshot.jwt, &mut problems)),
+                credentials,
                 series: meters::host_series(&host.name),
                 unmatched: meters::operation_series(&host.name, "-"),
                 own_series: meters::operation_series(&host.name, "own"),

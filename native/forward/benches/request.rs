@@ -46,7 +46,7 @@ fn heads(criterion: &mut Criterion) {
     let told = ["x-user-id".to_owned(), "x-partner".to_owned()];
     let stripped = [CredentialLocation::Header { name: "authorization".to_owned(), scheme: Some("Bearer".to_owned()) }];
     let caller = "x-user-id: 1234567890\r\nx-partner: acme\r\n";
-    let forwarded = Forwarded { certificate: "", caller, told: &told, stripped: &stripped, ..forwarded };
+    let forwarded = Forwarded { certificate: "", caller, told: &told, stripped: &stripped.each_ref(), ..forwarded };
     criterion.bench_function("write_head, 8 fields and who calls", |bencher| {
         bencher.iter(|| {
             out.clear();

@@ -28,8 +28,8 @@ pub struct Forwarded<'a> {
     pub caller: &'a str,
     /// Lower-case names of the fields that may stand in `caller`, whether they do or not: nobody else writes them.
     pub told: &'a [String],
-    /// Where the credential stood that stays behind.
-    pub stripped: &'a [CredentialLocation],
+    /// Where the credentials stood that stay behind.
+    pub stripped: &'a [&'a CredentialLocation],
     /// How the body will be framed towards the origin: `Length` for a body that is known whole, else the client's.
     pub body: Framing,
 }
@@ -102,7 +102,7 @@ fn folds_to(name: &str, wanted: &str) -> bool {
 }
 
 /// The line without the cookies that stay behind, the others byte for byte; no line at all when none is left.
-fn put_cookies(out: &mut Vec<u8>, line: &str, stripped: &[CredentialLocation]) {
+fn put_cookies(out: &mut Vec<u8>, line: &str, stripped: &[&CredentialLocation]) {
     let stays = |cookie: &str| {
         let name = cookie.split_once('=').map_or(cookie, |(name, _)| name).trim_ascii();
         !stripped.iter().any(|at| matches!(at, CredentialLocation::Cookie { name: wanted } if decodes_to(name.as_bytes(), wanted.as_bytes())))
@@ -128,7 +128,7 @@ fn put_cookies(out: &mut Vec<u8>, line: &str, stripped: &[CredentialLocation]) {
 }
 
 /// The query, `?` included, without the parameters that stay behind, the others byte for byte.
-fn put_query(out: &mut Vec<u8>, query: &str, stripped: &[CredentialLocation]) {
+fn put_query(out: &mut Vec<u8>, query: &str, stripped: &[&CredentialLocation]) {
     let stays = |part: &&str| {
         let name = part.split_once('=').map_or(*part, |(name, _)| name);
         !stripped.iter().any(|at| matches!(at, CredentialLocation::Query { name: wanted } if decodes_to(name.as_bytes(), wanted.as_bytes())))

@@ -161,7 +161,7 @@ fn a_trace_is_valid_as_w3c_says() {
 
 /// The target and the fields up to ours, with a credential left behind.
 fn left(text: &str, stripped: CredentialLocation) -> String {
-    let out = written(text, &Forwarded { stripped: &[stripped], ..ours() });
+    let out = written(text, &Forwarded { stripped: &[&stripped], ..ours() });
     let theirs = out.split("x-forwarded-for").next().unwrap();
     theirs.strip_prefix("GET ").unwrap().replacen(" HTTP/1.1\r\nhost: a\r\n", "|", 1).replace("\r\n", "|")
 }
@@ -338,7 +338,7 @@ proptest! {
         }
         let names = ["x-user-id".to_owned(), "x-partner".to_owned()];
         let caller = if told { "x-user-id: 42\r\n" } else { "" };
-        let out = [std::slice::from_ref(&place), &[]].map(|stripped| {
+        let out = [&[&place][..], &[]].map(|stripped| {
             let mut out = Vec::new();
             write_head(&mut out, &head, &Forwarded { caller, told: &names, stripped, ..ours() });
             String::from_utf8(out).unwrap()

@@ -7,7 +7,7 @@ import type { Loading } from '../../config/loading.js';
 import { Overridden } from '../../config/overridden.js';
 import { child } from '../../config/pointer.js';
 import type { PolicyClaim, PolicyCredentials, PolicyJwt, PolicyMtls, PolicyRequirement } from '../../config/policy.js';
-import type { DescribedOperation, DescribedSecurity, Stated } from '../../config/security.js';
+import type { DescribedOperation, DescribedSecurity, Stated, StatedHost } from '../../config/security.js';
 import { type Alternative, isNothing, NOTHING, policyOf } from './alternatives.js';
 import type { Credentials, Operation, Alternative as Written } from './config.js';
 import { compilePlaces, described, refuseTwoMeanings } from './places.js';
@@ -35,8 +35,8 @@ export interface Around {
 
 export interface Compiled {
   policy: PolicyCredentials;
-  /** Who said it, by the index of the operations. */
-  stated: Stated[];
+  /** Who said it. */
+  stated: StatedHost;
 }
 
 /** null: the host asks for no credentials. */
@@ -131,7 +131,8 @@ class Compilation {
       ...compileTold(written, this.#accepted, at, loading),
       strip: written.strip,
     };
-    return { policy, stated: required.map(({ required }) => required.stated) };
+    const operations = required.map(({ required }) => required.stated);
+    return { policy, stated: { unmatched: this.#default.stated, operations } };
   }
 
   /** Where keys are looked for. */

@@ -13,47 +13,24 @@ const token = z
   .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/)
   .meta({ title: 'name without spaces and separators', forms: ['api_key', 'Bearer'] });
 
-/** Of the members of a map the one that is given; the rest only says more about it. */
-function exactlyOne<T extends z.ZodType<object>>(one: T, members: readonly string[]): T {
-  return one.superRefine((written, issues) => {
-    const given = members.filter(member => member in (written as object));
-    if (given.length === 1) return;
-    issues.addIssue({
-      code: 'custom',
-      message: given.length === 0 ? 'nothing is named' : `${given.map(code).join(' and ')} exclude each other`,
-      params: { hint: `one of ${members.map(code).join(', ')}` },
-    });
-  }) as T;
-}
-
-function code(text: string): string {
-  return `\`${text}\``;
-}
-
-const place = exactlyOne(
-  z
-    .strictObject({
-      header: headerName().optional().describe('A header whose whole value is the key, or what follows `scheme`.'),
-      scheme: token.optional().describe("With `header`: the value's first word, compared without case."),
-      pair: z
-        .array(headerName())
-        .length(2)
-        .optional()
-        .describe('Two headers: the id of the key, and the key itself as its secret.'),
-      basic: z
-        .literal(true)
-        .optional()
-        .describe('`Authorization: Basic`: the id as the user, the key as the password.'),
-      cookie: token.optional().describe('A cookie.'),
-      query: z.string().min(1).optional().describe('A parameter of the query; needs `allowQuery`.'),
-      allowQuery: z
-        .boolean()
-        .default(false)
-        .describe('Keys may stand in the query, where logs, histories and `Referer` pick them up.'),
-    })
-    .describe('Where a key may stand.'),
-  ['header', 'pair', 'basic', 'cookie', 'query'],
-);
+const place = z
+  .strictObject({
+    header: headerName().optional().describe('A header whose whole value is the key, or what follows `scheme`.'),
+    scheme: token.optional().describe("With `header`: the value's first word, compared without case."),
+    pair: z
+      .array(headerName())
+      .length(2)
+      .optional()
+      .describe('Two headers: the id of the key, and the key itself as its secret.'),
+    basic: z.literal(true).optional().describe('`Authorization: Basic`: the id as the user, the key as the password.'),
+    cookie: token.optional().describe('A cookie.'),
+    query: z.string().min(1).optional().describe('A parameter of the query; needs `allowQuery`.'),
+    allowQuery: z
+      .boolean()
+      .default(false)
+      .describe('Keys may stand in the query, where logs, histories and `Referer` pick them up.'),
+  })
+  .describe('Where a key may stand.');
 
 const needed = {
   jwt: z
@@ -89,18 +66,15 @@ const operation = z
   })
   .describe('One operation.');
 
-const session = exactlyOne(
-  z
-    .strictObject({
-      jwt: z.string().min(1).optional().describe('A claim of the verified token, such as `sub`.'),
-      keys: z.literal(true).optional().describe('The key.'),
-      certificate: z.literal(true).optional().describe('The verified client certificate.'),
-      header: headerName().optional().describe('A header, as the client sends it.'),
-      cookie: token.optional().describe('A cookie, as the client sends it.'),
-    })
-    .describe('One thing that a session can be told by.'),
-  ['jwt', 'keys', 'certificate', 'header', 'cookie'],
-);
+const session = z
+  .strictObject({
+    jwt: z.string().min(1).optional().describe('A claim of the verified token, such as `sub`.'),
+    keys: z.literal(true).optional().describe('The key.'),
+    certificate: z.literal(true).optional().describe('The verified client certificate.'),
+    header: headerName().optional().describe('A header, as the client sends it.'),
+    cookie: token.optional().describe('A cookie, as the client sends it.'),
+  })
+  .describe('One thing that a session can be told by.');
 
 export const credentials = z
   .strictObject({

@@ -78,7 +78,26 @@ export function compilePlaces(
   return places;
 }
 
+/**
+ * The one of these members that is written; null, and told, when there are several or none. What was left out because of
+ * a fault of its own counts as written.
+ */
+export function onlyOne(members: readonly string[], at: string, loading: Loading): string | null {
+  const written = loading.names(loading.original(at));
+  const [one, ...others] = written.filter(name => members.includes(name));
+  const listed = members.map(name => `\`${name}\``).join(', ');
+  if (one !== undefined && others.length === 0) return one;
+  if (one !== undefined) {
+    const rivals = others.map(name => `\`${name}\``).join(' and ');
+    loading.problem(at, `\`${one}\` and ${rivals} exclude each other`, { hint: `one of ${listed}` });
+  } else if (written.every(name => name === 'scheme' || name === 'allowQuery')) {
+    loading.problem(at, 'nothing is named', { hint: `one of ${listed}` });
+  }
+  return null;
+}
+
 function compilePlace(written: Place, at: string, loading: Loading): PolicyLocation | null {
+  if (onlyOne(['header', 'pair', 'basic', 'cookie', 'query'], at, loading) === null) return null;
   const { header, scheme, pair, basic, cookie, query, allowQuery } = written;
   if (scheme !== undefined && header === undefined) {
     loading.problem(child(at, 'scheme'), '`scheme` belongs to `header`', { key: true, hint: 'leave it out' });
@@ -111,7 +130,7 @@ function compilePlace(written: Place, at: string, loading: Loading): PolicyLocat
   }
   if (basic) return { in: 'basic' };
   if (cookie !== undefined) return { in: 'cookie', name: cookie };
-  const name = query as string;
+  if (query === undefined) return null;
   if (!allowQuery) {
     loading.problem(child(at, 'query'), 'keys in the query end up in logs, histories and `Referer`', {
       hint: 'use a header, or add `allowQuery: true`',
@@ -120,12 +139,12 @@ function compilePlace(written: Place, at: string, loading: Loading): PolicyLocat
   }
   loading.warning(
     child(at, 'query'),
-    `keys in the query parameter \`${name}\` end up in logs, histories and \`Referer\``,
+    `keys in the query parameter \`${query}\` end up in logs, histories and \`Referer\``,
     {
       hint: 'move the clients to a header, then take this out',
     },
   );
-  return { in: 'query', name };
+  return { in: 'query', name: query };
 }
 
 function refuseReserved(name: string, at: string, loading: Loading): boolean {

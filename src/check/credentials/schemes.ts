@@ -45,7 +45,8 @@ export class Schemes {
       for (const scheme of known) if (scheme.name === name) this.#of(scheme);
       if (names.has(name)) continue;
       const meant = suggest(name, names);
-      const hint = meant ? `did you mean \`${meant}\`?` : 'names of `securitySchemes` are';
+      const there = names.size > 0 ? 'names of `securitySchemes` are' : 'the description of this host has none';
+      const hint = meant ? `did you mean \`${meant}\`?` : there;
       this.loading.problem(this.#place(name), `no security scheme is called \`${name}\``, { key: true, hint });
     }
   }

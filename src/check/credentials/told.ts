@@ -5,7 +5,7 @@ import type { Loading } from '../../config/loading.js';
 import { child } from '../../config/pointer.js';
 import type { PolicyCredentials, PolicySession } from '../../config/policy.js';
 import type { Credentials } from './config.js';
-import { headersOf } from './places.js';
+import { headersOf, onlyOne } from './places.js';
 import type { Accepted } from './schemes.js';
 
 type Told = Pick<PolicyCredentials, 'claims' | 'partner_header' | 'session'>;
@@ -47,7 +47,11 @@ export function compileTold(
   return {
     claims: good.map(([name, claim]) => ({ header: name.toLowerCase(), claim })),
     partner_header: partner ? partnerHeader.toLowerCase() : '',
-    session: session.map((one, index) => source(one, child(child(at, 'session'), index), accepted, told, loading)),
+    session: session.flatMap((one, index) => {
+      const place = child(child(at, 'session'), index);
+      const named = onlyOne(['jwt', 'keys', 'certificate', 'header', 'cookie'], place, loading);
+      return (named !== null && source(one, place, accepted, told, loading)) || [];
+    }),
   };
 }
 
@@ -57,7 +61,7 @@ function source(
   { configurations, keys: places, trusted }: Accepted,
   told: ReadonlyMap<string, string>,
   loading: Loading,
-): PolicySession {
+): PolicySession | null {
   const never = (member: string, message: string) =>
     loading.problem(child(at, member), message, { hint: 'leave it out: it would never be there' });
   if (jwt !== undefined) {
@@ -72,8 +76,12 @@ function source(
     if (trusted === null) never('certificate', 'this host looks at no client certificate');
     return { by: 'certificate' };
   }
-  if (header === undefined) return { by: 'cookie', name: cookie as string };
+  if (cookie !== undefined) return { by: 'cookie', name: cookie };
+  if (header === undefined) return null;
   if (told.has(folded(header))) never('header', `\`${header}\` is told to the origin: clients cannot send it`);
-  else if (isReserved(header)) never('header', `\`${header}\` has a meaning of its own`);
+  else if (isReserved(header)) {
+    const hint = 'a header of its own, such as `X-Session`';
+    loading.problem(child(at, 'header'), `\`${header}\` has a meaning of its own`, { hint });
+  }
   return { by: 'header', name: header.toLowerCase() };
 }

@@ -3,6 +3,7 @@
 import { type Counter, Counter as CounterMetric, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { JwtMetrics } from './jwt.js';
 import { KeyMetrics } from './keys.js';
+import { PartnerMetrics } from './partners.js';
 import { RevocationMetrics } from './revocation.js';
 
 /** As `metrics()` of the native door answers them. */
@@ -30,6 +31,7 @@ export class Metrics {
   readonly revocation = new RevocationMetrics(this.#own);
   readonly jwt = new JwtMetrics(this.#own);
   readonly keys = new KeyMetrics(this.#own);
+  readonly partners = new PartnerMetrics(this.#own);
   readonly #native: () => string;
   readonly #successful: Gauge;
   readonly #timestamp: Gauge;

@@ -5,7 +5,12 @@ import type { Command } from 'commander';
 /** By the words after `portcullis`; `#` begins what is said about the line below. */
 export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   run: ['portcullis run', 'portcullis run -c /etc/portcullis/portcullis.yaml'],
-  check: ['portcullis check', 'portcullis check -c portcullis.yaml --format json'],
+  check: [
+    'portcullis check',
+    '# who may call what: a line an operation',
+    'portcullis check --requires',
+    'portcullis check -c portcullis.yaml --format json',
+  ],
   explain: [
     'portcullis explain request.http',
     `portcullis explain -- curl -X POST https://api.example.com/orders --json '{"sku":"ABC-1"}'`,

@@ -1,7 +1,7 @@
 // What an operation requires of who calls it, in a line: `jwt customers[orders:read] or key and certificate devices`.
 
 import type { Policy, PolicyAction, PolicyCredentials, PolicyLocation, PolicyNeed } from '../../config/policy.js';
-import type { Stated } from '../../config/security.js';
+import type { Stated, StatedHost } from '../../config/security.js';
 
 /** As `portcullis check --format json` tells it. */
 export interface Requires {
@@ -14,15 +14,33 @@ export interface Requires {
   any: PolicyNeed[][];
 }
 
-/** By host, then by the index of its operations. */
-export type StatedByHost = ReadonlyMap<string, readonly Stated[]>;
+/** By host. */
+export type StatedByHost = ReadonlyMap<string, StatedHost>;
 
 /** null: the host asks for no credentials. */
 export function requires({ hosts }: Policy, stated: StatedByHost, host: string, index: number): Requires | null {
   const requirement = hosts.find(({ name }) => name === host)?.credentials?.operations[index];
   if (requirement === undefined) return null;
-  const { by, public: isPublic } = stated.get(host)?.[index] ?? { by: 'default', public: false };
+  const { by, public: isPublic } = stated.get(host)?.operations[index] ?? { by: 'default', public: false };
   return { action: requirement.action, public: isPublic, saidBy: by, any: requirement.any };
+}
+
+/**
+ * Of what a request was found to be: its operation by name, none for whatever matches none. Operations of one name
+ * (one for each base path) require the same.
+ */
+export function requiresOf(
+  policy: Policy,
+  stated: StatedByHost,
+  host: string,
+  operation: string | null,
+): Requires | null {
+  const found = policy.hosts.find(({ name }) => name === host);
+  if (!found?.credentials) return null;
+  const index = found.openapi?.operations.findIndex(({ id }) => id === operation) ?? -1;
+  if (index >= 0) return requires(policy, stated, host, index);
+  const { action, any } = found.credentials.unmatched;
+  return { action, public: false, saidBy: stated.get(host)?.unmatched.by ?? 'default', any };
 }
 
 export function inWords(

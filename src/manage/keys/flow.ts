@@ -6,11 +6,13 @@ import type { KeyMetrics } from '../../journal/metrics/keys.js';
 import type { Api } from '../admin/api.js';
 import type { Log } from '../log.js';
 import { type Clock, systemClock } from '../pki/clock.js';
+import type { By } from '../pki/service.js';
 import type { Store } from '../store/open.js';
 import { type Admitting, Enforcing } from './enforcing.js';
 import { KeyExpiry } from './expiry.js';
-import { Keys } from './keys.js';
+import { Keys, shownOnce } from './keys.js';
 import { keyRoutes } from './routes.js';
+import type { RotationOfAll } from './shapes.js';
 import { Uses, type Using } from './uses.js';
 
 export interface KeyFlowParts {
@@ -34,7 +36,7 @@ export class KeyFlow {
   constructor(given: KeyFlowParts) {
     const parts = { clock: systemClock, ...given };
     const { store, hosts, clock } = parts;
-    this.#keys = new Keys({ store, hosts, now: clock.now });
+    this.#keys = new Keys({ store, hosts, now: () => clock.now() });
     this.#enforcing = new Enforcing(parts);
     this.#uses = new Uses(parts);
     this.#expiry = new KeyExpiry(parts);
@@ -45,6 +47,13 @@ export class KeyFlow {
     await this.#enforcing.start();
     this.#uses.start();
     this.#expiry.start();
+  }
+
+  /** Another secret of every live key of a partner; in force here when it resolves. */
+  async rotateAll(partner: string, wanted: RotationOfAll, by: By) {
+    const made = await this.#keys.rotateAll(partner, wanted, by);
+    await this.#enforcing.look();
+    return made.map(one => shownOnce(one, this.#keys.now()));
   }
 
   /** Its operations of the admin API. */

@@ -1,10 +1,13 @@
 // API keys and service tokens as rows of the store: made, changed, rotated, revoked. How they come into force is
 // enforcing.ts.
 
+import { setImmediate as breathe } from 'node:timers/promises';
+import { sql } from 'kysely';
 import { z } from 'zod';
-import { type Audit, expectVersion, Refusal } from '../admin/api.js';
+import { expectVersion, Refusal } from '../admin/api.js';
 import { paged, readCursor } from '../admin/cursor.js';
 import { milliseconds, rfc3339 } from '../pki/lifetime.js';
+import type { By } from '../pki/service.js';
 import type { Store, Writing } from '../store/open.js';
 import type { KeySecretsTable, KeysTable } from '../store/tables.js';
 import { anotherKey, digestOf, makeKey } from './form.js';
@@ -16,19 +19,29 @@ import {
   MAX_OVERLAP,
   type newKey,
   plainHex,
+  type RotationOfAll,
   type rotation,
   type State,
 } from './shapes.js';
 
-/** Live ones, of all gateways of a store. The engine holds as many (native/engine/src/keys/mod.rs). */
+/** That are in force or were until a while ago, in a store. The engine holds more (native/engine/src/keys/mod.rs). */
 const MAX_KEYS = 1_000_000;
+/** The engine knows an expired key for so long, and tells its holder; then it is unknown. */
+export const EXPIRED_MS = 30 * 86_400_000;
 /** Counting a million rows takes longer than making a key: it is done this often at most. */
 const COUNT_MS = 60_000;
+/** Of one partner at once: each is some statements, and a secret that somebody has to hand over. */
+const MAX_ROTATED = 1_000;
+const ROWS_AT_ONCE = 50;
+/** Keys that an audit entry names. */
+const NAMED = 100;
 const DEFAULT_OVERLAP = '24h';
 /** Behind every name: they are ASCII. */
 const AFTER = '\x7f';
 
 type Secret = KeySecretsTable;
+/** Columns that hold lists. */
+type Listing = 'scopes' | 'certificates' | 'networks' | 'hosts';
 
 export interface Found {
   row: KeysTable;
@@ -39,11 +52,6 @@ export interface Found {
 export interface Made extends Found {
   /** Kept nowhere. */
   key: string;
-}
-
-export interface By {
-  name: string;
-  audit: Audit;
 }
 
 export interface Filter {
@@ -128,8 +136,9 @@ export class Keys {
     if (filter.name !== undefined) {
       query = query.where('name', '>=', filter.name).where('name', '<', filter.name + AFTER);
     }
-    if (filter.state === 'revoked') query = query.where('revoked_at', 'is not', null);
-    else if (filter.state !== undefined) query = query.where('revoked_at', 'is', null);
+    // Not by its index: rows come in the order of the page, and are looked at until it is full, instead of all sorted.
+    const revoked = sql<number>`coalesce(revoked_at, 0)`;
+    if (filter.state !== undefined) query = query.where(revoked, filter.state === 'revoked' ? '>' : '=', 0);
     if (filter.state === 'expired') query = query.where('expires_at', '<=', now);
     if (filter.state === 'active') {
       query = query.where(it => it.or([it('expires_at', 'is', null), it('expires_at', '>', now)]));
@@ -186,27 +195,50 @@ export class Keys {
       if (expires_at !== null && expires_at <= now) {
         throw new Refusal(409, 'The key has expired.', 'Rotate it with `lifetime` or `expires_at`.');
       }
-      const [newest, ...older] = counting(secrets, now);
-      const [oldest] = older;
-      if (oldest && deadline > now && !wanted.end_oldest) {
-        const until = oldest.not_after === null ? '' : ` until ${rfc3339(oldest.not_after)}`;
-        throw new Refusal(
-          409,
-          `The key has two secrets${until} already.`,
-          'Wait; or send `end_oldest: true`, with which the older one ends now; or `overlap: 0h`, with which both do.',
-        );
-      }
-      // What counts no longer is not kept: nobody could ask for more rows than these.
-      const ended = secrets.filter(one => one !== newest && one !== oldest).map(({ digest }) => digest);
-      if (ended.length > 0) await tx.deleteFrom('key_secrets').where('digest', 'in', ended).execute();
-      await endAt(tx, older, now);
-      if (newest) await endAt(tx, [newest], deadline);
-      const secret: Secret = { digest: digestOf(key), key_id: id, created_at: now, not_after: null };
-      await tx.insertInto('key_secrets').values(secret).execute();
-      const overlap = newest && deadline > now ? rfc3339(deadline) : null;
+      const overlap = await addSecret(tx, id, key, secrets, { deadline, now, end_oldest: wanted.end_oldest });
       return { action: 'keys.rotate', after: { ...row, expires_at }, by, told: { previous_valid_until: overlap } };
     });
     return { ...found, key };
+  }
+
+  /** Another secret of every live key of a partner, all or none; one entry of the audit log. */
+  async rotateAll(partner: string, wanted: RotationOfAll, by: By): Promise<Made[]> {
+    const now = this.now();
+    const deadline = deadlineOf(wanted, now);
+    return await this.#parts.store.write(['keys'], async (tx, revisions) => {
+      const rows = await tx
+        .selectFrom('keys')
+        .selectAll()
+        .where('partner', '=', partner)
+        .where('revoked_at', 'is', null)
+        .where(it => it.or([it('expires_at', 'is', null), it('expires_at', '>', now)]))
+        .orderBy('created_at')
+        .orderBy('id')
+        .limit(MAX_ROTATED + 1)
+        .execute();
+      if (rows.length > MAX_ROTATED) {
+        throw new Refusal(409, `${partner} has more than ${MAX_ROTATED} keys.`, 'Rotate them one by one.');
+      }
+      const made: Made[] = [];
+      for (const [index, row] of rows.entries()) {
+        // SQLite works on this thread.
+        if (index % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breathe();
+        const { id } = row;
+        const key = anotherKey(id);
+        await addSecret(tx, id, key, await secretsOf(tx, [id]), { deadline, now, end_oldest: wanted.end_oldest });
+        const changed = { version: row.version + 1, revision: revisions.keys };
+        await tx.updateTable('keys').set(changed).where('id', '=', id).execute();
+        made.push({ row: { ...row, ...changed }, secrets: await secretsOf(tx, [id]), key });
+      }
+      const valid = deadline > now ? rfc3339(deadline) : null;
+      const after = {
+        rotated: rows.length,
+        ids: rows.slice(0, NAMED).map(({ id }) => id),
+        previous_valid_until: valid,
+      };
+      await by.audit(tx, revisions, { action: 'partners.rotate', target: partner, after });
+      return made;
+    });
   }
 
   async revoke(id: string, why: string | undefined, version: number, by: By): Promise<Found> {
@@ -247,7 +279,7 @@ export class Keys {
   }
 
   /** What was given of what a key is bound to, as columns. */
-  #bound(wanted: Partial<Record<'scopes' | 'certificates' | 'networks' | 'hosts', string[] | undefined>>) {
+  #bound(wanted: Partial<Record<Listing, string[] | undefined>>) {
     this.#refuseUnserved(wanted.hosts ?? []);
     const { scopes, certificates, networks, hosts } = wanted;
     const columns = {
@@ -273,10 +305,8 @@ export class Keys {
   }
 
   async #refuseStranger(tx: Writing, name: string): Promise<void> {
-    let query = tx.selectFrom('partners').select('name').where('name', '=', name);
-    // SQLite has one writer at a time; here nobody takes the partner away before this is committed.
-    if (this.#parts.store.kind === 'postgres') query = query.forShare();
-    if (await query.executeTakeFirst()) return;
+    // Whoever takes a partner away locks the topic `keys` as well: it is there until this is committed.
+    if (await tx.selectFrom('partners').select('name').where('name', '=', name).executeTakeFirst()) return;
     throw new Refusal(422, `There is no partner ${name}.`, 'Add it first: `portcullis partner add`.', [
       { pointer: '/partner', detail: 'is not known' },
     ]);
@@ -284,13 +314,14 @@ export class Keys {
 
   async #refuseTooMany(now: number): Promise<void> {
     if (now - this.#counted.at > COUNT_MS || now < this.#counted.at) {
-      const { count } = await this.#parts.store.db
+      const { db } = this.#parts.store;
+      const unrevoked = db
         .selectFrom('keys')
-        .select(({ fn }) => fn.countAll().as('count'))
-        .where('revoked_at', 'is', null)
-        .where(it => it.or([it('expires_at', 'is', null), it('expires_at', '>', now)]))
-        .executeTakeFirstOrThrow();
-      this.#counted = { count: Number(count), at: now };
+        .select(({ fn }) => fn.countAll<number>().as('count'))
+        .where('revoked_at', 'is', null);
+      const all = await unrevoked.executeTakeFirstOrThrow();
+      const over = await unrevoked.where('expires_at', '<=', now - EXPIRED_MS).executeTakeFirstOrThrow();
+      this.#counted = { count: all.count - over.count, at: now };
     }
     if (this.#counted.count >= MAX_KEYS) {
       throw new Refusal(409, `There are ${MAX_KEYS} keys.`, 'Revoke some of them.');
@@ -323,13 +354,13 @@ export function shownOnce(made: Made, now: number) {
   return { ...shown(made, now), ...secret };
 }
 
-export function listsOf({ scopes, certificates, networks, hosts }: KeysTable) {
+export function listsOf({ scopes, certificates, networks, hosts }: Record<Listing, string>) {
   const read = (text: string) => JSON.parse(text) as string[];
   return { scopes: read(scopes), certificates: read(certificates), networks: read(networks), hosts: read(hosts) };
 }
 
 /** Those of a key's secrets that count. */
-export function counting(secrets: readonly Secret[], now: number): Secret[] {
+export function counting<S extends Pick<Secret, 'not_after'>>(secrets: readonly S[], now: number): S[] {
   return secrets.filter(({ not_after }) => not_after === null || not_after > now);
 }
 
@@ -350,6 +381,34 @@ async function secretsOf(db: Writing | Store['db'], ids: readonly string[]): Pro
   const rows = await db.selectFrom('key_secrets').selectAll().where('key_id', 'in', ids).execute();
   const end = ({ not_after }: Secret) => not_after ?? Number.POSITIVE_INFINITY;
   return rows.sort((a, b) => (end(a) === end(b) ? b.created_at - a.created_at : end(b) - end(a)));
+}
+
+/** A secret beside the newest so far; answers until when that one counts, null for no longer. */
+async function addSecret(
+  tx: Writing,
+  id: string,
+  key: string,
+  secrets: readonly Secret[],
+  { deadline, now, end_oldest }: { deadline: number; now: number; end_oldest: true | undefined },
+): Promise<string | null> {
+  const [newest, ...older] = counting(secrets, now);
+  const [oldest] = older;
+  if (oldest && deadline > now && !end_oldest) {
+    const until = oldest.not_after === null ? '' : ` until ${rfc3339(oldest.not_after)}`;
+    throw new Refusal(
+      409,
+      `The key ${id} has two secrets${until} already.`,
+      'Wait; or send `end_oldest: true`, with which the older one ends now; or `overlap: 0h`, with which both do.',
+    );
+  }
+  // What counts no longer is not kept: nobody could ask for more rows than these.
+  const ended = secrets.filter(one => one !== newest && one !== oldest).map(({ digest }) => digest);
+  if (ended.length > 0) await tx.deleteFrom('key_secrets').where('digest', 'in', ended).execute();
+  await endAt(tx, older, now);
+  if (newest) await endAt(tx, [newest], deadline);
+  const secret: Secret = { digest: digestOf(key), key_id: id, created_at: now, not_after: null };
+  await tx.insertInto('key_secrets').values(secret).execute();
+  return newest && deadline > now ? rfc3339(deadline) : null;
 }
 
 /** Not later than they end anyway. */
@@ -385,7 +444,7 @@ function expiryOf({ expires_at, lifetime, allow_no_expiry }: Ending, now: number
   ]);
 }
 
-function deadlineOf({ overlap, deadline }: z.output<typeof rotation>, now: number): number {
+function deadlineOf({ overlap, deadline }: RotationOfAll, now: number): number {
   if (deadline === undefined) return now + milliseconds(overlap ?? DEFAULT_OVERLAP);
   if (overlap !== undefined) {
     const errors = ['/overlap', '/deadline'].map(pointer => ({ pointer, detail: 'stands beside the other' }));

@@ -2,7 +2,8 @@
 
 import { z } from 'zod';
 import { type Api, BASE, page, paging } from '../admin/api.js';
-import { type By, type Found, type Keys, type Made, shown, shownOnce } from './keys.js';
+import { by } from '../pki/service.js';
+import { type Found, type Keys, type Made, shown, shownOnce } from './keys.js';
 import * as shapes from './shapes.js';
 
 const tag = 'keys';
@@ -144,8 +145,4 @@ export function keyRoutes(api: Api, keys: Keys, inForce: () => Promise<void> = a
     },
     async call => answer(await keys.revoke(call.params.id, call.body.why, call.version, by(call))),
   );
-}
-
-function by({ principal, audit }: { principal: { name: string }; audit: By['audit'] }): By {
-  return { name: principal.name, audit };
 }

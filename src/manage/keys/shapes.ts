@@ -1,6 +1,7 @@
 // What the admin API takes and says of keys.
 
 import { z } from 'zod';
+import { partnerName } from '../partners/shapes.js';
 import { lifetime } from '../pki/lifetime.js';
 import { readNetwork } from './networks.js';
 
@@ -35,7 +36,7 @@ const name = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/)
   .meta({ description: 'What it is called; others may be called the same.', example: 'billing' });
-export const partner = z.string().min(1).max(64).describe('Name of the partner that it belongs to.');
+export const partner = partnerName.describe('Name of the partner that it belongs to.');
 const scopes = z
   .array(z.string().max(MAX_SCOPE).regex(SCOPE, { error: 'is no scope: printable ASCII without space, `"` and `\\`' }))
   .max(MAX_SCOPES)
@@ -90,7 +91,8 @@ export const change = z.strictObject({
   end_previous: z.literal(true).optional().describe('After a rotation: the older secret counts no longer.'),
 });
 
-export const rotation = z.strictObject({
+/** Of all keys of a partner. */
+export const rotationOfAll = z.strictObject({
   overlap: lifetime('0h', MAX_OVERLAP)
     .optional()
     .describe('How long the secret so far counts beside the new one: `24h` unless given, `0h` for not at all.'),
@@ -99,8 +101,11 @@ export const rotation = z.strictObject({
     .literal(true)
     .optional()
     .describe('Of a key that has two secrets already: the older one ends at once. Refused without it.'),
-  ...expiry,
 });
+
+export type RotationOfAll = z.output<typeof rotationOfAll>;
+
+export const rotation = rotationOfAll.extend(expiry);
 
 export const revocation = z.strictObject({
   why: z

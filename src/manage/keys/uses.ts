@@ -1,6 +1,7 @@
 // When keys were last used: in batches, to the minute, as it is no change that anybody waits for. It raises no revision,
 // so that nobody reads a key again for it, and leaves nothing in the audit log.
 
+import { setImmediate as others } from 'node:timers/promises';
 import type { Log } from '../log.js';
 import type { Clock } from '../pki/clock.js';
 import type { Store } from '../store/open.js';
@@ -96,6 +97,8 @@ export class Uses {
           .where(it => it.or([it('last_used_at', 'is', null), it('last_used_at', '<', at - SAME_MS)]))
           .execute();
         for (const id of some) this.#waiting.delete(id);
+        // SQLite works on this thread.
+        await others();
       }
     }
   }

@@ -44,12 +44,12 @@ export async function doubtsOf(row: PartnerRow, surroundings: Surroundings): Pro
 }
 
 /** Of a partner that was just made: the word on certificates that were issued before was nobody until now. */
-export async function inherited(store: Store, name: string): Promise<string[]> {
+export async function inherited(store: Store, name: string, now: number): Promise<string[]> {
   const { count } = await store.db
     .selectFrom('certificates')
     .select(({ fn }) => fn.countAll().as('count'))
     .where('partner', '=', name)
-    .where('not_after', '>', Date.now())
+    .where('not_after', '>', now)
     .executeTakeFirstOrThrow();
   const found = Number(count);
   if (found === 0) return [];

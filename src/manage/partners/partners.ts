@@ -197,7 +197,10 @@ export class Partners {
   }
 }
 
-export function statusOf({ suspended_at, expires_at }: PartnerRow, now: number): Status {
+export function statusOf(
+  { suspended_at, expires_at }: Pick<PartnerRow, 'suspended_at' | 'expires_at'>,
+  now: number,
+): Status {
   if (suspended_at !== null) return 'suspended';
   return expires_at !== null && expires_at <= now ? 'expired' : 'active';
 }

@@ -2,13 +2,17 @@
 
 import { z } from 'zod';
 import { type Api, BASE, page, paging } from '../admin/api.js';
-import { by } from '../pki/service.js';
+import type { KeyFlow } from '../keys/flow.js';
+import { rotationOfAll } from '../keys/shapes.js';
+import { listCertificates } from '../pki/certificates.js';
+import { by, type Pki } from '../pki/service.js';
 import { type PartnerRow, type Partners, shown } from './partners.js';
 import {
   changedPartner,
   madePartner,
   partner,
   partnerName,
+  rotated,
   STATUSES,
   shownPartner,
   wantedPartner,
@@ -16,6 +20,8 @@ import {
 } from './shapes.js';
 
 const tag = 'partners';
+/** Of one answer; GET /pki/certificates pages through all of them. */
+const MAX_RENEWALS = 1_000;
 const params = z.object({ name: partnerName });
 
 export interface PartnerRouting {
@@ -24,10 +30,13 @@ export interface PartnerRouting {
   doubts(row: PartnerRow, made: boolean): Promise<string[]>;
   /** Brings this process up to date, so that an answer is never ahead of what is in force here. */
   inForce(): Promise<void>;
+  /** Of its keys. */
+  rotateAll: KeyFlow['rotateAll'];
+  pki: Pki;
   now(): number;
 }
 
-export function partnerRoutes(api: Api, { partners, doubts, inForce, now }: PartnerRouting): void {
+export function partnerRoutes(api: Api, { partners, doubts, inForce, rotateAll, pki, now }: PartnerRouting): void {
   api.operation(
     {
       id: 'listPartners',
@@ -152,6 +161,30 @@ export function partnerRoutes(api: Api, { partners, doubts, inForce, now }: Part
       await partners.remove(call.params.name, call.version, by(call));
       await inForce();
       return {};
+    },
+  );
+
+  api.operation(
+    {
+      id: 'rotatePartner',
+      method: 'post',
+      path: '/partners/{name}/rotate',
+      summary: 'Make another secret of every live key of a partner, and tell which certificates are to be renewed.',
+      role: 'operator',
+      tag,
+      params,
+      body: rotationOfAll,
+      answer: rotated,
+    },
+    async call => {
+      const { name } = call.params;
+      await partners.find(name);
+      const keys = await rotateAll(name, call.body, by(call));
+      const valid = await listCertificates(pki, { partner: name, status: 'valid' }, undefined, MAX_RENEWALS);
+      const certificates = valid.items.map(({ fingerprint, authority, name, serial, not_after }) => ({
+        ...{ fingerprint, authority, name, serial, not_after },
+      }));
+      return { body: { keys, certificates, more_certificates: valid.next !== null } };
     },
   );
 
