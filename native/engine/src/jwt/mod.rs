@@ -10,9 +10,11 @@ mod cache;
 mod claims;
 mod compact;
 mod configuration;
+mod dpop;
 mod inspection;
 mod key;
 mod key_set;
+mod proofs;
 mod revoked;
 #[cfg(test)]
 mod tests;
