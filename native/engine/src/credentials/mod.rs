@@ -126,6 +126,12 @@ impl Credentials {
         &self.tokens[usize::from(place)].location
     }
 
+    /// Those whose tokens may stand where the caller has one, whatever it is worth.
+    #[must_use]
+    pub fn meant(&self, caller: &Caller) -> &[Arc<Configuration>] {
+        caller.token_place.map_or(&[], |place| &self.tokens[usize::from(place)].configurations)
+    }
+
     #[must_use]
     pub fn key_location(&self, place: u8) -> &CredentialLocation {
         &self.keys[usize::from(place)].location
