@@ -10,16 +10,17 @@ export function onlyPortcullis(_place, rivals) {
 }
 
 /**
- * `shots` are named by what is asked. `settings` maps `on` and `off` to the `openapi` settings of each; `violation` is a
- * request that the one refuses, with `status`, and the other passes on.
+ * `shots` are named by what is asked. `settings` maps `on` and `off` to the `openapi` settings of each, `options` to
+ * whatever else `start` takes; `violation` is a request that the one refuses, with `status`, and the other passes on.
  */
-export async function beside(place, scenario, shots, { description, settings, violation }) {
+export async function beside(place, scenario, shots, { description, settings, options = {}, violation }) {
   const gateways = {};
   for (const side of ['off', 'on']) {
     gateways[side] = await portcullis.start(place, {
       called: `portcullis-${side}`,
       description,
       openapi: settings[side],
+      ...options[side],
       facts: [...portcullis.RULES_AND_PATHS, fact(side, violation)],
     });
   }

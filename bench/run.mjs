@@ -20,6 +20,7 @@ import * as portcullis from './rivals/portcullis.mjs';
 import * as ajv from './scenarios/ajv.mjs';
 import * as connections from './scenarios/connections.mjs';
 import * as getAutocannon from './scenarios/get-autocannon.mjs';
+import * as getJwt from './scenarios/get-jwt.mjs';
 import * as getMtls from './scenarios/get-mtls.mjs';
 import * as getParameters from './scenarios/get-parameters.mjs';
 import * as getResponse from './scenarios/get-response.mjs';
@@ -35,6 +36,7 @@ const RIVALS = [portcullis, nginx, haproxy];
 const SCENARIOS = [
   getMtls,
   getAutocannon,
+  getJwt,
   postSchema,
   postValidated,
   getParameters,

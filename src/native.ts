@@ -16,7 +16,7 @@ function load(): typeof Door {
   return module.exports as typeof Door;
 }
 
-const door = load();
+const door = load() as typeof Door & { inspectToken(configuration: string, token: string): string };
 
 /** What to do next with an exchange; the numbers of `Next` in native/door/src/edge.rs. */
 export const Next = {
@@ -80,6 +80,7 @@ export const {
   hasIdentity,
   inspect,
   inspected,
+  inspectToken,
   judge,
   loadKeySet,
   loadRevocationList,

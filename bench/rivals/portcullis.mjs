@@ -25,7 +25,8 @@ export function version() {
 
 /**
  * `called` tells several of them in one scenario apart; `policy` replaces the 20 rules, `description` the 50
- * operations (`file` names one that exists), `openapi` adds to the settings of that name; `facts` are those of `prove`.
+ * operations (`file` names one that exists), `openapi` adds to the settings of that name, `host` to those of the host, `config` to all others;
+ * `facts` are those of `prove`.
  */
 export async function start(place, { called = name, facts = FACTS, readyMs, ...options } = {}) {
   const { config, events, port, adminPort } = await configure(place, called, options);
@@ -62,11 +63,13 @@ export async function configure(place, called, { policy = rules(20), description
             mtls: { mode: 'require', trust: ['bench'] },
             origin: `http://127.0.0.1:${place.origin.port}`,
             openapi: { file, action: 'block', fallthrough: 'block', ...options.openapi },
+            ...options.host,
           },
         },
         lists: { blocked_ips: ['192.0.2.0/24', '198.51.100.7'] },
         rules: policy,
         events: { destination: events, sampleRate: 1 },
+        ...options.config,
       },
       null,
       1,

@@ -3,9 +3,9 @@
 import { lookup } from 'node:dns/promises';
 import { dirname, resolve as resolvePath } from 'node:path';
 import { compileTls, type TlsHost } from '../accept/tls/compile.js';
-import { compileCredentials } from '../check/credentials/compile.js';
+import { compileCredentials, keysInQuery } from '../check/credentials/compile.js';
 import { compileOpenapi } from '../check/endpoints/compile.js';
-import { compileJwt } from '../check/jwt/compile.js';
+import { compileJwt, type KeySetPlan } from '../check/jwt/compile.js';
 import { clientAuthorities, compileAuthorities, compileMtls, NO_LISTS } from '../check/mtls/compile.js';
 import { NOTHING_STORED, type Stored, withRules } from '../check/mtls/stored.js';
 import { compileLists, compileRules } from '../check/rules/compile.js';
@@ -19,6 +19,7 @@ import type { EngineProblem, Policy, PolicyHost } from './policy.js';
 import { beginning, inOrder, type Problem } from './problem.js';
 import { Source } from './read.js';
 import type { Config } from './schema.js';
+import { NOTHING_DESCRIBED, type StatedHost } from './security.js';
 import { checkNames, validate } from './validate.js';
 
 /** RFC 1123 labels, `*` only as the first; underscores as seen in the wild. */
@@ -43,6 +44,10 @@ export interface Parts {
   store: StorePlan;
   admin: AdminPlan;
   policy: Policy;
+  /** Who said what is required, by host. */
+  stated: ReadonlyMap<string, StatedHost>;
+  /** What tokens are verified with and no file holds. */
+  keySets: KeySetPlan[];
   tls: TlsHost[];
   /** The same policy with the origins' names resolved anew. */
   resolved(resolve: Resolve): Promise<Policy>;
@@ -103,28 +108,39 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
   const authorities = compileAuthorities(config.authorities, stored.authorities, loading);
   // Also those that have problems: a name that exists is never reported as unknown.
   const known = [...new Set([...loading.names('/authorities'), ...authorities.map(({ name }) => name)])];
-  const jwt = compileJwt(config.jwt, loading);
+  const { policy: jwt, keySets } = compileJwt(config.jwt, loading);
   const tls: TlsHost[] = [];
   const hosts: Omit<PolicyHost, 'origin'>[] = [];
+  const stated = new Map<string, StatedHost>();
   for (const [name, host] of Object.entries(config.hosts)) {
     const at = pointer(['hosts', name]);
     const mtls = withRules(name, host.mtls, stored.rules);
     const trusted = clientAuthorities(mtls, authorities);
     const shown = compileTls(name, host.tls, trusted, child(at, 'tls'), loading);
     if (shown) tls.push(shown);
-    const openapi = host.openapi ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading) : null;
-    const around = { host: name, at: child(at, 'credentials'), openapi, jwt, authorities: known };
+    const certificates = { ...compileMtls(mtls, known, child(at, 'mtls'), loading), by: shown?.uris ?? [] };
+    const openapi = host.openapi
+      ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading, keysInQuery(host.credentials))
+      : null;
+    const described = host.openapi ? (openapi?.security ?? null) : NOTHING_DESCRIBED;
+    const around = {
+      ...{ host: name, at: child(at, 'credentials'), described, mtls: certificates },
+      ...{ jwt, configurations: loading.names('/jwt'), authorities: known },
+    };
+    const credentials = compileCredentials(host.credentials, around, loading);
+    if (credentials) stated.set(name, credentials.stated);
     hosts.push({
       name,
       at,
-      mtls: { ...compileMtls(mtls, known, child(at, 'mtls'), loading), by: shown?.uris ?? [] },
-      openapi,
-      credentials: host.credentials ? compileCredentials(host.credentials, around, loading) : null,
+      mtls: certificates,
+      openapi: openapi?.policy ?? null,
+      credentials: credentials?.policy ?? null,
       max_body_bytes: host.maxBodyBytes,
     });
   }
   const lists = compileLists(config.lists);
-  const rules = compileRules(config.rules, loading);
+  const templates = hosts.flatMap(({ openapi }) => openapi?.operations.map(({ path }) => path) ?? []);
+  const rules = compileRules(config.rules, templates, loading);
   const forward = async (resolve: Resolve, told: Loading): Promise<Policy> => {
     const written = Object.entries(config.hosts).map(([name, { origin }]) => ({
       origin,
@@ -143,6 +159,8 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     admin: compileAdmin(config.admin, config.listen.admin, loading),
     tls,
     policy: await forward(lookups.resolve, loading),
+    stated,
+    keySets,
     // What is said about names again later has nowhere to go: `resolve` answers for those that fail by then.
     resolved: resolve => forward(resolve, new Loading(source, directory)),
   };
@@ -190,7 +208,11 @@ function complete({ authorities, rules, sessionKey }: Stored, config: Config, lo
 }
 
 /** Where the engine's problems may only be echoes of a problem that was found here, by its section. */
-const ECHOES: Readonly<Record<string, readonly string[]>> = { lists: ['rules'], authorities: ['authorities', 'hosts'] };
+const ECHOES: Readonly<Record<string, readonly string[]>> = {
+  lists: ['rules'],
+  authorities: ['authorities', 'hosts'],
+  jwt: ['jwt', 'hosts'],
+};
 
 function placed(problems: readonly EngineProblem[], loading: Loading): Problem[] {
   const muted = new Set([...loading.faulty].flatMap(section => ECHOES[section] ?? []));

@@ -62,6 +62,12 @@ export class Loading {
     return this.bytes(pointer, written)?.toString('utf8') ?? null;
   }
 
+  /** Warns of a private key, by its absolute path, that others can read. */
+  warnOfMode(pointer: string, file: string): void {
+    const warning = warningOfMode(file);
+    if (warning) this.warning(pointer, warning, { hint: `chmod 600 ${file}` });
+  }
+
   /** Keys as written, also of entries that have problems: a name that exists is never reported as unknown. */
   names(pointer: string): string[] {
     const value = at(this.source.value, pointer);
@@ -119,6 +125,11 @@ const READING: Readonly<Record<string, string>> = {
   EISDIR: 'this is a directory, not a file',
   ENOTDIR: 'part of the path is not a directory',
 };
+
+/** A sentence when others than the owner and the group can read the file of a key. */
+export function warningOfMode(file: string): string | null {
+  return statSync(file).mode & 0o004 ? 'every user of this machine can read the key' : null;
+}
 
 export function readSurroundings(file: string, env: NodeJS.ProcessEnv, files: Set<string>) {
   return {

@@ -12,6 +12,7 @@ import {
   type Node,
   parseDocument,
   Scalar,
+  visit,
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml';
@@ -24,6 +25,8 @@ import type { Place, Problem } from './problem.js';
 const MAX_VALUES = 200_000;
 /** Levels of nesting; the schema knows eight. */
 const MAX_DEPTH = 32;
+/** Keys whose text is a secret, or may be: private members of a JWK (RFC 7518, 6), and what holds whole keys. */
+const SECRETS = new Set(['secret', 'inline', 'k', 'd', 'p', 'q', 'dp', 'dq', 'qi']);
 
 type Span = readonly [start: number, end: number];
 
@@ -40,6 +43,8 @@ export class Source {
   readonly unread = new Set<string>();
   readonly value: unknown;
   readonly #lines = new LineCounter();
+  /** What is never shown. */
+  readonly #secrets: Span[];
   readonly #origins = new Map<string, Origin>();
   readonly #from: Surroundings;
   readonly #anchors = new Map<string, Node>();
@@ -55,6 +60,7 @@ export class Source {
   ) {
     this.#from = from;
     const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: true });
+    this.#secrets = secretsOf(document);
     for (const { pos, code, message } of [...document.errors, ...document.warnings]) {
       if (code === 'DUPLICATE_KEY')
         this.#problem(this.#word(pos[0]), 'this key is written twice', 'keep one of the two');
@@ -76,7 +82,7 @@ export class Source {
   /** What stands in the file, for a message: never what came from the environment or another file. */
   written(pointer: string): string {
     const origin = this.#origins.get(pointer);
-    return origin ? this.text.slice(...origin.value) : '';
+    return origin ? this.#shown(...origin.value) : '';
   }
 
   #walk(node: unknown, at: string, key: Span | null): unknown {
@@ -164,15 +170,42 @@ export class Source {
     const { line, col } = this.#lines.linePos(Math.min(start, this.text.length));
     const from = start - (col - 1);
     const lineEnd = this.text.indexOf('\n', from);
-    const text = this.text.slice(from, lineEnd < 0 ? undefined : lineEnd).replace(/\r$/, '');
+    const text = this.#shown(from, lineEnd < 0 ? this.text.length : lineEnd).replace(/\r$/, '');
     const width = Math.max(1, Math.min(end - start, text.length - (col - 1)));
     return { file: this.file, line: Math.max(1, line), column: Math.max(1, col), width, text };
+  }
+
+  /** A stretch of the file; of the same width, for the carets. */
+  #shown(from: number, to: number): string {
+    let text = this.text.slice(from, to);
+    for (const [start, end] of this.#secrets) {
+      const [first, last] = [Math.max(start, from) - from, Math.min(end, to) - from];
+      if (first < last) text = text.slice(0, first) + text.slice(first, last).replace(/\S/g, '*') + text.slice(last);
+    }
+    return text;
   }
 
   #problem(at: Span, message: string, hint?: string): void {
     this.problems.push({ severity: 'problem', place: this.#placed(at), message, ...(hint && { hint }) });
   }
 }
+
+/** Also of a file with syntax errors, which are shown with their lines. References name a secret and are none. */
+function secretsOf(document: ReturnType<typeof parseDocument>): Span[] {
+  const found: Span[] = [];
+  visit(document, {
+    Pair(_, { key, value }) {
+      const name = isScalar(key) ? String(key.value) : '';
+      if (!SECRETS.has(name) || (name === 'inline' && !isScalar(value))) return;
+      if (isScalar(value) && typeof value.value === 'string' && REFERENCE.test(value.value)) return;
+      found.push(span(value));
+    },
+  });
+  return found;
+}
+
+/** Nothing but one reference, without a default. */
+const REFERENCE = /^\$\{(?:file:[^}]*|[^}:]*)\}$/;
 
 function span(node: unknown): Span {
   const range = (node as Node | null)?.range;

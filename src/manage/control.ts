@@ -9,11 +9,14 @@ import type { Tell } from '../journal/events/notices.js';
 import type { Metrics } from '../journal/metrics/registry.js';
 import { AdminPort, type Opening } from './admin/port.js';
 import type { Managed } from './admin/routes.js';
+import { TokenFlow, type TokenFlowParts } from './jwt/flow.js';
+import { KeyFlow, type KeyFlowParts } from './keys/flow.js';
 import type { Log } from './log.js';
 import { routes as mtlsRoutes } from './mtls/routes.js';
 import { mtlsRules } from './mtls/rules.js';
 import { TrafficRecorder } from './mtls/traffic.js';
 import type { AnswerOwn } from './own-paths.js';
+import { PartnerFlow, type PartnerFlowParts } from './partners/flow.js';
 import { nextTrustEnd, storedAuthorities } from './pki/authorities.js';
 import { broughtBy } from './pki/brought.js';
 import type { Run } from './pki/commands.js';
@@ -38,12 +41,15 @@ import type { Topic } from './store/tables.js';
 const LOOK_AGAIN_MS = 86_400_000;
 
 /** The part of the native door that is used here. */
-export type ControlNative = FlowParts['native'] & {
-  pki: Run;
-  judge(certificate: string, asked: string): string;
-  seen(): string;
-  metrics(): string;
-};
+export type ControlNative = FlowParts['native'] &
+  TokenFlowParts['native'] &
+  PartnerFlowParts['native'] &
+  KeyFlowParts['native'] & {
+    pki: Run;
+    judge(certificate: string, asked: string): string;
+    seen(): string;
+    metrics(): string;
+  };
 
 export interface Controlled {
   gateway: Managed;
@@ -66,6 +72,9 @@ export class Control {
   readonly #keySource: string;
   readonly #pki: Pki;
   readonly #revocation: RevocationFlow;
+  readonly #tokens: TokenFlow;
+  readonly #partners: PartnerFlow;
+  readonly #keys: KeyFlow;
   readonly #traffic: TrafficRecorder;
   readonly #admin: AdminPort;
   readonly #stopHouse: () => void;
@@ -121,6 +130,34 @@ export class Control {
       metrics: metrics.revocation,
       tell: from.tell,
     });
+    this.#tokens = new TokenFlow({
+      store,
+      native,
+      log,
+      metrics: metrics.jwt,
+      tell: from.tell,
+      configurations: () => from.parts()?.policy.jwt ?? [],
+    });
+    this.#keys = new KeyFlow({
+      store,
+      native,
+      log,
+      metrics: metrics.keys,
+      tell: from.tell,
+      hosts: () => hostsOf(from.parts()).map(({ name }) => name),
+    });
+    this.#partners = new PartnerFlow({
+      store,
+      native,
+      log,
+      metrics: metrics.partners,
+      tell: from.tell,
+      pki: this.#pki,
+      keys: this.#keys,
+      hosts: () => hostsOf(from.parts()),
+      authorities: () => this.#authorities(),
+      configurations: () => Object.keys(from.parts()?.config.jwt ?? {}),
+    });
     this.#traffic = new TrafficRecorder({
       store,
       seen: native.seen,
@@ -139,6 +176,9 @@ export class Control {
       capabilities: [
         api => pkiRoutes(api, this.#pki),
         api => this.#revocation.routes(api),
+        api => this.#tokens.routes(api),
+        api => this.#partners.routes(api),
+        api => this.#keys.routes(api),
         api => inspectRoutes(api, { run, judge, hosts: () => hostsOf(from.parts()).map(({ name }) => name) }),
         api =>
           mtlsRoutes(api, {
@@ -198,6 +238,10 @@ export class Control {
   async start(parts: Parts): Promise<void> {
     this.#from.log.info({ kind: this.#store.kind, key: this.#keySource }, 'the store is open');
     await this.#revocation.start(inForce(parts));
+    await this.#tokens.start(parts.keySets);
+    // Before the keys that name them.
+    await this.#partners.start();
+    await this.#keys.start();
     for (const topic of ['authorities', 'mtls_rules'] as const) {
       this.#store.follow(topic, async revision => {
         if (revision <= (this.#readAt.get(topic) ?? 0)) return;
@@ -209,8 +253,14 @@ export class Control {
     await this.#waitForTrustEnd();
   }
 
+  /** A policy is about to come into force: what it needs from elsewhere is asked for, within a bound. Never rejects. */
+  async prepare({ keySets }: Parts): Promise<void> {
+    await this.#tokens.prepare(keySets);
+  }
+
   /** A policy came into force. */
   async adopt(parts: Parts): Promise<void> {
+    this.#tokens.adopt(parts.keySets);
     await this.#revocation.adopt(inForce(parts));
     await this.#waitForTrustEnd();
     try {
@@ -238,6 +288,9 @@ export class Control {
     await this.#admin.close();
     await this.#published?.close();
     this.#revocation.stop();
+    this.#tokens.stop();
+    this.#partners.stop();
+    await this.#keys.stop();
     await this.#traffic.stop();
     this.#stopHouse();
     await this.#store.close();

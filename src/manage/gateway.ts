@@ -187,6 +187,7 @@ export class Gateway implements Managed {
     const listen = moved ? await this.#freeListen(parts, loaded) : edges.listen;
     const admin = readmitted ? await this.#openAdmin(control, parts, loaded) : null;
     const plan = planOf(parts, contexts, listen);
+    await control.prepare(parts);
     try {
       if (redirected) this.#blaming(loaded, '/events/destination', () => events.reopen(parts.destination));
       if (fresh) await edges.replaceAll(plan, 'configuration');

@@ -516,9 +516,9 @@ test('whatever a description holds, it is compiled or refused with a place', asy
       }, seed);
       writeFileSync(join(folder, file), text);
       const loading = new Loading(new Source('portcullis.yaml', '', { env: {}, file: () => '' }), folder);
-      const policy = await compileOpenapi(openapi.parse({ file }), '/openapi', loading);
+      const compiled = await compileOpenapi(openapi.parse({ file }), '/openapi', loading);
       const faults = loading.problems.filter(({ severity }) => severity === 'problem');
-      expect(faults.length > 0).toBe(policy === null);
+      expect(faults.length > 0).toBe(compiled === null);
       for (const { place } of loading.problems) {
         const { line, column, width } = place;
         expect(Math.min(line, column, width)).toBeGreaterThanOrEqual(1);

@@ -1,7 +1,7 @@
 // What a written request becomes, and what `portcullis explain` says of it.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -166,6 +166,26 @@ paths:
     const { status, stdout } = explain('--format', 'json', join(folder, 'r.http'));
     expect(JSON.parse(stdout).findings).toMatchObject([{ reason: 'endpoints.method', status: 405, action: 'block' }]);
     expect(status).toBe(1);
+  });
+
+  test('tells what the operation requires of who calls it', () => {
+    const config = readFileSync(join(folder, 'portcullis.yaml'), 'utf8');
+    const credentials = `    credentials:
+      action: log
+      keys: [{ header: X-API-Key }]
+      operations: { placeOrder: { require: { keys: true, scopes: [orders:write] }, action: block } }
+`;
+    writeFileSync(join(folder, 'keys.yaml'), config + credentials);
+    const args = ['-c', join(folder, 'keys.yaml')];
+    const { stdout } = explain(...args, '--', 'curl', 'https://api.example.com/orders', '--json', '{"sku":"a"}');
+    expect(stdout).toContain('operation placeOrder of api.example.com\n  block: requires key[orders:write]\n');
+    const other = explain(...args, '--format', 'json', '--', 'curl', 'https://api.example.com/none');
+    expect(JSON.parse(other.stdout).requires).toEqual({
+      action: 'log',
+      public: false,
+      saidBy: 'default',
+      any: [[{ kind: 'key', scopes: [], locations: [] }]],
+    });
   });
 
   test('ends with 2 where it cannot say anything', () => {

@@ -3,7 +3,8 @@
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fetchRemote, isListed, isPublic } from '../../src/check/endpoints/remote.js';
+import { fetchRemote, isListed } from '../../src/check/endpoints/remote.js';
+import { isPublic } from '../../src/config/addresses.js';
 import { authority } from '../support/pki.js';
 
 let server: Server;

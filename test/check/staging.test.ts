@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { stage } from '../../src/check/endpoints/staging.js';
+import { Loading } from '../../src/config/loading.js';
+import { Overridden } from '../../src/config/overridden.js';
+import { inOrder } from '../../src/config/problem.js';
+import { Source } from '../../src/config/read.js';
 
 describe('of host, document and operation', () => {
   test('nothing said is the strict way for requests, and no look at responses', () => {
@@ -23,4 +27,16 @@ describe('of host, document and operation', () => {
       'block',
     );
   });
+});
+
+test('a key that names an operation a second time is refused, however it is spelled', () => {
+  const source = new Source('portcullis.yaml', 'get /a: 1\nGET /a: 2\nlist: 3\n', { env: {}, file: () => '' });
+  const loading = new Loading(source, '/');
+  const overridden = new Overridden(source.value as Record<string, number>, '');
+  expect(overridden.of(['list', 'GET /a'])).toEqual({ overrides: 3, at: '/list' });
+  overridden.report(loading);
+  expect(inOrder(loading.problems).map(({ message }) => message)).toEqual([
+    '`get /a` names the same operation as `list`',
+    '`GET /a` names the same operation as `get /a`',
+  ]);
 });

@@ -34,10 +34,10 @@ test('a line an operation tells what is enforced of it', async () => {
       operations: { quiet: { action: "off", responses: { action: "off" } }, readLine: { unknownQuery: ignore } }
       documents:${documents}
 `;
-  const { policy } = await check(folder.write('portcullis.yaml', GOOD + openapi), taken, lookups);
+  const { policy, stated } = await check(folder.write('portcullis.yaml', GOOD + openapi), taken, lookups);
   expect(policy).not.toBeNull();
-  if (policy) await expect(`${table(policy)}\n`).toMatchFileSnapshot(join(CORPUS, 'enforced.txt'));
-  const read = policy && enforced(policy).find(({ id }) => id === 'readLine');
+  if (policy) await expect(`${table(policy, stated)}\n`).toMatchFileSnapshot(join(CORPUS, 'enforced.txt'));
+  const read = policy && enforced(policy, stated).find(({ id }) => id === 'readLine');
   expect(read).toMatchObject({
     method: 'GET',
     action: 'block',
@@ -46,6 +46,38 @@ test('a line an operation tells what is enforced of it', async () => {
     body: null,
     notChecked: [],
   });
+});
+
+test('what an operation requires of who calls it stands in its line, and as data', async () => {
+  folder.write(
+    'openapi/guarded.json',
+    JSON.stringify({
+      openapi: '3.1.0',
+      paths: {
+        '/a': { get: { security: [{ key: [] }] }, delete: { security: [] }, put: {} },
+      },
+      components: { securitySchemes: { key: { type: 'apiKey', in: 'header', name: 'X-Key' } } },
+    }),
+  );
+  const text = `${GOOD}    openapi: { file: openapi/guarded.json }
+    credentials:
+      operations: { PUT /a: { action: "off" }, GET /a: { action: log, scopes: orders:read } }
+`;
+  const { policy, stated } = await check(folder.write('portcullis.yaml', text), taken, lookups);
+  expect(policy).not.toBeNull();
+  if (policy === null) return;
+  const [, headings, ...lines] = table(policy, stated).split('\n');
+  expect(headings).toMatch(/method {2}path {2}action {2}requires +other query/);
+  expect(lines.map(line => line.trim().split(/ {2,}/).slice(0, 4).join(', '))).toEqual([
+    'GET, /a, block, log: key[orders:read]',
+    'DELETE, /a, block, block: nothing (not stated)',
+    'PUT, /a, block, off',
+  ]);
+  expect(enforced(policy, stated).map(({ requires }) => requires)).toMatchObject([
+    { action: 'log', public: false, saidBy: 'description', any: [[{ kind: 'key', scopes: ['orders:read'] }]] },
+    { action: 'block', public: false, saidBy: 'description', any: [[]] },
+    { action: 'off', public: false, saidBy: 'default', any: [[{ kind: 'key', scopes: [] }]] },
+  ]);
 });
 
 test('a configuration with problems enforces nothing', async () => {
@@ -57,6 +89,25 @@ test('a configuration with problems enforces nothing', async () => {
   ]);
 });
 
+test('a rule that reads a path parameter which no operation has is warned of', async () => {
+  const openapi = '    openapi: { file: openapi/parameters-of-every-place-and-style.yaml }\n';
+  const expressions = [
+    'path.line eq "a" and path["id"] eq r#"path.quoted"# and http.request.uri.path eq "path.too"',
+    'path.lines ne http.request.jwt.claims["sub"] and path.lines ne "\\"path.c"',
+    'not path["x-y"] eq "a"',
+  ];
+  const rules = expressions.map(
+    (expression, n) => `  - { name: r${n}, action: log, expression: ${JSON.stringify(expression)} }`,
+  );
+  const text = `${GOOD}${openapi}rules:\n${rules.join('\n')}\n`;
+  const { remarks } = await check(folder.write('portcullis.yaml', text), taken, lookups);
+  const told = remarks.filter(({ message }) => message.includes('path parameter'));
+  expect(told.map(({ severity, message, hint }) => `${severity}: ${message} (${hint})`)).toEqual([
+    'warning: no operation has a path parameter `lines`: it is missing from every request (did you mean `line`?)',
+    'warning: no operation has a path parameter `x-y`: it is missing from every request (names are those of the templates in the OpenAPI descriptions)',
+  ]);
+});
+
 test('control characters of a description do not reach the terminal', async () => {
   const path = folder.write(
     'openapi/odd.json',
@@ -64,6 +115,6 @@ test('control characters of a description do not reach the terminal', async () =
   );
   expect(path).toContain('odd.json');
   const openapi = '    openapi: { file: openapi/odd.json }\n';
-  const { policy } = await check(folder.write('portcullis.yaml', GOOD + openapi), taken, lookups);
-  expect(policy && table(policy)).not.toContain('\u001b');
+  const { policy, stated } = await check(folder.write('portcullis.yaml', GOOD + openapi), taken, lookups);
+  expect(policy && table(policy, stated)).not.toContain('\u001b');
 });

@@ -17,7 +17,7 @@ beforeAll(() => {
 afterAll(() => folder.remove());
 
 const lookups = {
-  env: { PORT: '8443', EMPTY: '', SECRET: 'hunter2' },
+  env: { PORT: '8443', EMPTY: '', SECRET: 'hunter2', LONG_SECRET: 'hunter2 '.repeat(4) },
   resolve: async (name: string) => {
     if (name === 'orders.internal') return ['10.0.0.7', 'fd00::7'];
     throw Object.assign(new Error('not found'), { code: 'ENOTFOUND' });

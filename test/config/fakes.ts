@@ -70,6 +70,22 @@ export class FakeNative implements Native {
     return JSON.stringify({ certificates: [] });
   }
   revoke(): void {}
+  revokeTokens(): void {}
+  loadKeySet(): string {
+    return '{"keys":[],"skipped":[],"changed":false}';
+  }
+  forgetKeySet(): void {}
+  unknownKeyIds(): string {
+    return '[]';
+  }
+  inspectToken(): string {
+    return '{"reason":null,"steps":[],"header":null,"claims":null}';
+  }
+  changeKeys(): void {}
+  replacePartners(): void {}
+  usedKeys(): string {
+    return '[]';
+  }
   async loadRevocationList(): Promise<string> {
     return JSON.stringify({ problem: { message: 'none', hint: '' } });
   }

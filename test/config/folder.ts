@@ -1,5 +1,6 @@
 // A folder with certificates, keys and a configuration, made for one test file and removed afterwards.
 
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -30,6 +31,11 @@ export function makeFolder(): Folder {
   write('pki/expired.pem', expired.certificate);
   write('pki/expired.key', expired.key);
   write('pki/garbage.pem', 'not a certificate\n');
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  write('keys/public.pem', publicKey.export({ type: 'spki', format: 'pem' }) as string);
+  write('keys/private.pem', privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
+  write('keys/set.json', JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'one' }] }));
+  write('keys/private.json', JSON.stringify(privateKey.export({ format: 'jwk' })));
   return { path, write, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 

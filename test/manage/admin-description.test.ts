@@ -32,7 +32,7 @@ test('is without a fault, as our own reader of descriptions sees it', async () =
   const compiled = await compileOpenapi(written, '/hosts/admin/openapi', loading);
   const faults = loading.problems.filter(({ severity }) => severity === 'problem');
   expect(faults.map(({ place, message }) => `${place.line}: ${message}`)).toEqual([]);
-  expect(compiled?.operations.length).toBe(operationsOf(described.body).length);
+  expect(compiled?.policy.operations.length).toBe(operationsOf(described.body).length);
 });
 
 test('describes every operation that is routed, and no other', () => {

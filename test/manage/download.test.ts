@@ -2,8 +2,9 @@
 
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { download, MAX_LIST_BYTES } from '../../src/manage/pki/download.js';
+import { download, MAX_LIST_BYTES } from '../../src/manage/download.js';
 import { atTheEnd } from '../support/cleanup.js';
 
 const INSIDE = { allowPrivateAddresses: true, maxBytes: 1_000 };
@@ -98,6 +99,71 @@ test.each([
   ['an encoded answer', (_: unknown, response: Answer) => encoded(response), 'is encoded (gzip)'],
 ] as const)('%s is told as such', async (_, answer, message) => {
   await expect(download(await serve(answer as RequestListener), INSIDE)).rejects.toThrow(message);
+});
+
+test('a compressed answer is unpacked where it may be compressed', async () => {
+  let asked: string | undefined;
+  const url = await serve((request, response) => {
+    asked = request.headers['accept-encoding'];
+    response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('list'));
+  });
+  expect((await download(url, { ...INSIDE, gzip: true })).bytes?.toString()).toBe('list');
+  expect(asked).toBe('gzip');
+  const broken = await serve((_, response) => encoded(response));
+  await expect(download(broken, { ...INSIDE, gzip: true })).rejects.toThrow('compressed with is broken');
+  const brotli = await serve((_, response) => response.writeHead(200, { 'content-encoding': 'br' }).end('x'));
+  await expect(download(brotli, { ...INSIDE, gzip: true })).rejects.toThrow('is encoded (br)');
+});
+
+test('an answer that is compressed a thousandfold is stopped at the bound', async () => {
+  const bomb = gzipSync(Buffer.alloc(64 * 2 ** 20), { level: 9 });
+  const url = await serve((_, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(bomb));
+  const before = process.memoryUsage().rss;
+  await expect(download(url, { ...INSIDE, maxBytes: 2 ** 20, gzip: true })).rejects.toThrow('larger than 1 MiB');
+  expect(process.memoryUsage().rss - before).toBeLessThan(32 * 2 ** 20);
+});
+
+test('an answer that unpacks to nothing for ever is stopped by its own size', async () => {
+  const empty = gzipSync('');
+  const url = await serve((_, response) => {
+    response.writeHead(200, { 'content-encoding': 'gzip' });
+    response.end(Buffer.concat(Array.from({ length: 100 }, () => empty)));
+  });
+  await expect(download(url, { ...INSIDE, gzip: true })).rejects.toThrow('too large');
+});
+
+test.each([
+  ['application/json', 'application/json; charset=utf-8', true],
+  ['application/json', 'text/html', false],
+  ['application/json', undefined, false],
+])('where %s is asked for, %s is taken: %s', async (type, sent, taken) => {
+  const url = await serve((_, response) => response.writeHead(200, sent ? { 'content-type': sent } : {}).end('{}'));
+  const found = download(url, { ...INSIDE, types: [type] });
+  if (taken) expect((await found).bytes?.toString()).toBe('{}');
+  else await expect(found).rejects.toThrow(`the answer is ${sent ?? 'of no type'}, not application/json`);
+});
+
+test('follows no redirect where none is allowed, and no plain HTTP where only TLS is', async () => {
+  const url = await serve((_, response) => response.writeHead(302, { location: '/there' }).end());
+  await expect(download(url, { ...INSIDE, redirects: 0 })).rejects.toThrow('answers 302, and redirects are not');
+  await expect(download(url, { ...INSIDE, allowHttp: false })).rejects.toThrow('http: is not fetched');
+});
+
+test.each([
+  [{ 'cache-control': 'max-age=60', age: '20' }, 40_000],
+  [{ 'cache-control': 'max-age=60, no-cache' }, 0],
+  [{ 'cache-control': 'no-store' }, 0],
+  [{ expires: 'Wed, 21 Oct 2026 07:28:00 GMT', date: 'Wed, 21 Oct 2026 07:27:00 GMT' }, 60_000],
+  [{ expires: '0' }, 0],
+  [{}, null],
+])('%j is fresh for %s ms', async (headers, fresh) => {
+  const url = await serve((_, response) => response.writeHead(200, headers).end('x'));
+  expect((await download(url, INSIDE)).maxAgeMs).toBe(fresh);
+});
+
+test('a server that says nothing is left after its time', async () => {
+  const url = await serve(() => {});
+  await expect(download(url, { ...INSIDE, timeoutMs: 100 })).rejects.toThrow('no whole answer within 0.1 s');
 });
 
 test('nobody listening, and no such host, are told as such', async () => {

@@ -32,7 +32,7 @@ export async function judge(description: { paths: object; components?: object; o
   const problems = loading.problems.filter(({ severity }) => severity === 'problem');
   if (compiled === null || problems.length > 0) throw new Error(problems.map(({ message }) => message).join('\n'));
   const mtls = { mode: 'off', trust: [], paths: [], forward: [] };
-  const host = { name: HOST, at: `/hosts/${HOST}`, origin: 0, mtls, openapi: compiled, max_body_bytes: 2 ** 20 };
+  const host = { name: HOST, at: `/hosts/${HOST}`, origin: 0, mtls, openapi: compiled.policy, max_body_bytes: 2 ** 20 };
   const origin = {
     addresses: ['127.0.0.1:1'],
     connections: 1,

@@ -15,6 +15,8 @@ export interface Ran {
 export interface Person {
   /** What is typed, a line a question; without it standard input is no terminal. */
   typed?: string[];
+  /** What standard input holds, which is no terminal then. */
+  piped?: string;
   env?: NodeJS.ProcessEnv;
   home?: string;
   /** Of the terminal that output goes to; without it output goes to a file. */
@@ -39,6 +41,7 @@ function fakeTerminal(person: Person, said: { out: string; error: string }): Ter
     input.setRawMode = () => input;
     for (const line of person.typed) (input as PassThrough).write(`${line}\n`);
   }
+  if (person.piped !== undefined) (input as PassThrough).end(person.piped);
   const output: Terminal['output'] = new PassThrough().on('data', piece => {
     said.out += piece;
   });

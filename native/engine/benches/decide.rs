@@ -12,6 +12,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use portcullis_engine::decide::{self, Known, Outcome, Tally};
 use portcullis_engine::event::{self, Ending};
 use portcullis_engine::exchange::{Exchange, Now};
+use portcullis_engine::jwt;
 use portcullis_engine::mtls::Certificate;
 use portcullis_engine::peer::Peer;
 use portcullis_engine::policy::Policy;

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use portcullis_engine::credentials::Caller;
 use portcullis_engine::head::Head;
 use portcullis_engine::peer::Identity;
 use portcullis_engine::policy::{List, Rule, RuleAction};
@@ -69,7 +70,7 @@ fn compile(expressions: impl Iterator<Item = String>) -> Rules {
     let blocked = (0..2_000).map(|n| format!("198.{}.{}.0/24", 18 + n / 256, n % 256)).collect();
     let lists = [List { name: "blocked".into(), at: "/lists/blocked".into(), items: blocked }];
     let mut problems = Vec::new();
-    let rules = Rules::compile(&rules, &lists, &mut problems);
+    let rules = Rules::compile(&rules, &lists, &[], &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
     rules
 }
@@ -78,8 +79,8 @@ fn rules(criterion: &mut Criterion) {
     let mut head = Head::default();
     head.parse_text(HEAD).expect("the head is clean");
     let identity = Identity::default();
-    let request =
-        Request { head: &head, address: IpAddr::from([203, 0, 113, 7]), identity, now: 0, found: Default::default() };
+    let (address, found, caller) = (IpAddr::from([203, 0, 113, 7]), Default::default(), Caller::default());
+    let request = Request { head: &head, address, identity, now: 0, found, caller: &caller, operation: None };
     let mut group = criterion.benchmark_group("rules");
     group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(30);
     let sets = [

@@ -33,6 +33,7 @@ impl Answer {
         if let Some(allow) = &denial.allow {
             let _ = write!(self.fields, "\r\nAllow: {allow}");
         }
+        self.fields.push_str(&denial.challenges);
         if entry.status == 503 {
             // One second: the bounds that answer 503 are queues that empty within a turn of traffic.
             self.fields.push_str("\r\nRetry-After: 1");

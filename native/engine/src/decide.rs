@@ -16,30 +16,34 @@
 //!
 //! A stage only answers pass or a denial. Whether a denial bites is decided in [`staged`], nowhere else.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+mod admission;
+mod callers;
+mod known;
+mod told;
+
 use std::sync::Arc;
 
-use crate::credentials;
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
 use crate::jwt;
-use crate::keys;
-use crate::mtls::seen::Count;
-use crate::mtls::{Certificate, KeyId, Renewal, Standings, Verdict};
+use crate::mtls::Certificate;
 use crate::own;
 use crate::peer::{Identity, Peer};
 use crate::policy::{Action, MtlsMode, ResponseAction};
 use crate::reason::Reason;
 use crate::rules;
 use crate::schema::{BodyCheck, Extent, Passed, ResponseCheck, Violation};
-use crate::snapshot::{Forward, Host, Openapi, Operation, Snapshot, Trust};
+use crate::snapshot::{Openapi, Operation, Snapshot};
+
+pub use admission::Admission;
+pub use known::Known;
+pub use told::{Told, told};
+
+use callers::{callers, partners};
 
 /// Most bytes of a body that is inspected: it is held in memory whole.
 pub const MAX_INSPECTED_BYTES: u64 = 1024 * 1024;
-/// Verdicts kept with one certificate: more trust sets than this in one policy only cost verifications.
-const MAX_VERDICTS: usize = 8;
 
 /// How verdicts on certificates were reached; added to the meters when the exchange ends.
 #[derive(Debug, Default, Clone, Copy)]
@@ -75,140 +79,6 @@ pub enum ResponseOutcome {
     Deny,
 }
 
-/// A certificate that a thread has seen, with the verdicts reached so far.
-#[derive(Debug)]
-pub struct Known {
-    pub certificate: Arc<Certificate>,
-    verdicts: RefCell<Vec<(u64, Verdict)>>,
-    /// What origins are told, by trust and by forward.
-    told: RefCell<Vec<(u64, u64, Rc<str>)>>,
-    /// Requests that it came with.
-    pub count: Count,
-}
-
-impl Known {
-    #[must_use]
-    pub fn new(certificate: Arc<Certificate>) -> Known {
-        Known { certificate, verdicts: RefCell::default(), told: RefCell::default(), count: Count::default() }
-    }
-
-    /// The verdict under a trust set, of this moment: cached, and held against what has been revoked since. A new
-    /// snapshot's trust sets have new ids. Err: denied; Ok: the authority that it was verified by.
-    fn verdict(&self, trust: &Trust, now_s: u64, tally: &mut Tally) -> Result<Option<Arc<str>>, Reason> {
-        let standings = Standings::of_process();
-        let mut verdicts = self.verdicts.borrow_mut();
-        let index = if let Some(index) = verdicts.iter().position(|(id, _)| *id == trust.id) {
-            let verdict = &mut verdicts[index].1;
-            match trust.set.renew(verdict, &self.certificate, standings, now_s) {
-                Renewal::Held => tally.verify_hits += 1,
-                Renewal::LookedUp => tally.verify_lookups += 1,
-                Renewal::Verified => {
-                    tally.verify_misses += 1;
-                    // The path may be another one now.
-                    self.told.borrow_mut().retain(|(id, ..)| *id != trust.id);
-                }
-            }
-            index
-        } else {
-            tally.verify_misses += 1;
-            let verdict = trust.set.verify(&self.certificate, standings, now_s);
-            if verdicts.len() == MAX_VERDICTS {
-                verdicts.remove(0);
-            }
-            verdicts.push((trust.id, verdict));
-            verdicts.len() - 1
-        };
-        let verdict = &verdicts[index].1;
-        if let Some(lenient) = &verdict.lenient {
-            lenient.count();
-        }
-        match verdict.fault {
-            Some(reason) => Err(reason),
-            None => Ok(verdict.authority.clone()),
-        }
-    }
-}
-
-impl Known {
-    /// Whose path it has, and its issuer's key; None when no verdict that is kept knows one.
-    #[must_use]
-    pub fn identity(&self) -> Option<(Arc<str>, KeyId)> {
-        let verdicts = self.verdicts.borrow();
-        let (_, verdict) = verdicts.iter().rev().find(|(_, verdict)| verdict.authority.is_some())?;
-        Some((verdict.authority.clone()?, verdict.issuer_key?))
-    }
-
-    /// What origins are told of it while it is verified: made once, kept until the verdict is another.
-    fn told(&self, trust: &Trust, forward: &Forward) -> Rc<str> {
-        let mut told = self.told.borrow_mut();
-        if let Some((.., lines)) = told.iter().find(|(by, to, _)| (*by, *to) == (trust.id, forward.id)) {
-            return lines.clone();
-        }
-        let verdicts = self.verdicts.borrow();
-        let verdict = verdicts.iter().find(|(id, _)| *id == trust.id);
-        let chain: Vec<&[u8]> = verdict.map(|(_, verdict)| trust.set.chain(verdict).collect()).unwrap_or_default();
-        let lines: Rc<str> = forward.forwarding.lines(&self.certificate, chain.into_iter()).into();
-        if told.len() == MAX_VERDICTS {
-            told.remove(0);
-        }
-        told.push((trust.id, forward.id, lines.clone()));
-        lines
-    }
-}
-
-/// The header lines that tell the origin about the client's certificate. Empty for most hosts.
-pub struct Told(Option<Rc<str>>, &'static str);
-
-impl Told {
-    #[must_use]
-    pub fn lines(&self) -> &str {
-        self.0.as_deref().unwrap_or(self.1)
-    }
-}
-
-/// What the origin is told about the certificate of a request that was decided.
-#[must_use]
-pub fn told(exchange: &Exchange, peer: &Peer) -> Told {
-    let Some(host) = exchange.host().filter(|host| !host.forward.forwarding.is_empty()) else { return Told(None, "") };
-    match (exchange.presented, &peer.certificate) {
-        (Presented::Verified, Some(known)) => {
-            Told(Some(known.told(&host.mtls(exchange.head.path()).trust, &host.forward)), "")
-        }
-        (Presented::Fault(reason), _) => {
-            Told(None, host.forward.forwarding.unverified(true, reason == Reason::MtlsRevoked))
-        }
-        _ => Told(None, host.forward.forwarding.unverified(false, false)),
-    }
-}
-
-/// What let a connection in that goes on without requests (a WebSocket): it lasts as long as its certificate is good for
-/// the host and path that it asked for.
-#[derive(Debug)]
-pub struct Admission {
-    known: Rc<Known>,
-    host: String,
-    path: String,
-}
-
-impl Admission {
-    /// None when it was not let in by a certificate.
-    #[must_use]
-    pub fn of(exchange: &Exchange, peer: &Peer) -> Option<Admission> {
-        let known = peer.certificate.clone().filter(|_| exchange.presented == Presented::Verified)?;
-        Some(Admission { known, host: exchange.head.host().to_owned(), path: exchange.head.path().to_owned() })
-    }
-
-    /// Whether it would not be let in any more, by the policy of this moment.
-    #[must_use]
-    pub fn is_withdrawn(&self, snapshot: &Snapshot, now_s: u64) -> bool {
-        let Some(host) = snapshot.host(&self.host) else { return true };
-        let mtls = snapshot.hosts[host].mtls(&self.path);
-        mtls.mode != MtlsMode::Off
-            && mtls.action == Action::Block
-            && self.known.verdict(&mtls.trust, now_s, &mut Tally::default()).is_err()
-    }
-}
-
 /// Decides a request on its head. The exchange's head is parsed already, or failed to with `malformed`.
 pub fn decide(
     exchange: &mut Exchange,
@@ -241,6 +111,9 @@ fn walk(
     let index = snapshot.host(exchange.head.host()).ok_or(Reason::HttpUnknownHost)?;
     exchange.host = Some(index);
     let host = &snapshot.hosts[index];
+    if let Some(credentials) = host.credentials.as_ref().filter(|known| !known.told_headers().is_empty()) {
+        exchange.head.forget(|name| credentials.is_told(name));
+    }
     if let Framing::Length(length) = exchange.head.framing()
         && length > host.max_body_bytes
     {
@@ -273,6 +146,8 @@ fn walk(
     }
     // own
     if exchange.own.is_some() {
+        // Renewing is no operation of the host's: whoever may come in at all may do it.
+        partners(exchange, peer)?;
         rules(exchange, snapshot, peer)?;
         return Ok(Outcome::Own);
     }
@@ -309,23 +184,6 @@ fn walk(
         rules(exchange, snapshot, peer)?;
     }
     Ok(Outcome::Inspect)
-}
-
-/// The stages `credentials` and `partners`.
-fn callers(exchange: &mut Exchange, host: &Host, peer: &Peer, tokens: &mut jwt::Cache) -> Result<(), Denial> {
-    if let Some(wanted) = &host.credentials {
-        let verified = exchange.presented == Presented::Verified;
-        let certificate = certificate(peer).filter(|_| verified).map(Certificate::sha256);
-        let (head, now) = (&exchange.head, exchange.started);
-        credentials::authenticate(
-            &mut exchange.caller,
-            wanted,
-            &jwt::Presenting { head, certificate, now },
-            &keys::Presenting { host: head.host(), address: peer.address, certificate, now },
-            tokens,
-        );
-    }
-    Ok(())
 }
 
 /// What the description says about the head, and what has to happen to the body.
@@ -371,7 +229,21 @@ fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<()
         Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason), authority: None },
     };
     let now = exchange.started.unix_ms / 1000;
-    let request = rules::Request { head: &exchange.head, address: peer.address, identity, now, found: exchange.found };
+    let openapi = exchange.host.and_then(|host| snapshot.hosts[host].openapi.as_ref());
+    let operation = openapi.zip(exchange.operation).and_then(|(openapi, index)| openapi.operation(index));
+    let request = rules::Request {
+        head: &exchange.head,
+        address: peer.address,
+        identity,
+        now,
+        found: exchange.found,
+        caller: &exchange.caller,
+        operation: operation.map(|operation| rules::Called {
+            id: &operation.id,
+            parameters: &operation.parameters,
+            captures: &exchange.captures,
+        }),
+    };
     let blocking = snapshot.rules.evaluate(&request, &mut exchange.scratch, &mut exchange.matched);
     for &rule in &exchange.matched {
         exchange.logged.push(Denial { rule: Some(rule), ..Reason::Rule.into() });

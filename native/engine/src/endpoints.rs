@@ -230,6 +230,11 @@ impl Methods {
     }
 }
 
+/// Names of a template's parameters, in its order.
+pub fn parameters(template: &str) -> impl Iterator<Item = &str> {
+    template.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name)
+}
+
 fn allow(operations: &[(String, u32)]) -> String {
     let mut names: Vec<&str> = operations.iter().map(|(method, _)| method.as_str()).collect();
     if names.contains(&"GET") {

@@ -226,6 +226,12 @@ impl Head {
             .map(|field| self.slice(field.value))
     }
 
+    /// Takes fields out by their (lower-case) names: whoever reads this head from here on does not see them.
+    pub fn forget(&mut self, mut is_gone: impl FnMut(&str) -> bool) {
+        let text = &self.text;
+        self.fields.retain(|field| !is_gone(&text[field.name.start as usize..field.name.end as usize]));
+    }
+
     /// The head as the client wrote it, for the record of a request that could not be parsed.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -235,13 +241,9 @@ impl Head {
 
 /// Names of the fields that tell origins about client certificates, whoever of them is switched on where: such a field
 /// of a client's is as if it had not been sent, for rules, descriptions and origins alike.
-///
-/// `_` counts as `-`, because CGI-like origins (WSGI, PHP, Rack) fold both into one variable.
 fn tells_of_certificates(name: &[u8]) -> bool {
-    let starts = |with: &[u8]| {
-        name.len() >= with.len() && name.iter().zip(with).all(|(&a, &b)| a == b || (a == b'_' && b == b'-'))
-    };
-    let is = |wanted: &[u8]| name.len() == wanted.len() && starts(wanted);
+    let is = |wanted| is_named(name, wanted);
+    let starts = |with| starts_named(name, with);
     match name.first() {
         Some(b'c') => {
             is(b"client-cert") || is(b"client-cert-chain") || starts(b"cf-cert-") || starts(b"cf-client-cert-")
@@ -249,6 +251,19 @@ fn tells_of_certificates(name: &[u8]) -> bool {
         Some(b'x') => is(b"x-forwarded-client-cert") || is(b"x-ssl-client-cert"),
         _ => false,
     }
+}
+
+/// Whether a field's (lower-case) name is `wanted`. `_` counts as `-`, because CGI-like origins (WSGI, PHP, Rack) fold
+/// both into one variable.
+#[inline]
+#[must_use]
+pub fn is_named(name: &[u8], wanted: &[u8]) -> bool {
+    name.len() == wanted.len() && starts_named(name, wanted)
+}
+
+#[inline]
+fn starts_named(name: &[u8], with: &[u8]) -> bool {
+    name.len() >= with.len() && name.iter().zip(with).all(|(&a, &b)| a == b || (a == b'_' && b == b'-'))
 }
 
 /// Where a field name ends (its colon), if what stands before it is a token (RFC 9110, 5.6.2), lower-case.

@@ -25,12 +25,25 @@ pub struct OperationSeries(u32);
 pub struct HostSeries(u32);
 #[derive(Debug, Clone, Copy)]
 pub struct RuleSeries(u32);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartnerSeries(u32);
 
 /// What the client's certificate was worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Worth {
     Valid,
     Absent,
+    Invalid,
+}
+
+/// What a request came with, where credentials are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    WithNothing,
+    WithToken,
+    WithKey,
+    WithBoth,
+    /// Something was presented, and nothing of it counts.
     Invalid,
 }
 
@@ -74,6 +87,10 @@ struct Registry {
     operations: Names,
     hosts: Names,
     rules: Names,
+    partners: Names,
+    authorities: Names,
+    /// By the number of an authority.
+    stale: Vec<StaleSeries>,
     tokens: Names,
     threads: Vec<Arc<Mutex<Meters>>>,
     /// What threads counted that have ended since.
@@ -109,25 +126,24 @@ pub fn rule_series(rule: &str) -> RuleSeries {
     RuleSeries(with_registry(|registry| registry.rules.intern(vec![rule.to_owned()])))
 }
 
+/// A partner's name comes from the store, not from a request.
+pub fn partner_series(partner: &str) -> PartnerSeries {
+    PartnerSeries(with_registry(|registry| registry.partners.intern(vec![partner.to_owned()])))
+}
+
 /// Requests that passed although a certificate's standing was unknown: soft, grace. Rare enough to be shared by threads.
 #[derive(Debug, Clone, Copy)]
 pub struct StaleSeries(&'static [AtomicU64; 2]);
 
-/// By authority; what a series takes is never given back, as with the other label sets.
-static STALE: Mutex<Vec<(String, StaleSeries)>> = Mutex::new(Vec::new());
-
+/// What a series takes is never given back, as with the other label sets.
 pub fn stale_series(authority: &str) -> StaleSeries {
-    let mut known = lock(&STALE);
-    let find = |known: &[(String, StaleSeries)], name: &str| {
-        known.iter().find(|(known, _)| known == name).map(|(_, series)| *series)
-    };
-    let name = if known.len() < MAX_SERIES { authority } else { "other" };
-    if let Some(series) = find(&known, authority).or_else(|| find(&known, name)) {
-        return series;
-    }
-    let series = StaleSeries(Box::leak(Box::default()));
-    known.push((name.to_owned(), series));
-    series
+    with_registry(|registry| {
+        let number = registry.authorities.intern(vec![authority.to_owned()]) as usize;
+        if number == registry.stale.len() {
+            registry.stale.push(StaleSeries(Box::leak(Box::default())));
+        }
+        registry.stale[number]
+    })
 }
 
 impl StaleSeries {
@@ -136,13 +152,13 @@ impl StaleSeries {
     }
 }
 
-fn stale_family() -> Value {
+fn stale_family(all: &[StaleSeries], names: &Names) -> Value {
     let mut samples = Vec::new();
-    for (authority, series) in lock(&STALE).iter() {
+    for (labels, series) in names.list.iter().zip(all) {
         for (mode, value) in ["soft", "grace"].iter().zip(series.0) {
             let value = value.load(Ordering::Relaxed);
             if value > 0 {
-                samples.push(Sample { labels: json!({ "authority": authority, "mode": mode }), value });
+                samples.push(Sample { labels: json!({ "authority": labels[0], "mode": mode }), value });
             }
         }
     }
@@ -239,6 +255,10 @@ pub struct Meters {
     requests: Vec<[[u64; 5]; 3]>,
     /// By operation series, where certificates are looked at: [`Worth`].
     certificates: Vec<[u64; 3]>,
+    /// By operation series, where credentials are looked for: [`Came`].
+    credentials: Vec<[u64; 5]>,
+    /// By partner series: verdict.
+    partners: Vec<[u64; 3]>,
     whole: Vec<Histogram>,
     own: Vec<Histogram>,
     /// By reason: logged, blocked.
@@ -277,7 +297,7 @@ scalars! {
     panics: "counter", "portcullis_engine_panics_total", "Panics caught at the door; each denied one request.";
     clients_gone: "counter", "portcullis_clients_gone_total", "Exchanges whose client went away before the answer.";
     websockets_opened: "counter", "portcullis_websockets_total", "WebSocket connections passed through.";
-    websockets_withdrawn: "counter", "portcullis_websockets_withdrawn_total", "WebSocket connections ended because the certificate that let them in does not count any more.";
+    websockets_withdrawn: "counter", "portcullis_websockets_withdrawn_total", "WebSocket connections ended because what let them in (certificate, token, key, partner) does not count any more.";
     inspected_in_place: "counter", "portcullis_schema_inspected_in_place_total", "Bodies inspected on the edge thread.";
     inspected_in_pool: "counter", "portcullis_schema_inspected_in_pool_total", "Bodies inspected by the pool.";
     inspect_queue: "gauge", "portcullis_schema_queue_depth", "Bodies waiting for the pool now.";
@@ -313,6 +333,14 @@ impl Meters {
         slot(&mut self.certificates, series.0)[worth as usize] += 1;
     }
 
+    pub fn credential(&mut self, series: OperationSeries, came: Came) {
+        slot(&mut self.credentials, series.0)[came as usize] += 1;
+    }
+
+    pub fn partner(&mut self, series: PartnerSeries, verdict: Verdict) {
+        slot(&mut self.partners, series.0)[verdict as usize] += 1;
+    }
+
     /// The whole exchange and the gateway's own share of it (without waiting for client or origin).
     pub fn duration(&mut self, host: HostSeries, whole_us: u64, own_us: u64) {
         slot(&mut self.whole, host.0).add(whole_us);
@@ -335,6 +363,18 @@ impl Meters {
         }
         for (index, theirs) in other.certificates.iter().enumerate() {
             let mine = slot(&mut self.certificates, index as u32);
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
+        for (index, theirs) in other.credentials.iter().enumerate() {
+            let mine = slot(&mut self.credentials, index as u32);
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
+        for (index, theirs) in other.partners.iter().enumerate() {
+            let mine = slot(&mut self.partners, index as u32);
             for (mine, theirs) in mine.iter_mut().zip(theirs) {
                 *mine += theirs;
             }
@@ -382,8 +422,10 @@ pub fn scrape(generation: u64) -> String {
         let mut families = vec![
             requests_family(&sum, &registry.operations),
             certificates_family(&sum, &registry.operations),
+            credentials_family(&sum, &registry.operations),
+            partners_family(&sum, &registry.partners),
             denials_family(&sum, &registry.rules),
-            stale_family(),
+            stale_family(&registry.stale, &registry.authorities),
             tokens_family(&sum, &registry.tokens),
             histogram_family(
                 "portcullis_exchange_duration_seconds",
@@ -440,6 +482,33 @@ fn certificates_family(sum: &Meters, names: &Names) -> Value {
         }
     }
     json!({ "name": "portcullis_mtls_requests_total", "help": "Exchanges by host, operation and what the client's certificate was worth, where the mode is not `off`.", "type": "counter", "samples": samples })
+}
+
+fn credentials_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.credentials) {
+        for (came, &value) in ["absent", "token", "key", "token_and_key", "invalid"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample {
+                    labels: json!({ "host": labels[0], "operation": labels[1], "credential": came }),
+                    value,
+                });
+            }
+        }
+    }
+    json!({ "name": "portcullis_credentials_requests_total", "help": "Exchanges by host, operation and the credential that counted, where credentials are looked for.", "type": "counter", "samples": samples })
+}
+
+fn partners_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.partners) {
+        for (verdict, &value) in ["pass", "log", "block"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample { labels: json!({ "partner": labels[0], "verdict": verdict }), value });
+            }
+        }
+    }
+    json!({ "name": "portcullis_partners_requests_total", "help": "Exchanges by partner and verdict.", "type": "counter", "samples": samples })
 }
 
 fn denials_family(sum: &Meters, rules: &Names) -> Value {

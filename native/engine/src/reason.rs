@@ -94,13 +94,14 @@ catalogue! {
     KeysMalformed = "keys.malformed", 401, 16, "The API key is malformed.", "Prefix, length or checksum do not fit: a typing error, or a key of something else.";
     KeysUnknown = "keys.unknown", 401, 16, "The API key is not known.", "It was never issued here, has been revoked, or its rotation's deadline has passed.";
     KeysExpired = "keys.expired", 401, 16, "The API key has expired.", "`portcullis keys list` shows when.";
-    KeysBinding = "keys.binding", 403, 7, "The API key may not be used from here.", "It is bound to a client certificate or to networks that the request did not come with or from.";
+    KeysBinding = "keys.binding", 403, 7, "The API key may not be used from here.", "It is bound to a client certificate, to networks or to hosts that the request did not come with, from or for.";
     KeysNotReady = "keys.not_ready", 503, 14, "The API key cannot be checked at the moment.", "The keys have not been read from the store yet, or are more than the engine holds. The client did nothing wrong, hence 503.";
 
     // partners
     PartnersSuspended = "partners.suspended", 403, 7, "Access has been suspended.", "The partner that the credential belongs to is suspended.";
     PartnersExpired = "partners.expired", 403, 7, "Access has ended.", "The partner's agreement has expired.";
-    PartnersMismatch = "partners.mismatch", 403, 7, "The credentials belong to different parties.", "The certificate, key and token of one request belong to different partners.";
+    PartnersUnknown = "partners.unknown", 403, 7, "Access has not been agreed on.", "The key belongs to a partner that does not exist any more: `portcullis keys show` names it.";
+    PartnersMismatch = "partners.mismatch", 403, 7, "The credentials belong to different parties.", "The certificate, key and token of one request belong to different partners, or one of them fits the patterns of several.";
     PartnersOperation = "partners.operation", 403, 7, "This operation is not part of the agreement.", "The partner's `operations` do not list it.";
 
     // rules, endpoints, schema

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::HashMap;
 
-use crate::credentials::Credentials;
-use crate::endpoints::Endpoints;
+use crate::credentials::{Around, Credentials, SessionKey};
+use crate::endpoints::{self, Endpoints};
 use crate::jwt::Configuration;
 use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
 use crate::mtls::{Authority, Forwarding, TrustSet};
@@ -15,6 +15,7 @@ use crate::policy::{
 };
 use crate::rules::Rules;
 use crate::schema::Schemas;
+use crate::schema::pointer::escape;
 
 /// Everything one request is decided by.
 pub struct Snapshot {
@@ -87,6 +88,10 @@ pub struct Openapi {
 
 pub struct Operation {
     pub id: String,
+    /// `METHOD /template`, when the id is another.
+    pub spelled: Option<String>,
+    /// Names of the path's parameters, in the template's order.
+    pub parameters: Vec<String>,
     pub series: OperationSeries,
     pub action: Action,
     pub unknown_query: Action,
@@ -103,7 +108,7 @@ impl Snapshot {
     /// Every problem found, each with the place of the configuration value it stands in.
     pub fn compile(policy: &Policy, now: u64, generation: u64) -> Result<Snapshot, Vec<Problem>> {
         let mut problems = Vec::new();
-        let rules = Rules::compile(&policy.rules, &policy.lists, &mut problems);
+        let rules = Rules::compile(&policy.rules, &policy.lists, &policy.jwt, &mut problems);
         let mut trusts: HashMap<Vec<String>, Arc<Trust>> = HashMap::default();
         let mut snapshot = Snapshot {
             generation,
@@ -119,6 +124,10 @@ impl Snapshot {
             jwt: policy.jwt.iter().map(|written| Arc::new(Configuration::compile(written, &mut problems))).collect(),
             exact: HashMap::default(),
             wildcard: HashMap::default(),
+        };
+        let Some(session_key) = SessionKey::read(&policy.session_key) else {
+            problems.push(problem("", "the key of session identities is not of 64 hex digits"));
+            return Err(problems);
         };
         let mut forwards: HashMap<Forwarding, Arc<Forward>> = HashMap::default();
         let mut forward = |mtls: &HostMtls| {
@@ -141,7 +150,7 @@ impl Snapshot {
             let mut paths: Vec<(String, Mtls)> = Vec::with_capacity(host.mtls.paths.len());
             for PathMtls { prefix, mode, action, trust: names } in &host.mtls.paths {
                 let trust = match names {
-                    Some(names) => trust(names, &format!("{at}/paths/{}", escaped(prefix)), &mut problems),
+                    Some(names) => trust(names, &format!("{at}/paths/{}", escape(prefix)), &mut problems),
                     None => mtls.trust.clone(),
                 };
                 paths.push((prefix.trim_end_matches('/').to_owned(), Mtls { mode: *mode, action: *action, trust }));
@@ -159,6 +168,9 @@ impl Snapshot {
                     .iter()
                     .map(|operation| Operation {
                         id: operation.id.clone(),
+                        spelled: Some(format!("{} {}", operation.method, operation.path))
+                            .filter(|spelled| *spelled != operation.id),
+                        parameters: endpoints::parameters(&operation.path).map(str::to_owned).collect(),
                         series: meters::operation_series(&host.name, &operation.id),
                         action: operation.action,
                         unknown_query: operation.unknown_query,
@@ -166,6 +178,15 @@ impl Snapshot {
                     })
                     .collect(),
             });
+            let around = Around {
+                jwt: &policy.jwt,
+                configurations: &snapshot.jwt,
+                authorities: &snapshot.authorities,
+                session_key: &session_key,
+                operations: host.openapi.as_ref().map_or(0, |openapi| openapi.operations.len()),
+            };
+            let credentials =
+                host.credentials.as_ref().map(|written| Credentials::compile(written, &around, &mut problems));
             if host.origin >= policy.origins.len() {
                 problems.push(problem(&format!("{}/origin", host.at), "no such origin"));
             }
@@ -184,10 +205,7 @@ impl Snapshot {
                 forward: forward(&host.mtls),
                 own: host.mtls.own,
                 openapi,
-                credentials: host
-                    .credentials
-                    .as_ref()
-                    .map(|written| Credentials::compile(written, &snapshot.jwt, &mut problems)),
+                credentials,
                 series: meters::host_series(&host.name),
                 unmatched: meters::operation_series(&host.name, "-"),
                 own_series: meters::operation_series(&host.name, "own"),
@@ -206,9 +224,7 @@ impl Snapshot {
             self.wildcard.get(suffix).copied()
         })
     }
-}
 
-impl Snapshot {
     #[must_use]
     pub fn authority(&self, name: &str) -> Option<&Arc<Authority>> {
         self.authorities.iter().find(|authority| authority.name() == name)
@@ -251,11 +267,6 @@ fn compile_trust(
         }
     }
     Arc::new(Trust { id: IDS.fetch_add(1, Ordering::Relaxed), set: TrustSet::of(trusted) })
-}
-
-/// A key as a step of a JSON pointer (RFC 6901, 3).
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 fn problem(at: &str, message: &str) -> Problem {

@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use portcullis_engine::head::{Framing, Head};
+use portcullis_engine::policy::CredentialLocation;
 use portcullis_forward::request::{Forwarded, write_head};
 
 /// What a browser-like API client sends.
@@ -23,6 +24,9 @@ fn heads(criterion: &mut Criterion) {
         request_id: "01JC5M3V7Q8XK2Z9YTRWB4N6HD",
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         certificate: "cf-client-cert-sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\r\n",
+        caller: "",
+        told: &[],
+        stripped: &[],
         body: Framing::None,
     };
     let mut out = Vec::new();
@@ -34,6 +38,16 @@ fn heads(criterion: &mut Criterion) {
     });
     let forwarded = Forwarded { certificate: &certificate, ..forwarded };
     criterion.bench_function("write_head, 8 fields and a certificate", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            write_head(&mut out, black_box(&head), &forwarded);
+        });
+    });
+    let told = ["x-user-id".to_owned(), "x-partner".to_owned()];
+    let stripped = [CredentialLocation::Header { name: "authorization".to_owned(), scheme: Some("Bearer".to_owned()) }];
+    let caller = "x-user-id: 1234567890\r\nx-partner: acme\r\n";
+    let forwarded = Forwarded { certificate: "", caller, told: &told, stripped: &stripped.each_ref(), ..forwarded };
+    criterion.bench_function("write_head, 8 fields and who calls", |bencher| {
         bencher.iter(|| {
             out.clear();
             write_head(&mut out, black_box(&head), &forwarded);

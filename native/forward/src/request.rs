@@ -1,12 +1,15 @@
 //! The request head as the origin gets it.
 //!
-//! Fields about client certificates never come so far: the engine leaves them out of every head.
+//! Fields about client certificates never come so far: the engine leaves them out of every head. Fields that tell who
+//! calls are named by the operator: a client's own are left out here, and so is the credential where it is to stay behind.
 //!
 //! One pass over the client's fields: what is hop-by-hop (RFC 9110, 7.6.1) or names a header of ours is left out, the
 //! rest is copied, then ours are written. A name counts as ours also with `_` for `-`, because CGI-like origins
 //! (WSGI, PHP, Rack) fold both into one variable.
 
-use portcullis_engine::head::{Framing, Head};
+use portcullis_engine::head::{Framing, Head, is_named as is};
+use portcullis_engine::pairs::decodes_to;
+use portcullis_engine::policy::CredentialLocation;
 
 /// What the gateway adds to a request, each value its own: inbound copies never get through.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +24,12 @@ pub struct Forwarded<'a> {
     pub traceparent: Option<&'a str>,
     /// Whole lines about the client's certificate, each ended by CR LF; empty without any.
     pub certificate: &'a str,
+    /// Whole lines about who calls, as above.
+    pub caller: &'a str,
+    /// Lower-case names of the fields that may stand in `caller`, whether they do or not: nobody else writes them.
+    pub told: &'a [String],
+    /// Where the credentials stood that stay behind.
+    pub stripped: &'a [&'a CredentialLocation],
     /// How the body will be framed towards the origin: `Length` for a body that is known whole, else the client's.
     pub body: Framing,
 }
@@ -36,24 +45,30 @@ macro_rules! put {
 /// Appends the whole head, blank line included.
 pub fn write_head(out: &mut Vec<u8>, head: &Head, forwarded: &Forwarded<'_>) {
     // Every field grows by at most a space and a CR.
-    out.reserve(head.text().len() + 2 * portcullis_engine::head::MAX_FIELDS + OURS_BYTES + forwarded.certificate.len());
+    let lines = forwarded.certificate.len() + forwarded.caller.len();
+    out.reserve(head.text().len() + 2 * portcullis_engine::head::MAX_FIELDS + OURS_BYTES + lines);
     put!(out, [head.method(), " ", head.path()]);
     if !head.query().is_empty() {
-        put!(out, ["?", head.query()]);
+        put_query(out, head.query(), forwarded.stripped);
     }
     put!(out, [" HTTP/1.1\r\n"]);
-    let host = copy_fields(out, head, forwarded.traceparent.is_none());
+    let host = copy_fields(out, head, forwarded);
     put_ours(out, host, forwarded);
     out.extend_from_slice(b"\r\n");
 }
 
 /// Answers the Host field's value. A Connection field can name no other fields to leave out: such a head is refused by
 /// the engine.
-fn copy_fields<'a>(out: &mut Vec<u8>, head: &'a Head, keep_trace: bool) -> &'a str {
+fn copy_fields<'a>(out: &mut Vec<u8>, head: &'a Head, forwarded: &Forwarded<'_>) -> &'a str {
+    let keep_trace = forwarded.traceparent.is_none();
+    let (told, stripped) = (forwarded.told, forwarded.stripped);
     let mut host = head.host();
     let mut trace_is_good: Option<bool> = None;
     for (name, value) in head.fields() {
         match fate(name.as_bytes()) {
+            Fate::Pass if told.iter().any(|ours| folds_to(name, ours)) || stripped.iter().any(|at| holds(at, name)) => {
+            }
+            Fate::Pass if name == "cookie" && !stripped.is_empty() => put_cookies(out, value, stripped),
             Fate::Pass => put!(out, [name, ": ", value, "\r\n"]),
             Fate::Host => {
                 host = value;
@@ -70,6 +85,66 @@ fn copy_fields<'a>(out: &mut Vec<u8>, head: &'a Head, keep_trace: bool) -> &'a s
     host
 }
 
+/// Whether the credential of that place is the whole field, or may be read there by origins that fold `_` and `-`.
+fn holds(at: &CredentialLocation, name: &str) -> bool {
+    match at {
+        CredentialLocation::Header { name: wanted, .. } => folds_to(name, wanted),
+        CredentialLocation::Pair { id, secret } => folds_to(name, id) || folds_to(name, secret),
+        CredentialLocation::Basic => name == "authorization",
+        CredentialLocation::Cookie { .. } | CredentialLocation::Query { .. } => false,
+    }
+}
+
+/// Equal, where `_` and `-` are one: what an operator calls a field may have either.
+fn folds_to(name: &str, wanted: &str) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    name.len() == wanted.len() && name.bytes().map(fold).eq(wanted.bytes().map(fold))
+}
+
+/// The line without the cookies that stay behind, the others byte for byte; no line at all when none is left.
+fn put_cookies(out: &mut Vec<u8>, line: &str, stripped: &[&CredentialLocation]) {
+    let stays = |cookie: &str| {
+        let name = cookie.split_once('=').map_or(cookie, |(name, _)| name).trim_ascii();
+        !stripped.iter().any(|at| matches!(at, CredentialLocation::Cookie { name: wanted } if decodes_to(name.as_bytes(), wanted.as_bytes())))
+    };
+    if line.split(';').all(stays) {
+        return put!(out, ["cookie: ", line, "\r\n"]);
+    }
+    let (mut begun, start) = (false, out.len());
+    for cookie in line.split(';').filter(|cookie| stays(cookie)) {
+        match begun {
+            true => put!(out, [";", cookie]),
+            // A space ahead of the first one is no part of it.
+            false => put!(out, ["cookie: ", cookie.trim_ascii_start()]),
+        }
+        begun |= !cookie.trim_ascii().is_empty();
+        if !begun {
+            out.truncate(start);
+        }
+    }
+    if begun {
+        put!(out, ["\r\n"]);
+    }
+}
+
+/// The query, `?` included, without the parameters that stay behind, the others byte for byte.
+fn put_query(out: &mut Vec<u8>, query: &str, stripped: &[&CredentialLocation]) {
+    let stays = |part: &&str| {
+        let name = part.split_once('=').map_or(*part, |(name, _)| name);
+        !stripped.iter().any(|at| matches!(at, CredentialLocation::Query { name: wanted } if decodes_to(name.as_bytes(), wanted.as_bytes())))
+    };
+    if stripped.is_empty() || query.split('&').all(|part| stays(&part)) {
+        return put!(out, ["?", query]);
+    }
+    let start = out.len();
+    for part in query.split('&').filter(stays) {
+        put!(out, [if out.len() == start { "?" } else { "&" }, part]);
+    }
+    if out.len() == start + 1 {
+        out.truncate(start);
+    }
+}
+
 fn put_ours(out: &mut Vec<u8>, host: &str, forwarded: &Forwarded<'_>) {
     let Forwarded { peer, proto, request_id, .. } = *forwarded;
     put!(out, ["x-forwarded-for: ", peer, "\r\nx-forwarded-proto: ", proto, "\r\nx-forwarded-host: ", host]);
@@ -82,7 +157,7 @@ fn put_ours(out: &mut Vec<u8>, host: &str, forwarded: &Forwarded<'_>) {
     if let Some(trace) = forwarded.traceparent {
         put!(out, ["traceparent: ", trace, "\r\n"]);
     }
-    put!(out, [forwarded.certificate]);
+    put!(out, [forwarded.certificate, forwarded.caller]);
     match forwarded.body {
         Framing::None => {}
         Framing::Length(length) => put!(out, ["content-length: ", itoa::Buffer::new().format(length), "\r\n"]),
@@ -125,11 +200,6 @@ fn fate(name: &[u8]) -> Fate {
     };
     let ours_by_prefix = name.len() > 12 && is(&name[..12], b"x-forwarded-");
     if dropped || ours_by_prefix { Fate::Drop } else { Fate::Pass }
-}
-
-/// Equal, `_` counting as `-`.
-fn is(name: &[u8], wanted: &[u8]) -> bool {
-    name.len() == wanted.len() && name.iter().zip(wanted).all(|(&a, &b)| a == b || (a == b'_' && b == b'-'))
 }
 
 /// The client's trace, if it sent exactly one valid `traceparent` (W3C Trace Context, 3.2).

@@ -1,6 +1,7 @@
 //! The request head that an origin gets.
 
 use portcullis_engine::head::{Framing, Head};
+use portcullis_engine::policy::CredentialLocation;
 use portcullis_forward::request::{Forwarded, client_traceparent, write_head};
 use proptest::prelude::*;
 
@@ -13,6 +14,9 @@ fn ours() -> Forwarded<'static> {
         request_id: "01J",
         traceparent: Some("00-11111111111111111111111111111111-2222222222222222-01"),
         certificate: "client-cert: :AAAA:\r\ncf-client-cert-sha256: abcd\r\n",
+        caller: "",
+        told: &[],
+        stripped: &[],
         body: Framing::None,
     }
 }
@@ -155,6 +159,86 @@ fn a_trace_is_valid_as_w3c_says() {
     }
 }
 
+/// The target and the fields up to ours, with a credential left behind.
+fn left(text: &str, stripped: CredentialLocation) -> String {
+    let out = written(text, &Forwarded { stripped: &[&stripped], ..ours() });
+    let theirs = out.split("x-forwarded-for").next().unwrap();
+    theirs.strip_prefix("GET ").unwrap().replacen(" HTTP/1.1\r\nhost: a\r\n", "|", 1).replace("\r\n", "|")
+}
+
+fn header(name: &str) -> CredentialLocation {
+    CredentialLocation::Header { name: name.into(), scheme: None }
+}
+
+#[test]
+fn a_credential_in_a_field_stays_behind_in_every_spelling_of_its_name() {
+    assert_eq!(left("GET /\nhost:a\nx-api-key:k\naccept:b", header("x-api-key")), "/|accept: b|");
+    assert_eq!(left("GET /\nhost:a\nx_api_key:k\nx-api_key:k", header("x-api-key")), "/|");
+    assert_eq!(left("GET /\nhost:a\nx-api-key:k", header("x_api_key")), "/|");
+    assert_eq!(left("GET /\nhost:a\nx-api-key2:k", header("x-api-key")), "/|x-api-key2: k|");
+    let bearer = CredentialLocation::Header { name: "authorization".into(), scheme: Some("Bearer".into()) };
+    assert_eq!(left("GET /\nhost:a\nauthorization:Bearer k\ncookie:k=1", bearer), "/|cookie: k=1|");
+    assert_eq!(left("GET /\nhost:a\nauthorization:Basic k", CredentialLocation::Basic), "/|");
+    let pair = CredentialLocation::Pair { id: "x-id".into(), secret: "x-secret".into() };
+    assert_eq!(left("GET /\nhost:a\nx-id:i\nx-secret:s\nx-secrets:s", pair), "/|x-secrets: s|");
+}
+
+#[test]
+fn a_cookie_stays_behind_and_the_others_are_kept_byte_for_byte() {
+    let cookie = |line: &str| {
+        let location = CredentialLocation::Cookie { name: "key".into() };
+        left(&format!("GET /\nhost:a\ncookie:{line}"), location).replacen("/|", "", 1)
+    };
+    for (sent, kept) in [
+        ("key=1", ""),
+        ("key=1; a=2", "cookie: a=2|"),
+        ("a=2; key=1", "cookie: a=2|"),
+        ("a=2; key=1; b=3", "cookie: a=2; b=3|"),
+        ("a=2;key=1;b=3", "cookie: a=2;b=3|"),
+        ("key=1; key=2", ""),
+        ("key", ""),
+        ("key =1; a=b", "cookie: a=b|"),
+        ("k%65y=1; a=%65", "cookie: a=%65|"),
+        ("key=1;  a=\" x\"; ;b", "cookie: a=\" x\"; ;b|"),
+        ("; key=1;", ""),
+        ("Key=1; keys=2; a=key", "cookie: Key=1; keys=2; a=key|"),
+        ("a=2;  b=3 ;", "cookie: a=2;  b=3 ;|"),
+    ] {
+        assert_eq!(cookie(sent), kept, "{sent}");
+    }
+}
+
+#[test]
+fn a_query_parameter_stays_behind_and_the_others_are_kept_byte_for_byte() {
+    let query = |query: &str| {
+        let location = CredentialLocation::Query { name: "api_key".into() };
+        left(&format!("GET /o?{query}\nhost:a"), location).replace('|', "")
+    };
+    for (sent, kept) in [
+        ("api_key=1", "/o"),
+        ("api_key", "/o"),
+        ("a=1&api_key=2&b=%41+c", "/o?a=1&b=%41+c"),
+        ("api_key=1&api_key=2&a", "/o?a"),
+        ("api%5fkey=1&a=2", "/o?a=2"),
+        ("API_KEY=1&api_keys=2&a=api_key=3", "/o?API_KEY=1&api_keys=2&a=api_key=3"),
+        ("a=1&&b=2", "/o?a=1&&b=2"),
+        ("api_key=1&", "/o"),
+    ] {
+        assert_eq!(query(sent), kept, "{sent}");
+    }
+}
+
+#[test]
+fn what_tells_who_calls_is_ours_whatever_the_client_sends() {
+    let told = ["x-user-id".to_owned(), "x_partner".to_owned()];
+    let text = "GET /\nhost:a\nx-user-id:spoofed\nx_user_id:spoofed\nx-partner:spoofed\nx-user:1";
+    let known = Forwarded { caller: "x-user-id: 42\r\n", told: &told, ..ours() };
+    let out = written(text, &known);
+    assert!(out.contains("x-user-id: 42\r\n") && out.contains("x-user: 1\r\n") && !out.contains("spoofed"), "{out}");
+    let out = written(text, &Forwarded { caller: "", ..known });
+    assert!(!out.contains("user-id") && !out.contains("spoofed"), "{out}");
+}
+
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
@@ -224,4 +308,86 @@ proptest! {
             prop_assert!(!folded.iter().any(|it| it == gone), "{}", gone);
         }
     }
+
+    #[test]
+    fn a_credential_never_reaches_the_origin_and_told_fields_are_ours(
+        place in place(),
+        fields in prop::collection::vec((told_name(), "[ -~]{0,20}"), 0..12),
+        cookies in prop::collection::vec("[a-z%=; ]{0,8}", 0..4),
+        query in prop::collection::vec("[a-z%=]{0,8}", 0..4),
+        told in any::<bool>(),
+    ) {
+        const SECRET: &str = "S3CRET";
+        let mut cookies = cookies;
+        let mut query = query;
+        let mut text = String::new();
+        match &place {
+            CredentialLocation::Header { name, .. } => text.push_str(&format!("\n{name}:Bearer {SECRET}")),
+            CredentialLocation::Pair { id, secret } => text.push_str(&format!("\n{secret}:{SECRET}\n{id}:{SECRET}")),
+            CredentialLocation::Basic => text.push_str(&format!("\nauthorization:Basic {SECRET}")),
+            CredentialLocation::Cookie { name } => cookies.insert(cookies.len() / 2, format!("{name}={SECRET}")),
+            CredentialLocation::Query { name } => query.insert(query.len() / 2, format!("{name}={SECRET}")),
+        }
+        for (name, value) in &fields {
+            text.push_str(&format!("\n{name}:{value}"));
+        }
+        let cookies = cookies.join("; ");
+        let mut head = Head::default();
+        if head.parse_text(&format!("GET /a?{}\nhost:a\ncookie:{cookies}{text}", query.join("&"))).is_err() {
+            return Ok(());
+        }
+        let names = ["x-user-id".to_owned(), "x-partner".to_owned()];
+        let caller = if told { "x-user-id: 42\r\n" } else { "" };
+        let out = [&[&place][..], &[]].map(|stripped| {
+            let mut out = Vec::new();
+            write_head(&mut out, &head, &Forwarded { caller, told: &names, stripped, ..ours() });
+            String::from_utf8(out).unwrap()
+        });
+        let [stripped, whole] = &out;
+        prop_assert!(whole.contains(SECRET) && !stripped.contains(SECRET), "{}", stripped);
+        let folded = stripped.to_ascii_lowercase().replace('_', "-");
+        prop_assert_eq!(folded.matches("\r\nx-user-id: ").count(), usize::from(told));
+        prop_assert!(!folded.contains("\r\nx-partner:"));
+        // Nothing but the credential is missing.
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let kept = lines(stripped);
+        for line in lines(whole) {
+            let name = line.split(':').next().unwrap().replace('_', "-");
+            let place_is = |names: &[&str]| names.iter().any(|place| place.replace('_', "-") == name);
+            let touched = line.starts_with("GET ") || name == "cookie" || match &place {
+                CredentialLocation::Header { name, .. } => place_is(&[name]),
+                CredentialLocation::Pair { id, secret } => place_is(&[id, secret]),
+                CredentialLocation::Basic => place_is(&["authorization"]),
+                _ => false,
+            };
+            prop_assert!(touched || kept.contains(&line), "{}", line);
+        }
+    }
+}
+
+fn place() -> impl Strategy<Value = CredentialLocation> {
+    prop::sample::select(vec![
+        CredentialLocation::Header { name: "authorization".into(), scheme: Some("Bearer".into()) },
+        header("x-api-key"),
+        CredentialLocation::Cookie { name: "key".into() },
+        CredentialLocation::Query { name: "key".into() },
+        CredentialLocation::Pair { id: "x-id".into(), secret: "x-secret".into() },
+        CredentialLocation::Basic,
+    ])
+}
+
+fn told_name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            "x-user-id",
+            "x_user_id",
+            "x-user_id",
+            "x-partner",
+            "x_partner",
+            "accept",
+            "x-other"
+        ])
+        .prop_map(str::to_owned),
+        "[a-z_-]{1,10}"
+    ]
 }

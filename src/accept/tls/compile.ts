@@ -1,7 +1,6 @@
 // Certificates that the gateway shows, and whose client certificates TLS itself lets through, per host.
 
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { Loading } from '../../config/loading.js';
 import { child } from '../../config/pointer.js';
@@ -66,7 +65,7 @@ export function readPair(
   const certificate = pem === null ? null : readCertificate(pem, child(at, 'certificate'), loading);
   const key = secret === null ? null : readKey(secret, child(at, 'key'), loading);
   if (certificate) look(certificate);
-  if (key) warnOfMode(loading.path(tls.key), child(at, 'key'), loading);
+  if (key) loading.warnOfMode(child(at, 'key'), loading.path(tls.key));
   if (!certificate || !key || pem === null || secret === null) return null;
   if (certificate.checkPrivateKey(key)) return { certificate, pem, secret };
   loading.problem(child(at, 'key'), 'this key does not belong to the certificate', {
@@ -127,11 +126,5 @@ function warnOfCertificate(host: string, certificate: X509Certificate, at: strin
   }
   if (new Date(certificate.validTo).getTime() < Date.now()) {
     loading.warning(at, `the certificate expired on ${certificate.validTo}`, { hint: 'clients will refuse it' });
-  }
-}
-
-function warnOfMode(file: string, at: string, loading: Loading): void {
-  if (statSync(file).mode & 0o004) {
-    loading.warning(at, 'every user of this machine can read the key', { hint: `chmod 600 ${file}` });
   }
 }

@@ -4,19 +4,36 @@
 // checks is a warning. What changes no verdict is passed over.
 
 import type { Loading } from '../../config/loading.js';
+import { Overridden } from '../../config/overridden.js';
 import { child, path as tokens } from '../../config/pointer.js';
 import type { PolicyOpenapi, PolicyOperation } from '../../config/policy.js';
+import type { DescribedOperation, DescribedSecurity } from '../../config/security.js';
 import type { Document, Openapi } from './config.js';
 import { Description, isMapping, type Mapping } from './description.js';
 import { Dialect } from './dialect.js';
 import { Paths, Taken } from './paths.js';
 import { Unchecked } from './remarks.js';
+import { Security } from './security.js';
 import { checkShape } from './shape.js';
-import { Overridden, stage } from './staging.js';
+import { stage } from './staging.js';
 import { readVersion } from './version.js';
 
-/** null when a description has faults; the problems then say which. */
-export async function compileOpenapi(openapi: Openapi, at: string, loading: Loading): Promise<PolicyOpenapi | null> {
+/** What the descriptions of a host come to. */
+export interface Described {
+  policy: PolicyOpenapi;
+  security: DescribedSecurity;
+}
+
+/**
+ * null when a description has faults; the problems then say which. `keysInQuery`: names under which the host looks for
+ * API keys in the query, described or not.
+ */
+export async function compileOpenapi(
+  openapi: Openapi,
+  at: string,
+  loading: Loading,
+  keysInQuery: readonly string[] = [],
+): Promise<Described | null> {
   const everywhere = new Overridden(openapi.operations, child(at, 'operations'));
   const taken = new Taken();
   const read: Read[] = [];
@@ -33,8 +50,9 @@ export async function compileOpenapi(openapi: Openapi, at: string, loading: Load
     const compiled = compileDocument(description, prefix, openapi, {
       host: tokens(at)[1] ?? '',
       taken,
-      stage: names => stage([openapi, document, everywhere.of(names), own.of(names)]),
+      stage: names => stage([openapi, document, everywhere.of(names)?.overrides, own.of(names)?.overrides]),
       named: pointer => named(child(place, 'file'), pointer),
+      keysInQuery,
     });
     loading.problems.push(...description.problems);
     if (compiled === null) continue;
@@ -46,7 +64,12 @@ export async function compileOpenapi(openapi: Openapi, at: string, loading: Load
   everywhere.report(loading);
   // Half a description would only make the engine say the same again.
   const broken = read.some(({ description }) => description.problems.some(({ severity }) => severity === 'problem'));
-  return broken ? null : policyOf(openapi, read);
+  if (broken) return null;
+  const security = {
+    schemes: read.flatMap(({ security }) => security.schemes),
+    operations: read.flatMap(({ callers }) => callers),
+  };
+  return { policy: policyOf(openapi, read), security };
 }
 
 /** What one description came to. */
@@ -55,6 +78,8 @@ interface Read {
   /** The configuration value that names it. */
   at: string;
   operations: PolicyOperation[];
+  callers: DescribedOperation[];
+  security: Security;
   dialect: Dialect;
 }
 
@@ -67,8 +92,8 @@ function compileDocument(
   description: Description,
   prefix: string,
   openapi: Openapi,
-  around: Omit<ConstructorParameters<typeof Paths>[1], 'root' | 'version'>,
-): Pick<Read, 'operations' | 'dialect'> | null {
+  around: Omit<ConstructorParameters<typeof Paths>[1], 'root' | 'version' | 'security'>,
+): Pick<Read, 'operations' | 'callers' | 'security' | 'dialect'> | null {
   const { root } = description;
   const unchecked = new Unchecked(description);
   const version = isMapping(root) ? readVersion(root, description, unchecked) : null;
@@ -77,6 +102,7 @@ function compileDocument(
     return null;
   }
   checkShape(root, version, description, unchecked);
+  const security = new Security(root, version, description, unchecked, around.named);
   const dialect = new Dialect(description, unchecked, version.modern, openapi, prefix);
   const paths = new Paths(
     {
@@ -87,12 +113,12 @@ function compileDocument(
       allowXml: openapi.allowXml,
       schema: (found, direction) => dialect.schema(found, direction),
     },
-    { ...around, root, version },
+    { ...around, root, version, security },
   );
   if (Object.hasOwn(root, 'paths') || !version.modern) paths.read(root.paths);
   dialect.refuseCycles();
   unchecked.report();
-  return { operations: paths.operations, dialect };
+  return { operations: paths.operations, callers: paths.callers, security, dialect };
 }
 
 function policyOf(openapi: Openapi, read: readonly Read[]): PolicyOpenapi {

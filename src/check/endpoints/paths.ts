@@ -2,12 +2,13 @@
 
 import { child } from '../../config/pointer.js';
 import type { PolicyOperation, PolicyParameter } from '../../config/policy.js';
+import type { DescribedOperation, DescribedRequirement } from '../../config/security.js';
 import { readBody } from './bodies.js';
 import { type Description, type Found, isMapping, type Mapping } from './description.js';
-import { fragmentOf } from './names.js';
 import { readParameters, TOKEN, variablesOf } from './parameters.js';
 import type { Reading } from './reading.js';
 import { readResponses } from './responses.js';
+import type { Security } from './security.js';
 import { basePaths } from './servers.js';
 import type { Stage } from './staging.js';
 import type { Version } from './version.js';
@@ -15,8 +16,6 @@ import type { Version } from './version.js';
 /** Methods whose requests usually hold a body. */
 const WITH_BODY = ['put', 'post', 'patch'];
 
-const SECURITY =
-  'security requirement is described but not checked here|security requirements are described but not checked here';
 const NO_BODY =
   'operation describes no body for a method that usually has one: any body is passed on|operations describe no body for methods that usually have one: any body is passed on';
 
@@ -33,12 +32,17 @@ export interface Surroundings {
   taken: Taken;
   /** What is said for an operation that goes by these names. */
   stage(names: readonly string[]): Stage;
+  security: Security;
+  /** Names under which the host looks for API keys in the query. */
+  keysInQuery: readonly string[];
   /** How the policy names a place of the description. */
   named(pointer: string): string;
 }
 
 export class Paths {
   readonly operations: PolicyOperation[] = [];
+  /** Of each of them, by its index. */
+  readonly callers: DescribedOperation[] = [];
   readonly #bases = new Map<string, string[]>();
 
   constructor(
@@ -69,6 +73,7 @@ export class Paths {
       description.problem(item.pointer, 'expected a map of methods');
       return;
     }
+    this.around.security.refuseElsewhere(item);
     const variables = variablesOf(template);
     const twice = variables.find((name, index) => variables.indexOf(name) < index);
     if (twice !== undefined) description.problem(written.pointer, `the path \`${template}\` has \`{${twice}}\` twice`);
@@ -115,14 +120,17 @@ export class Paths {
     const id = this.#id(value, `${method} ${template}`, at);
     const shared = member(item, 'parameters');
     const { rows, wholeQuery } = readParameters(shared, member(operation, 'parameters'), at, template, reading);
-    const parameters = [...rows, ...this.#keys(value, at, rows)];
+    const callers = around.security.of(operation);
+    const parameters = [...rows, ...this.#keys(callers.security, rows)];
     const body = Object.hasOwn(value, 'requestBody') ? readBody(member(operation, 'requestBody'), reading) : null;
     if (!Object.hasOwn(value, 'requestBody') && WITH_BODY.includes(key)) reading.unchecked.add(NO_BODY, at);
     for (const base of this.#basesOf(operation, item)) {
       const path = base + template;
       const line = `${method} ${path}`;
       if (this.#isTaken(line, at)) continue;
-      const { action, unknownQuery, responses } = around.stage([id, `${method} ${template}`, line]);
+      const names = [id, `${method} ${template}`, line];
+      const { action, unknownQuery, responses } = around.stage(names);
+      this.callers.push({ names, ...callers });
       this.operations.push({
         id,
         at: around.named(at),
@@ -151,25 +159,12 @@ export class Paths {
     return true;
   }
 
-  /** Keys that the query carries are described by `security`: they are no unknown parameters. */
-  #keys(operation: Mapping, at: string, rows: readonly PolicyParameter[]): PolicyParameter[] {
-    const { reading } = this;
-    const { root } = this.around;
-    const own = Object.hasOwn(operation, 'security');
-    const security = own ? operation.security : root.security;
-    const pointer = own ? child(at, 'security') : '/security';
-    if (security !== undefined && !(Array.isArray(security) && security.every(isMapping))) {
-      reading.description.problem(pointer, '`security` is not a list of requirements');
-    }
-    const needs = Array.isArray(security) ? security.filter(isMapping) : [];
-    const schemes = [...new Set(needs.flatMap(need => Object.keys(need)))];
-    if (schemes.length > 0) reading.unchecked.add(SECURITY, pointer);
-    const names = schemes.flatMap(scheme => {
-      const found = reading.description.look(`#${fragmentOf(child('/components/securitySchemes', scheme))}`)?.value;
-      const isKey = isMapping(found) && found.type === 'apiKey' && found.in === 'query';
-      return isKey && typeof found.name === 'string' ? [found.name] : [];
-    });
-    return [...new Set(names)]
+  /** Keys that the query carries are described elsewhere: they are no unknown parameters. */
+  #keys(security: DescribedRequirement | null, rows: readonly PolicyParameter[]): PolicyParameter[] {
+    const described = (security?.any ?? [])
+      .flat()
+      .flatMap(({ scheme }) => (scheme.type === 'apiKey' && scheme.in === 'query' ? [scheme.key] : []));
+    return [...new Set([...described, ...this.around.keysInQuery])]
       .filter(name => !rows.some(row => row.location === 'query' && row.name === name))
       .map(name => ({
         name,
@@ -179,7 +174,7 @@ export class Paths {
         explode: true,
         allow_empty: true,
         allow_reserved: true,
-        schema: reading.schema(null, 'request'),
+        schema: this.reading.schema(null, 'request'),
         content: null,
       }));
   }

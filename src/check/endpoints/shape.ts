@@ -7,7 +7,7 @@ import { type Description, isMapping, type Mapping } from './description.js';
 import type { Unchecked } from './remarks.js';
 import type { Version } from './version.js';
 
-const SECTIONS = ['schemas', 'parameters', 'responses', 'requestBodies', 'headers', 'pathItems', 'mediaTypes'];
+const SECTIONS = 'schemas parameters responses requestBodies headers pathItems mediaTypes securitySchemes'.split(' ');
 
 const BESIDE =
   'path item with a `$ref` has other operations beside it, which do not count|path items with a `$ref` have other operations beside it, which do not count';

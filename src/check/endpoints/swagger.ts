@@ -57,12 +57,12 @@ class Conversion {
     const components = {
       schemas: this.#section('definitions'),
       parameters: this.#shared,
-      securitySchemes: this.#section('securityDefinitions'),
+      securitySchemes: schemes(this.#section('securityDefinitions')),
     };
     this.#section('parameters');
     this.#section('responses');
     const out: Mapping = { openapi: '3.0.3', servers: this.#servers(), paths: this.#paths(root.paths), components };
-    if (Object.hasOwn(root, 'security')) out.security = root.security;
+    for (const key of ['security', 'x-portcullis']) if (Object.hasOwn(root, key)) out[key] = root[key];
     this.#unchecked.report();
     return { root: out, origins: this.#origins };
   }
@@ -117,7 +117,7 @@ class Conversion {
 
   #operation(operation: Mapping, from: string, at: string, shared: Parameters): Mapping {
     const out: Mapping = Object.create(null);
-    for (const key of ['operationId', 'security', 'deprecated']) {
+    for (const key of ['operationId', 'security', 'deprecated', 'x-portcullis']) {
       if (Object.hasOwn(operation, key)) out[key] = operation[key];
     }
     const own = this.#parameters(operation.parameters, child(from, 'parameters'), child(at, 'parameters'));
@@ -283,6 +283,15 @@ class Conversion {
     }
     return out;
   }
+}
+
+/** `basic` became one of the schemes of `http`. */
+function schemes(section: unknown): unknown {
+  if (!isMapping(section)) return section;
+  const basic = (scheme: unknown) => isMapping(scheme) && scheme.type === 'basic';
+  return Object.fromEntries(
+    Object.entries(section).map(([name, scheme]) => [name, basic(scheme) ? { type: 'http', scheme: 'basic' } : scheme]),
+  );
 }
 
 interface Parameters {

@@ -158,7 +158,8 @@ function pathsOf({ paths, mode, action }: Mtls): PolicyMtls['paths'] {
   });
 }
 
-function checkTrust(trust: readonly string[], known: readonly string[], at: string, loading: Loading): void {
+/** Every authority that is trusted has to be known. */
+export function checkTrust(trust: readonly string[], known: readonly string[], at: string, loading: Loading): void {
   for (const [index, name] of trust.entries()) {
     if (known.includes(name)) continue;
     const meant = suggest(name, known);

@@ -1,6 +1,9 @@
 // What GET /metrics answers: the families counted in native code, those counted here, and the process's own.
 
 import { type Counter, Counter as CounterMetric, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { JwtMetrics } from './jwt.js';
+import { KeyMetrics } from './keys.js';
+import { PartnerMetrics } from './partners.js';
 import { RevocationMetrics } from './revocation.js';
 
 /** As `metrics()` of the native door answers them. */
@@ -26,6 +29,9 @@ export type Reload = 'applied' | 'refused';
 export class Metrics {
   readonly #own = new Registry();
   readonly revocation = new RevocationMetrics(this.#own);
+  readonly jwt = new JwtMetrics(this.#own);
+  readonly keys = new KeyMetrics(this.#own);
+  readonly partners = new PartnerMetrics(this.#own);
   readonly #native: () => string;
   readonly #successful: Gauge;
   readonly #timestamp: Gauge;

@@ -34,6 +34,9 @@ const verdict = z
   })
   .meta({ id: 'AuditVerdict' });
 
+export type Entry = z.output<typeof entry>;
+export type Verdict = z.output<typeof verdict>;
+
 const filters = paging.extend({
   actor: z.string().max(300).optional(),
   action: z.string().max(100).optional().meta({ description: 'Whole, or its beginning up to a dot: `pki`.' }),

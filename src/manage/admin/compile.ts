@@ -2,9 +2,9 @@
 
 import type { X509Certificate } from 'node:crypto';
 import { readPair } from '../../accept/tls/compile.js';
+import { checkTrust } from '../../check/mtls/compile.js';
 import type { Loading } from '../../config/loading.js';
 import { child, pointer } from '../../config/pointer.js';
-import { suggest } from '../../config/suggest.js';
 import { loopback } from '../../config/units.js';
 import type { Role } from '../store/tables.js';
 import { spelled } from './certificates.js';
@@ -41,25 +41,14 @@ export function compileAdmin(
   if (clients && !tls) {
     loading.problem(child(AT, 'clients'), 'client certificates need TLS', { key: true, hint: 'add `admin.tls`' });
   }
+  if (clients) checkTrust(clients.trust, loading.names('/authorities'), `${AT}/clients/trust`, loading);
   return {
     address,
     port,
     tls: pair && { certificate: pair.pem, key: pair.secret },
     hosts: hosts.map(name => name.toLowerCase().replace(/^\[|\]$/g, '')),
-    clients: clients ? { trust: known(clients.trust, loading), roles: rolesOf(clients.roles, loading) } : null,
+    clients: clients ? { trust: clients.trust, roles: rolesOf(clients.roles, loading) } : null,
   };
-}
-
-function known(trust: readonly string[], loading: Loading): string[] {
-  const names = loading.names('/authorities');
-  for (const [index, name] of trust.entries()) {
-    if (names.includes(name)) continue;
-    const meant = suggest(name, names);
-    loading.problem(pointer(['admin', 'clients', 'trust', String(index)]), `no authority is called \`${name}\``, {
-      hint: meant ? `did you mean \`${meant}\`?` : `authorities: ${names.join(', ') || 'none'}`,
-    });
-  }
-  return [...trust];
 }
 
 /** Fingerprints in one spelling; subjects as they are written. */

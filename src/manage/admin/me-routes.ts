@@ -11,6 +11,8 @@ const me = z
   })
   .meta({ id: 'Me' });
 
+export type Me = z.output<typeof me>;
+
 export function routes(api: Api): void {
   api.operation(
     {

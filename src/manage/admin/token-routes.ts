@@ -36,6 +36,9 @@ const made = token
   .extend({ token: z.string().meta({ description: 'The token itself: it is shown only this once.' }) })
   .meta({ id: 'NewToken' });
 
+export type Token = z.output<typeof token>;
+export type MadeToken = z.output<typeof made>;
+
 const params = z.object({ id: z.string().regex(/^[0-9a-f]{12}$/) });
 const key = z.tuple([z.number(), z.string()]);
 

@@ -1,22 +1,12 @@
 // Tokens of the admin API: how they look, how they are kept, and who presents one.
 //
-// `pct_<id>_<secret>_<checksum>`: a prefix that scanners for leaked secrets recognise, the row it belongs to, 256 random
-// bits, and a checksum, so that a typing error costs no look-up. The store has the SHA-256 of the whole: a token of 256
-// random bits needs no slow hash.
+// `pct_<id>_<secret>_<checksum>` (shown-once.ts).
 
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { Form, hashOf } from '../shown-once.js';
 import type { Store, Writing } from '../store/open.js';
 import type { Role, TokensTable } from '../store/tables.js';
-
-const PREFIX = 'pct';
-const ID_BYTES = 6;
-const SECRET_BYTES = 32;
-/** 62^43 is above 2^256. */
-const SECRET_DIGITS = 43;
-const CHECKSUM_DIGITS = 8;
-const FORM = /^pct_([0-9a-f]{12})_([0-9A-Za-z]{43})_([0-9a-f]{8})$/;
-const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
 /** Tokens that were found good and are remembered; more than a team has. */
 const REMEMBERED = 1_000;
@@ -49,17 +39,16 @@ interface Remembered extends Holder {
   age: number;
 }
 
+const FORM = new Form('pct', body => createHash('sha256').update(`checksum of ${body}`).digest('hex').slice(0, 8));
+
 export function makeToken(): { id: string; token: string } {
-  const id = randomBytes(ID_BYTES).toString('hex');
-  const body = `${PREFIX}_${id}_${digits(randomBytes(SECRET_BYTES))}`;
-  return { id, token: `${body}_${checksum(body)}` };
+  const { id, text } = FORM.make();
+  return { id, token: text };
 }
 
 /** The token's id, or null for what is no token. */
 export function tokenId(token: string): string | null {
-  const id = FORM.exec(token)?.[1];
-  const end = token.length - CHECKSUM_DIGITS;
-  return id !== undefined && checksum(token.slice(0, end - 1)) === token.slice(end) ? id : null;
+  return FORM.idOf(token);
 }
 
 /** Adds a token, within `Store.write` on the topic `tokens`. The token itself is answered here and kept nowhere. */
@@ -169,25 +158,7 @@ function past(time: number | null): boolean {
   return time !== null && time <= Date.now();
 }
 
-function hashOf(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
-}
-
 /** The token itself is not kept in memory either. */
 function keyOf(hash: Buffer): string {
   return hash.toString('base64');
-}
-
-function checksum(body: string): string {
-  return createHash('sha256').update(`checksum of ${body}`).digest('hex').slice(0, CHECKSUM_DIGITS);
-}
-
-function digits(bytes: Buffer): string {
-  let rest = BigInt(`0x${bytes.toString('hex')}`);
-  let text = '';
-  for (let i = 0; i < SECRET_DIGITS; i++) {
-    text = DIGITS[Number(rest % 62n)] + text;
-    rest /= 62n;
-  }
-  return text;
 }

@@ -1,7 +1,8 @@
 // `portcullis audit`: who changed what, and whether the log is as it was written.
 
 import type { Command } from 'commander';
-import { connect } from './client.js';
+import type { Entry, Verdict } from '../admin/audit-routes.js';
+import { type Client, connect } from './client.js';
 import { Exit, Fault } from './fault.js';
 import { mostOf } from './limit.js';
 import { count, moment, print } from './print.js';
@@ -9,23 +10,6 @@ import { type ReachOptions, reaching } from './reach.js';
 import { shownTable } from './table.js';
 import type { Terminal } from './terminal.js';
 import { whenPast } from './time.js';
-
-/** src/manage/admin/audit-routes.ts */
-interface Entry {
-  seq: number;
-  at: string;
-  actor: string;
-  action: string;
-  target: string;
-  before: unknown;
-  after: unknown;
-}
-
-interface Verdict {
-  entries: number;
-  head: { seq: number; hash: string };
-  broken: { seq: number; why: string } | null;
-}
 
 interface Filters extends ReachOptions {
   actor?: string;
@@ -69,8 +53,8 @@ export function addAudit(program: Command, terminal: Terminal): void {
     });
 }
 
-async function holds(client: ReturnType<typeof connect>, head: string): Promise<boolean> {
-  for await (const { items } of client.pages<{ hash: string }>('/audit')) {
+async function holds(client: Client, head: string): Promise<boolean> {
+  for await (const { items } of client.pages<Entry>('/audit')) {
     if (items.some(({ hash }) => hash === head)) return true;
   }
   return false;

@@ -5,7 +5,12 @@ import type { Command } from 'commander';
 /** By the words after `portcullis`; `#` begins what is said about the line below. */
 export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   run: ['portcullis run', 'portcullis run -c /etc/portcullis/portcullis.yaml'],
-  check: ['portcullis check', 'portcullis check -c portcullis.yaml --format json'],
+  check: [
+    'portcullis check',
+    '# who may call what: a line an operation',
+    'portcullis check --requires',
+    'portcullis check -c portcullis.yaml --format json',
+  ],
   explain: [
     'portcullis explain request.http',
     `portcullis explain -- curl -X POST https://api.example.com/orders --json '{"sku":"ABC-1"}'`,
@@ -101,6 +106,50 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'mtls promote': ['portcullis mtls promote api.example.com --path /v2'],
   'mtls disable': ['portcullis mtls disable api.example.com --path /v2'],
   'mtls list': ['portcullis mtls list'],
+  'jwt list': ['portcullis jwt list', "portcullis jwt list -o json | jq '.items[] | {name, state: .key_set.state}'"],
+  'jwt show': ['portcullis jwt show customers'],
+  'jwt refresh': ['portcullis jwt refresh customers'],
+  'jwt inspect': [
+    'portcullis jwt inspect customers < token',
+    '# or typed, without echo',
+    'portcullis jwt inspect customers',
+  ],
+  'jwt revoke': [
+    'portcullis jwt revoke customers --subject user-4711 --why "laptop stolen"',
+    '# one token that was found somewhere',
+    'portcullis jwt revoke customers --from-stdin --yes < token',
+  ],
+  'jwt revocations': ['portcullis jwt revocations customers --subject user-4711'],
+  'jwt restore': ['portcullis jwt restore customers --subject user-4711'],
+  'keys create': [
+    'KEY=$(portcullis keys create billing --partner acme --scope "orders:read orders:write" --expires 90d)',
+    '# a client id and a client secret, bound to a network',
+    'portcullis keys create robot --kind service --network 192.0.2.0/24 --out robot.env',
+  ],
+  'keys list': [
+    'portcullis keys list --partner acme',
+    '# what nobody needs any more',
+    'portcullis keys list --unused-since 90d -o json | jq -r .items[].id',
+  ],
+  'keys show': ['portcullis keys show billing'],
+  'keys update': [
+    'portcullis keys update billing --scope orders:read --expires 365d',
+    '# from anywhere again',
+    'portcullis keys update 9f2c4e1ab370 --clear networks',
+    '# everybody has the new secret: the one before ends',
+    'portcullis keys update billing --end-previous',
+  ],
+  'keys rotate': [
+    'portcullis keys rotate billing --overlap 7d --out billing.key',
+    '# it leaked: nothing of it counts any more but the new one',
+    'portcullis keys rotate billing --overlap 0h',
+  ],
+  'keys revoke': ['portcullis keys revoke 9f2c4e1ab370 --why "found in a public repository"'],
+  'keys check': [
+    'portcullis keys check < found.txt',
+    '# is it one at all?',
+    'portcullis keys check --offline --file found.txt',
+  ],
   'token create': [
     'portcullis token create deploy-pipeline --role operator --expires 90d --out deploy.token',
     'PORTCULLIS_TOKEN=$(portcullis token create dashboard --role viewer)',
@@ -108,6 +157,24 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'token list': ['portcullis token list --all'],
   'token revoke': ['portcullis token revoke deploy-pipeline'],
   'token recover': ['PORTCULLIS_TOKEN=$(portcullis token recover) portcullis token create me --role admin'],
+  'partner add': [
+    '# what an authority issues to it, and one key set of its own',
+    'portcullis partner add acme --owner Payments --contact security@acme.example --expires 365d \\',
+    "  --certificate 'authority=partners;subject=CN=*,O=Acme' --jwt customers:azp=acme",
+    '# a certificate as it is, and nothing but two operations',
+    'portcullis partner add acme --owner Payments --contact +49-30-1234 --certificate acme.pem \\',
+    "  --operation listOrders --operation 'POST /orders' --quota 1000/1h",
+  ],
+  'partner list': ['portcullis partner list --status suspended'],
+  'partner show': ['portcullis partner show acme'],
+  'partner update': [
+    'portcullis partner update acme --expires 2028-01-31 --operation listOrders',
+    'portcullis partner update acme --clear operations',
+  ],
+  'partner suspend': ["portcullis partner suspend acme --why 'keys on a forum' --yes"],
+  'partner resume': ['# shows why it was suspended, and asks', 'portcullis partner resume acme'],
+  'partner rotate': ['portcullis partner rotate acme --overlap 7d --out acme-keys'],
+  'partner remove': ['portcullis partner remove acme'],
   'audit list': [
     'portcullis audit list --since 2d',
     'portcullis audit list --actor deploy-pipeline --action pki -o json',

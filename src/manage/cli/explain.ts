@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { type Lookups, load } from '../../config/load.js';
-import { render, wantsColour } from '../../config/problem.js';
+import { printable, render, wantsColour } from '../../config/problem.js';
 import { CONFIG_OPTION, DEFAULT_FILE } from './options.js';
 import { type Request, type Response, readCurl, readRequest, readResponse, words } from './request.js';
+import { inWords, requiresOf } from './requirements.js';
 
 /** Of the native door. */
 export type Explain = (
@@ -36,7 +37,9 @@ export interface Explanation {
 export function addExplain(program: Command, explain: () => Promise<Explain>, lookups: Lookups): void {
   program
     .command('explain')
-    .description('say which operation a request is and what it violates: a file as on the wire, or a curl line')
+    .description(
+      'say which operation a request is, what it requires and what it violates: a file as on the wire, or a curl line',
+    )
     .argument('<request...>', 'a file (`-` for standard input), or `curl` and its arguments behind `--`')
     .option(...CONFIG_OPTION, DEFAULT_FILE)
     .option('-r, --response <file>', 'the response to look at as well, as `curl -i` prints it')
@@ -52,8 +55,15 @@ export function addExplain(program: Command, explain: () => Promise<Explain>, lo
       }
       const request = requestOf(written);
       const answered = response === undefined ? null : readResponse(readFileSync(response));
-      const found = explained(await explain(), JSON.stringify(loaded.parts.policy), request, answered);
-      process.stdout.write(format === 'json' ? `${JSON.stringify(found, null, 2)}\n` : asText(request, found));
+      const { policy, stated } = loaded.parts;
+      const found = explained(await explain(), JSON.stringify(policy), request, answered);
+      const requires = found.host === null ? null : requiresOf(policy, stated, found.host, found.operation);
+      const credentials = policy.hosts.find(({ name }) => name === found.host)?.credentials;
+      const callers =
+        requires && credentials ? `  ${requires.action}: requires ${inWords(requires, credentials)}` : null;
+      const shown =
+        format === 'json' ? `${JSON.stringify({ ...found, requires }, null, 2)}\n` : asText(request, found, callers);
+      process.stdout.write(shown);
       process.exitCode = found.findings.some(({ action }) => action === 'block' || action === 'strip') ? 1 : 0;
     });
 }
@@ -65,7 +75,8 @@ interface Options {
 }
 
 const LIMITS = `
-Client certificates and rules are not looked at: they need a connection.`;
+What the operation requires of its callers is told, but not whether the request has it. Client certificates and rules are
+not looked at: they need a connection.`;
 
 function requestOf(written: readonly string[]): Request {
   const [first = '', ...rest] = written;
@@ -83,13 +94,15 @@ export function explained(explain: Explain, policy: string, request: Request, re
   return JSON.parse(explain(policy, head, request.body, told, body)) as Explanation;
 }
 
-function asText({ method, target }: Request, found: Explanation): string {
+/** `callers`: what is required of who calls, where somebody asks. */
+function asText({ method, target }: Request, found: Explanation, callers: string | null): string {
   const lines = [`${method} ${target}`];
   lines.push(
     found.operation === null
       ? `  no operation${found.host === null ? '' : ` of ${found.host}`} matches`
       : `  operation ${found.operation} of ${found.host}`,
   );
+  if (callers !== null) lines.push(printable(callers));
   for (const { reason, status, title, action, errors } of found.findings) {
     lines.push(`  ${action}: ${reason} (${status}) ${title}`);
     for (const { location, pointer, message, class: kind } of errors) {

@@ -1,6 +1,7 @@
 // `portcullis login`: a token is checked against its gateway, then kept for later commands.
 
 import type { Command } from 'commander';
+import type { Me } from '../admin/me-routes.js';
 import { Client } from './client.js';
 import { folderOf, readSecret, write } from './files.js';
 import { print, say } from './print.js';
@@ -24,11 +25,6 @@ export function addLogin(program: Command, terminal: Terminal): void {
       if (kept(terminal).size > 0) write(keptFile(terminal), '', 'secret', true);
       say(terminal, 'no token is kept any more');
     });
-}
-
-interface Me {
-  name: string;
-  role: string;
 }
 
 async function keep(terminal: Terminal, options: ReachOptions, token: string): Promise<void> {

@@ -1,36 +1,15 @@
 // `portcullis mtls`: which hosts and paths demand a client certificate, and whom that would shut out.
 
 import { type Command, Option } from 'commander';
+import type { Effect, ShownRule as Rule } from '../mtls/routes.js';
 import { at, type Client, connect, type Page } from './client.js';
-import { type Fault, usage } from './fault.js';
+import { usage } from './fault.js';
 import { count, moment, print, say } from './print.js';
 import { type ReachOptions, reaching } from './reach.js';
 import { shownTable } from './table.js';
 import { confirm, type Terminal } from './terminal.js';
 
-type Action = 'log' | 'block';
-
-/** src/manage/mtls/routes.ts */
-interface Rule {
-  id: string;
-  host: string;
-  path: string;
-  mode: 'off' | 'request' | 'require';
-  action: Action;
-  trust: string[];
-  created_at: string;
-}
-
-interface Preview {
-  since: string;
-  requests: number;
-  valid: number;
-  absent: number;
-  invalid: number;
-  operations: { id: string; requests: number; denied: number }[];
-  undescribed: number;
-  losing: { count: number; certificates: { subject: string; authority: string; last_seen: string }[] };
-}
+type Action = Rule['action'];
 
 interface Place extends ReachOptions {
   path: string;
@@ -133,7 +112,7 @@ async function change(client: Client, { id }: Rule, wanted: object): Promise<Rul
   return client.send('PATCH', at`/mtls/rules/${id}`, { body: wanted, etag });
 }
 
-function previewOf(client: Client, host: string, path: string, trust: string): Promise<Preview> {
+function previewOf(client: Client, host: string, path: string, trust: string): Promise<Effect> {
   return client.get('/mtls/preview', { host, path, trust: namesOf(trust).join(',') });
 }
 
@@ -154,11 +133,7 @@ async function findRule(client: Client, host: string, path: string): Promise<Rul
 async function ruleAt(client: Client, host: string, path: string): Promise<Rule> {
   const rule = await findRule(client, host, path);
   if (rule) return rule;
-  throw noRule(host, path);
-}
-
-function noRule(host: string, path: string): Fault {
-  return usage(`there is no rule for ${placeOf(host, path)}`, '`portcullis mtls list` shows them');
+  throw usage(`there is no rule for ${placeOf(host, path)}`, '`portcullis mtls list` shows them');
 }
 
 /** `/v2/` and `/v2` are one prefix. */
@@ -185,7 +160,7 @@ function described(rule: Rule): string {
 }
 
 /** What a rule would have done to the requests of the last day. */
-function words(terminal: Terminal, preview: Preview, mode: Action): string {
+function words(terminal: Terminal, preview: Effect, mode: Action): string {
   const { since, requests, valid, absent, invalid, operations, undescribed, losing } = preview;
   if (requests === 0) return `No request was seen there since ${moment(since)}: nothing can be foretold.\n`;
   const denied = absent + invalid;

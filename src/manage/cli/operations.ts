@@ -1,9 +1,27 @@
 // What of each described operation will be enforced, as `portcullis check` tells it: a line an operation.
 
-import type { Policy, PolicyContent, PolicyOperation, PolicyParameter } from '../../config/policy.js';
+import type {
+  Policy,
+  PolicyContent,
+  PolicyCredentials,
+  PolicyOperation,
+  PolicyParameter,
+} from '../../config/policy.js';
 import { printable } from '../../config/problem.js';
+import { accepted, inWords, type Requires, requires, type StatedByHost } from './requirements.js';
 
-const HEADINGS = ['method', 'path', 'action', 'other query', 'parameters', 'responses', 'body', 'not checked'];
+const HEADINGS = [
+  'method',
+  'path',
+  'action',
+  'requires',
+  'other query',
+  'parameters',
+  'responses',
+  'body',
+  'not checked',
+];
+const OF_CALLERS = ['method', 'path', 'staged', 'said by', 'requires'];
 /** A cell that is wider does not move the column behind it in all other lines. */
 const MAX_WIDTH = 60;
 /** Methods whose requests usually hold a body. */
@@ -18,6 +36,7 @@ export interface Enforced {
   method: string;
   path: string;
   action: PolicyOperation['action'];
+  requires: Requires | null;
   unknownQuery: 'ignore' | 'log' | 'block';
   parameters: Record<PolicyParameter['location'], number>;
   body: { required: boolean; content: { mediaType: string; format: PolicyContent['format'] }[] } | null;
@@ -25,14 +44,15 @@ export interface Enforced {
   notChecked: string[];
 }
 
-export function enforced(policy: Policy): Enforced[] {
+export function enforced(policy: Policy, stated: StatedByHost): Enforced[] {
   return policy.hosts.flatMap(({ name, openapi }) =>
-    (openapi?.operations ?? []).map(operation => ({
+    (openapi?.operations ?? []).map((operation, index) => ({
       host: name,
       id: operation.id,
       method: operation.method,
       path: operation.path,
       action: operation.action,
+      requires: requires(policy, stated, name, index),
       unknownQuery: operation.unknown_query === 'off' ? 'ignore' : operation.unknown_query,
       parameters: counted(operation),
       body: operation.body && {
@@ -49,16 +69,43 @@ export function enforced(policy: Policy): Enforced[] {
 }
 
 /** A table for each host, under a line for what matches no operation. */
-export function table(policy: Policy): string {
-  const rows = enforced(policy);
-  const parts = policy.hosts.flatMap(({ name, openapi }) => {
+export function table(policy: Policy, stated: StatedByHost): string {
+  const rows = enforced(policy, stated);
+  const parts = policy.hosts.flatMap(({ name, openapi, credentials }) => {
     if (!openapi) return [];
-    const lines = rows.filter(({ host }) => host === name).map(row => cells(row).map(printable));
+    const lines = rows.filter(({ host }) => host === name).map(row => cells(row, credentials).map(printable));
     const head = `${name}: other paths ${openapi.fallthrough}, other methods ${openapi.action}`;
     return [[head, ...aligned([HEADINGS, ...lines])].join('\n')];
   });
   return parts.join('\n\n');
 }
+
+/** Only which credential the operations of each host require, how far that is staged, and who says so. */
+export function callersTable(policy: Policy, stated: StatedByHost): string {
+  const rows = enforced(policy, stated);
+  const parts = policy.hosts.map(({ name, credentials }) => {
+    if (!credentials) return `${name}: no credential is asked for`;
+    const { unmatched } = credentials;
+    const lines = rows
+      .filter(({ host }) => host === name)
+      .map(({ method, path, requires }) => {
+        const { action, saidBy } = requires as Requires;
+        return [method, path, action, SAID_BY[saidBy], inWords(requires as Requires, credentials)].map(printable);
+      });
+    const others = inWords({ any: unmatched.any, public: false }, credentials);
+    const head = printable(`${name}: other requests ${unmatched.action}: ${others}`);
+    const counting = [['credential', 'what it is'], ...accepted(policy, credentials)].map(row => row.map(printable));
+    return [head, ...(lines.length > 0 ? aligned([OF_CALLERS, ...lines]) : []), ...aligned(counting)].join('\n');
+  });
+  return parts.join('\n\n');
+}
+
+const SAID_BY: Readonly<Record<Requires['saidBy'], string>> = {
+  configuration: 'configuration',
+  description: 'description',
+  require: "the host's require",
+  default: 'nobody',
+};
 
 function counted({ parameters }: PolicyOperation): Enforced['parameters'] {
   const counts = { path: 0, query: 0, header: 0, cookie: 0 };
@@ -85,18 +132,25 @@ function notChecked({ action, method, path, parameters, body, responses }: Polic
   return [...new Set([...request(), ...answers])];
 }
 
-function cells({ method, path, action, parameters, unknownQuery, body, responses, notChecked }: Enforced): string[] {
+function cells(row: Enforced, credentials: PolicyCredentials | null): string[] {
+  const { method, path, action, requires, parameters, unknownQuery, body, responses, notChecked } = row;
   const counts = LOCATIONS.filter(location => parameters[location] > 0).map(name => `${parameters[name]} ${name}`);
   return [
     method,
     path,
     action,
+    callers(requires, credentials),
     unknownQuery,
     counts.join(', ') || '-',
     [responses.action, responses.statuses.join(' ')].filter(Boolean).join(': '),
     body ? `${body.required ? 'required' : 'optional'}: ${byFormat(body.content) || '-'}` : '-',
     notChecked.join(', ') || '-',
   ];
+}
+
+function callers(requires: Requires | null, credentials: PolicyCredentials | null): string {
+  if (requires === null || credentials === null) return '-';
+  return requires.action === 'off' ? 'off' : `${requires.action}: ${inWords(requires, credentials)}`;
 }
 
 /** `json application/json text/json, text text/plain` */
@@ -109,7 +163,7 @@ function byFormat(content: NonNullable<Enforced['body']>['content']): string {
 }
 
 function aligned(rows: readonly string[][]): string[] {
-  const widths = HEADINGS.map((_, column) =>
+  const widths = (rows[0] ?? []).map((_, column) =>
     rows.reduce((most, row) => Math.max(most, Math.min(MAX_WIDTH, (row[column] as string).length)), 0),
   );
   return rows.map(row => `  ${row.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ')}`.trimEnd());

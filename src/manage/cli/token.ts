@@ -2,37 +2,25 @@
 
 import { type Command, Option } from 'commander';
 import type { Lookups } from '../../config/load.js';
+import type { MadeToken, Token } from '../admin/token-routes.js';
 import { at, connect } from './client.js';
 import { usage } from './fault.js';
-import { folderOf, mustBeFree, write } from './files.js';
-import { moment, print, say } from './print.js';
+import { mustBeFree } from './files.js';
+import { type OnceOptions, showOnce } from './once.js';
+import { moment, print } from './print.js';
 import { type ReachOptions, reaching } from './reach.js';
 import { addRecover } from './recover.js';
 import { shownTable } from './table.js';
 import { confirm, type Terminal } from './terminal.js';
 import { whenGone } from './time.js';
 
-/** src/manage/admin/token-routes.ts */
-interface Token {
-  id: string;
-  name: string;
-  role: 'viewer' | 'operator' | 'admin';
-  created_at: string;
-  created_by: string;
-  expires_at: string | null;
-  last_used_at: string | null;
-  revoked_at: string | null;
-}
-
 const ROLES = ['viewer', 'operator', 'admin'] as const;
 /** As many as there may be. */
 const ALL = 10_000;
 
-interface Create extends ReachOptions {
+interface Create extends OnceOptions {
   role: Token['role'];
   expires?: string;
-  out?: string;
-  force?: boolean;
 }
 
 export function addToken(program: Command, terminal: Terminal, lookups: Lookups): void {
@@ -43,21 +31,15 @@ export function addToken(program: Command, terminal: Terminal, lookups: Lookups)
     .option('--expires <when>', 'how long it is good for, or until when: 90d, 2027-01-31')
     .option('--out <file>', 'write the token there, readable for you alone, instead of showing it')
     .option('--force', 'over a file that is there')
-    .action(async (name: string, { role, expires, out, force, ...options }: Create) => {
+    .action(async (name: string, options: Create) => {
+      const { role, expires, out, force } = options;
       if (out !== undefined) mustBeFree([out], force);
       const expires_at = expires === undefined ? undefined : whenGone(expires, '--expires', terminal.now());
-      const made = await connect(options, terminal).send<Token & { token: string }>('POST', '/tokens', {
+      const made = await connect(options, terminal).send<MadeToken>('POST', '/tokens', {
         body: { name, role, expires_at },
       });
-      if (out !== undefined) {
-        folderOf(out);
-        write(out, `${made.token}\n`, 'secret', force);
-        const { token: _, ...rest } = made;
-        print(terminal, options.output, rest, () => `${made.id} ${made.name} (${made.role}): the token is in ${out}\n`);
-        return;
-      }
-      if (options.output === 'table') say(terminal, `${made.id} (${made.role}): the token is shown only this once`);
-      print(terminal, options.output, made, () => `${made.token}\n`);
+      const of = `(${made.role})`;
+      showOnce(terminal, options, 'token', made, `${made.id} ${of}`, `${made.id} ${made.name} ${of}`);
     });
   reaching(token.command('list'))
     .description('list tokens, without the secrets themselves')

@@ -74,6 +74,9 @@ const effect = z
   })
   .meta({ id: 'MtlsPreview' });
 
+export type ShownRule = z.output<typeof rule>;
+export type Effect = z.output<typeof effect>;
+
 export function routes(api: Api, parts: MtlsParts): void {
   const { store } = parts;
   api.operation(

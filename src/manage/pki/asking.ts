@@ -4,11 +4,12 @@
 // Only verified certificates are asked about: another one could name any responder.
 
 import type { RevocationMetrics } from '../../journal/metrics/revocation.js';
+import { download } from '../download.js';
 import type { Log } from '../log.js';
 import type { BroughtAuthority } from './brought.js';
 import type { Clock } from './clock.js';
 import { PkiError, type Run, requestOcsp, verifyOcsp } from './commands.js';
-import { download } from './download.js';
+import { backoff, type Due, jittered, Rounds } from './rounds.js';
 
 const TICK_MS = 500;
 const CONCURRENT = 8;
@@ -25,7 +26,6 @@ const NO_DATE_MS = 300_000;
 const FIRST_BACKOFF_MS = 15_000;
 const MOST_BACKOFF_MS = 1_800_000;
 const PART_OF_LIFE = 2 / 3;
-const JITTER = 0.1;
 
 export interface Answering {
   ocspAnswer(answer: string): void;
@@ -41,16 +41,14 @@ export interface SeenCertificate {
   ocsp_urls: readonly string[];
 }
 
-interface Question {
+interface Question extends Due {
   authority: string;
   keyId: string;
   serial: string;
   url: string;
   /** By the steady clock. */
-  due: number;
   seen: number;
   failures: number;
-  busy: boolean;
 }
 
 export interface AskingParts {
@@ -66,21 +64,19 @@ export class Asking {
   /** The longest unseen first. */
   readonly #questions = new Map<string, Question>();
   #authorities = new Map<string, BroughtAuthority>();
-  #busy = 0;
-  #stopTicking = () => {};
-  readonly #aborting = new AbortController();
+  readonly #rounds: Rounds;
 
   constructor(parts: AskingParts) {
     this.#parts = parts;
+    this.#rounds = new Rounds(parts.clock, CONCURRENT);
   }
 
   start(): void {
-    this.#stopTicking = this.#parts.clock.every(TICK_MS, () => void this.tick());
+    this.#rounds.start(TICK_MS, () => this.tick());
   }
 
   stop(): void {
-    this.#stopTicking();
-    this.#aborting.abort();
+    this.#rounds.stop();
   }
 
   adopt(authorities: readonly BroughtAuthority[]): void {
@@ -96,37 +92,21 @@ export class Asking {
     const key = `${authority} ${keyId}:${serial}`;
     const now = this.#parts.clock.elapsed();
     const known = this.#questions.get(key);
+    const question = known ?? { authority, keyId, serial, url, due: 0, seen: now, failures: 0, busy: false };
+    question.seen = now;
     this.#questions.delete(key);
-    this.#questions.set(
-      key,
-      known ? { ...known, seen: now } : { authority, keyId, serial, url, due: 0, seen: now, failures: 0, busy: false },
-    );
+    this.#questions.set(key, question);
     if (this.#questions.size > MAX_ASKED) this.#questions.delete(this.#questions.keys().next().value ?? '');
   }
 
   /** Asks what is due. Resolves when all of that has been answered or not. */
   async tick(): Promise<void> {
     const now = this.#parts.clock.elapsed();
-    const asked: Promise<void>[] = [];
-    for (const [key, question] of this.#questions) {
-      if (this.#busy >= CONCURRENT) break;
-      if (now - question.seen > FORGET_MS) this.#questions.delete(key);
-      if (question.busy || question.due > now) continue;
-      question.busy = true;
-      this.#busy += 1;
-      const asking = this.#ask(question)
-        .then(waitMs => {
-          // While it was asked, the certificate may have been seen again.
-          const current = this.#questions.get(key) ?? question;
-          const due = this.#parts.clock.elapsed() + waitMs * (1 + JITTER * (Math.random() * 2 - 1));
-          Object.assign(current, { due, failures: question.failures, busy: false });
-        })
-        .finally(() => {
-          this.#busy -= 1;
-        });
-      asked.push(asking);
+    for (const [key, { seen }] of this.#questions) {
+      if (now - seen <= FORGET_MS) break;
+      this.#questions.delete(key);
     }
-    await Promise.all(asked);
+    await this.#rounds.begin(this.#questions.values(), async question => jittered(await this.#ask(question)));
   }
 
   /** Answers how long to wait. */
@@ -143,7 +123,7 @@ export class Asking {
         maxBytes: MAX_ANSWER_BYTES,
         body: { bytes: Buffer.from(der, 'base64'), contentType: 'application/ocsp-request' },
         accept: 'application/ocsp-response',
-        signal: this.#aborting.signal,
+        signal: this.#rounds.signal,
       });
       const response = bytes?.toString('base64') ?? '';
       const { status, this_update, next_update } = await verifyOcsp(run, {
@@ -170,7 +150,7 @@ export class Asking {
         );
       }
       question.failures += 1;
-      return Math.min(MOST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(10, question.failures - 1));
+      return backoff(question.failures, FIRST_BACKOFF_MS, MOST_BACKOFF_MS);
     }
   }
 }

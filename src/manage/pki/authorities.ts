@@ -70,15 +70,16 @@ export async function issuing(pki: Pki, name: string): Promise<Issuing> {
       'Rotate it: a new one then issues.',
     );
   }
-  return { authority, generation, issuer: { certificate: generation.certificate, key: keyOf(store, generation) } };
+  return { authority, generation, issuer: signerOf(store, generation) };
 }
 
 export function refuseRetired({ name, state }: AuthorityRow): void {
   if (state === 'retired') throw new Refusal(409, `The authority ${name} is retired.`, 'Create one of another name.');
 }
 
-function keyOf(store: Store, { id, sealed_key }: Generation): string {
-  return store.unseal(sealed_key ?? '', purpose.generation(id));
+/** Of a generation with a key. */
+export function signerOf(store: Store, { id, certificate, sealed_key }: Generation): Signer {
+  return { certificate, key: store.unseal(sealed_key ?? '', purpose.generation(id)) };
 }
 
 /**

@@ -1,5 +1,11 @@
 // Two clocks, because the wall's jumps: dates that others see are read from the wall, how long to wait is not.
 
+/**
+ * How much the clocks of devices, and of whoever reads lists and answers, may be behind ours: what is signed here is
+ * used in the second in which it was made.
+ */
+export const CLOCK_SKEW_MS = 5 * 60_000;
+
 export interface Clock {
   /** Unix milliseconds. */
   now(): number;

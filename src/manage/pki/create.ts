@@ -7,6 +7,7 @@ import { Refusal } from '../admin/api.js';
 import type { Writing } from '../store/open.js';
 import type { AuthoritiesTable } from '../store/tables.js';
 import type { Generation } from './authorities.js';
+import { CLOCK_SKEW_MS } from './clock.js';
 import type { Facts, Subject } from './commands.js';
 import * as commands from './commands.js';
 import { lifetime, milliseconds } from './lifetime.js';
@@ -61,9 +62,6 @@ export const broughtAuthority = z.strictObject({
 });
 
 export type BroughtAuthority = z.output<typeof broughtAuthority>;
-
-/** Devices' clocks are late, and certificates are used in the second in which they were made. */
-export const CLOCK_SKEW_MS = 5 * 60_000;
 
 /** What a generation is before it has its number. */
 export type Made = Pick<Generation, 'certificate' | 'chain' | 'key_id' | 'subject' | 'not_before' | 'not_after'> & {

@@ -6,16 +6,13 @@
 
 import type { RevocationMetrics } from '../../journal/metrics/revocation.js';
 import type { Log } from '../log.js';
+import { Pulling } from '../pulling.js';
 import type { Store } from '../store/open.js';
 import type { RevocationsTable } from '../store/tables.js';
 import { type Clock, systemClock } from './clock.js';
 
 /** Rows that are read, and told, at once. */
 const PAGE = 10_000;
-/** Beside the store's own notice: what came while the process started, or was missed, is seen this late at most. */
-const LOOK_MS = 500;
-/** A store that cannot be read for so long is worth a line. */
-const AWAY_MS = 5_000;
 
 /** The part of the native door that is told. */
 export interface Refusing {
@@ -35,128 +32,72 @@ type Row = Pick<RevocationsTable, 'id' | 'key_id' | 'serial' | 'fingerprint' | '
 export class Enforcing {
   readonly #parts: EnforcingParts;
   readonly #clock: Clock;
-  /** The revision that the engine knows all about. */
-  #known = -1;
-  #pulling: Promise<void> | null = null;
-  #again = false;
-  #readAt: number;
-  #away = false;
-  #stops: (() => void)[] = [];
-  #listeners: (() => void)[] = [];
+  readonly #pulling: Pulling;
 
   constructor(parts: EnforcingParts) {
+    const { store, log, metrics, clock = systemClock } = parts;
     this.#parts = parts;
-    this.#clock = parts.clock ?? systemClock;
-    this.#readAt = this.#clock.elapsed();
+    this.#clock = clock;
+    this.#pulling = new Pulling({
+      ...{ store, log, clock, topic: 'revocations' },
+      pull: (known, revision) => this.#pull(known, revision),
+      older: (revision, known) => this.#older(revision, known),
+      failed: () => metrics.failed(),
+      sentences: {
+        away: 'the store cannot be read: revocations that are known stay in force, new ones are not seen',
+        back: 'the store can be read again: revocations are up to date',
+      },
+    });
   }
 
   /** Hands everything over, then follows. To be awaited before the first request is served; rejects when it cannot. */
   async start(): Promise<void> {
-    const { store, native, metrics } = this.#parts;
+    const { native, metrics } = this.#parts;
     native.revoke(JSON.stringify({ reset: true, ...changeOf([]) }));
-    await this.#pull();
-    metrics.lag(() => this.lagMs / 1_000);
-    this.#stops = [store.follow('revocations', () => this.look()), this.#clock.every(LOOK_MS, () => this.look())];
+    await this.#pulling.first();
+    metrics.lag(() => this.#pulling.lagMs / 1_000);
+    this.#pulling.follow();
   }
 
   stop(): void {
-    for (const stop of this.#stops.splice(0)) stop();
-  }
-
-  /** Since when the store was last read: what other processes revoked within that time may be unknown here. */
-  get lagMs(): number {
-    return this.#clock.elapsed() - this.#readAt;
+    this.#pulling.stop();
   }
 
   /** The revision that this process enforces. */
   get revision(): number {
-    return this.#known;
+    return this.#pulling.revision;
   }
 
   /** Calls after other revocations came into force here. */
   onChange(act: () => void): void {
-    this.#listeners.push(act);
+    this.#pulling.onChange(act);
   }
 
   /** Brings the engine up to date. Never rejects: what fails is tried again. */
-  async look(): Promise<void> {
-    if (this.#pulling) {
-      // It may have read past the change already.
-      this.#again = true;
-      return this.#pulling;
-    }
-    this.#pulling = this.#lookUntilStill();
-    try {
-      await this.#pulling;
-    } finally {
-      this.#pulling = null;
+  look(): Promise<void> {
+    return this.#pulling.look();
+  }
+
+  async #pull(known: number, revision: number): Promise<void> {
+    const { store, native, metrics } = this.#parts;
+    const first = known === -1;
+    for (let after = ''; ; ) {
+      const rows = await page(store, known, revision, after);
+      if (rows.length > 0) native.revoke(JSON.stringify(changeOf(rows)));
+      if (!first) for (const { at } of rows) metrics.applied((this.#clock.now() - at) / 1_000);
+      if (rows.length < PAGE) break;
+      after = rows.at(-1)?.id ?? '';
     }
   }
 
-  async #lookUntilStill(): Promise<void> {
-    do {
-      this.#again = false;
-      try {
-        await this.#pull();
-        this.#here();
-      } catch (error) {
-        this.#gone(error as Error);
-        return;
-      }
-    } while (this.#again);
-  }
-
-  async #pull(): Promise<void> {
-    const { store, native, log, metrics } = this.#parts;
-    const revision = await revisionOf(store);
-    if (revision < this.#known) {
-      // Nothing is taken back: what the engine refuses and this store does not know stays refused.
-      log.error(
-        { revision, known: this.#known },
-        'the store is older than it was: revocations are read anew, and those it has lost stay in force until a restart',
-      );
-      this.#known = -1;
-    }
-    const first = this.#known === -1;
-    if (revision > this.#known) {
-      // Rows up to this revision are all committed: writers of a topic come one after the other.
-      let after = '';
-      for (;;) {
-        const rows = await page(store, this.#known, revision, after);
-        if (rows.length > 0) native.revoke(JSON.stringify(changeOf(rows)));
-        if (!first) for (const { at } of rows) metrics.applied((this.#clock.now() - at) / 1_000);
-        if (rows.length < PAGE) break;
-        after = rows.at(-1)?.id ?? '';
-      }
-      this.#known = revision;
-      for (const listener of this.#listeners) listener();
-    }
-    this.#readAt = this.#clock.elapsed();
-  }
-
-  #here(): void {
-    if (this.#away) this.#parts.log.info('the store can be read again: revocations are up to date');
-    this.#away = false;
-  }
-
-  #gone(error: Error): void {
-    this.#parts.metrics.failed();
-    if (this.#away || this.lagMs < AWAY_MS) return;
-    this.#away = true;
+  /** Nothing is taken back: what the engine refuses and this store does not know stays refused. */
+  #older(revision: number, known: number): number {
     this.#parts.log.error(
-      { error: error.message, lagMs: Math.round(this.lagMs) },
-      'the store cannot be read: revocations that are known stay in force, new ones are not seen',
+      { revision, known },
+      'the store is older than it was: revocations are read anew, and those it has lost stay in force until a restart',
     );
+    return -1;
   }
-}
-
-async function revisionOf(store: Store): Promise<number> {
-  const row = await store.db
-    .selectFrom('revisions')
-    .select('value')
-    .where('topic', '=', 'revocations')
-    .executeTakeFirst();
-  return row?.value ?? 0;
 }
 
 function page(store: Store, above: number, upTo: number, after: string): Promise<Row[]> {

@@ -1,26 +1,24 @@
 // What ends soon: gauges for all of it, and a line each when 30, 7 and 1 days are left, written by one process of a fleet
 // and not again after a restart.
 //
-// Of issued certificates there may be millions: what was told of them is one mark for each distance, which moves along
-// their ends. Of authorities, lists and servers' certificates there are few: each is remembered until its end.
+// Of issued certificates there may be millions (ends.ts). Of authorities, lists and servers' certificates there are few:
+// each is remembered until its end.
 
 import { createHash, X509Certificate } from 'node:crypto';
 import type { Tell } from '../../journal/events/notices.js';
 import { DAYS, type Days, type Expiry, type RevocationMetrics } from '../../journal/metrics/revocation.js';
+import { type Mark, tellOfEnds } from '../ends.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
-import type { BroughtAuthority } from './brought.js';
+import type { Brought } from './brought.js';
 import type { Clock } from './clock.js';
+import { rfc3339 } from './lifetime.js';
 import { takeTurn } from './turns.js';
 
 const DAY_MS = 86_400_000;
 /** Dates are days away: this is often enough to be told on the day. */
 const LOOK_MS = 60_000;
 const TURN_MS = 30_000;
-/** Lines of one look, so that a batch that ends together floods no log; the rest follows at the next. */
-const LINES = 500;
-/** Behind every fingerprint of hex digits, in the order of any language. */
-const END = 'g';
 /** More server certificates than any one gateway has. */
 const MAX_REMEMBERED = 5_000;
 
@@ -51,15 +49,13 @@ export interface ExpiryParts {
   clock: Clock;
 }
 
-/** Of each distance: up to which end, and at that end up to which fingerprint, certificates were told of. */
-type Marks = Partial<Record<Days, { at: number; fingerprint: string }>>;
 /** By fingerprint: the smallest distance that was told, and the end, after which it is forgotten. */
 type Told = Record<string, { days: Days; at: number }>;
 
 export class ExpiryWatch {
   readonly #parts: ExpiryParts;
-  #authorities: readonly BroughtAuthority[] = [];
-  #servers: readonly Ending[] = [];
+  /** Of the configuration in force. */
+  #configured: readonly Ending[] = [];
   #looking: Promise<void> | null = null;
   #stop = () => {};
 
@@ -76,10 +72,9 @@ export class ExpiryWatch {
     this.#stop();
   }
 
-  /** Of the configuration in force. */
-  adopt(authorities: readonly BroughtAuthority[], servers: readonly Ending[]): void {
-    this.#authorities = authorities;
-    this.#servers = servers;
+  adopt(authorities: readonly Brought[], servers: readonly Ending[]): void {
+    const brought = authorities.flatMap(({ name, certificates }) => endingOf('authority', name, certificates) ?? []);
+    this.#configured = [...servers, ...brought];
   }
 
   /** Never rejects. */
@@ -97,18 +92,11 @@ export class ExpiryWatch {
   async #look(): Promise<void> {
     const { metrics, clock } = this.#parts;
     const now = clock.now();
-    const few = [...this.#servers, ...this.#brought(), ...(await this.#hosted()), ...(await this.#lists())];
+    const few = [...this.#configured, ...(await this.#hosted()), ...(await this.#lists())];
     metrics.expiries(earliest(few));
     metrics.expiring(await this.#counts(now));
     await this.#tellFew(few, now);
     await this.#tellIssued(now);
-  }
-
-  #brought(): Ending[] {
-    return this.#authorities.flatMap(({ name, certificates }) => {
-      const ending = endingOf('authority', name, certificates);
-      return ending ? [ending] : [];
-    });
   }
 
   /** Generations that are trusted now; one that is rotated out ends with its trust. */
@@ -116,7 +104,7 @@ export class ExpiryWatch {
     const rows = await this.#parts.store.db
       .selectFrom('generations')
       .innerJoin('authorities', 'authorities.name', 'generations.authority')
-      .select(['generations.id', 'authority', 'subject', 'not_after', 'key_id', 'number', 'trusted_until'])
+      .select(['generations.id', 'authority', 'subject', 'not_after', 'key_id'])
       .where('generations.state', '=', 'trusted')
       .where('authorities.state', '=', 'active')
       .where('trusted_until', 'is', null)
@@ -144,21 +132,25 @@ export class ExpiryWatch {
     }));
   }
 
+  /** Issued certificates that are not revoked. */
+  #lasting() {
+    return this.#parts.store.db
+      .selectFrom('certificates')
+      .leftJoin('revocations', join =>
+        join
+          .onRef('revocations.key_id', '=', 'certificates.key_id')
+          .onRef('revocations.serial', '=', 'certificates.serial'),
+      )
+      .where(it => it.or([it('revocations.state', 'is', null), it('revocations.state', '!=', 'revoked')]));
+  }
+
   async #counts(now: number) {
-    const { db } = this.#parts.store;
     const counts = await Promise.all(
       DAYS.map(days =>
-        db
-          .selectFrom('certificates')
-          .leftJoin('revocations', join =>
-            join
-              .onRef('revocations.key_id', '=', 'certificates.key_id')
-              .onRef('revocations.serial', '=', 'certificates.serial'),
-          )
+        this.#lasting()
           .select(({ fn }) => ['certificates.authority', fn.countAll().as('count')])
           .where('not_after', '>', now)
           .where('not_after', '<=', now + days * DAY_MS)
-          .where(it => it.or([it('revocations.state', 'is', null), it('revocations.state', '!=', 'revoked')]))
           .groupBy('certificates.authority')
           .execute()
           .then(rows => rows.map(({ authority, count }) => ({ authority, days, count: Number(count) }))),
@@ -182,7 +174,7 @@ export class ExpiryWatch {
       if ((known && known.days <= days) || Object.keys(told).length >= MAX_REMEMBERED) continue;
       told[ending.print] = { days, at: Math.max(ending.at, now) };
       const { kind, name, at, subject } = ending;
-      const expires = new Date(at).toISOString();
+      const expires = rfc3339(at);
       log.warn({ kind, name, ...(subject && { subject }), expires, days }, SENTENCES[kind]);
       tell('pki.expiring', {
         Kind: kind,
@@ -195,52 +187,27 @@ export class ExpiryWatch {
     await taken.turn.end(told, 0);
   }
 
-  async #tellIssued(now: number): Promise<void> {
-    const { store } = this.#parts;
-    const taken = await takeTurn<Marks>(store, 'expiry issued', {}, now, { forMs: TURN_MS, mostMs: 0 });
-    if (!taken.turn) return;
-    const marks: Marks = { ...taken.turn.state };
-    let left = LINES;
-    for (const [index, days] of DAYS.entries()) {
-      // What has come nearer than the next distance meanwhile is told there.
-      const nearest = now + (DAYS[index + 1] ?? 0) * DAY_MS;
-      const farthest = now + days * DAY_MS;
-      const mark = marks[days];
-      // A mark beyond what is due is of a clock that was ahead: it comes back, and nothing is told twice for it.
-      const ahead = mark !== undefined && mark.at > farthest;
-      const from = ahead
-        ? { at: farthest, fingerprint: END }
-        : mark && mark.at >= nearest
-          ? mark
-          : { at: nearest, fingerprint: '' };
-      const rows = await this.#ending(from, farthest, left);
-      for (const row of rows) this.#tell(row, days);
-      left -= rows.length;
-      const last = rows.at(-1);
-      const whole = left > 0 || !last;
-      marks[days] = whole ? { at: farthest, fingerprint: END } : { at: last.not_after, fingerprint: last.fingerprint };
-      if (left <= 0) break;
-    }
-    await taken.turn.end(marks, 0);
+  #tellIssued(now: number): Promise<void> {
+    return tellOfEnds({
+      store: this.#parts.store,
+      name: 'expiry issued',
+      now,
+      ending: (from, to, limit) => this.#ending(from, to, limit),
+      markOf: row => ({ at: row.not_after, id: row.fingerprint }),
+      tell: (row, days) => this.#tell(row, days),
+    });
   }
 
-  #ending(from: { at: number; fingerprint: string }, to: number, limit: number) {
-    return this.#parts.store.db
-      .selectFrom('certificates')
-      .leftJoin('revocations', join =>
-        join
-          .onRef('revocations.key_id', '=', 'certificates.key_id')
-          .onRef('revocations.serial', '=', 'certificates.serial'),
-      )
+  #ending(from: Mark, to: number, limit: number) {
+    return this.#lasting()
       .select(['certificates.authority', 'name', 'certificates.serial', 'certificates.fingerprint', 'not_after'])
       .where('not_after', '<=', to)
       .where(it =>
         it.or([
           it('not_after', '>', from.at),
-          it.and([it('not_after', '=', from.at), it('certificates.fingerprint', '>', from.fingerprint)]),
+          it.and([it('not_after', '=', from.at), it('certificates.fingerprint', '>', from.id)]),
         ]),
       )
-      .where(it => it.or([it('revocations.state', 'is', null), it('revocations.state', '!=', 'revoked')]))
       .orderBy('not_after')
       .orderBy('certificates.fingerprint')
       .limit(limit)
@@ -249,7 +216,7 @@ export class ExpiryWatch {
 
   #tell(row: { authority: string; name: string; serial: string; not_after: number }, days: Days): void {
     const { authority, name, serial, not_after } = row;
-    const expires = new Date(not_after).toISOString();
+    const expires = rfc3339(not_after);
     const { log, tell } = this.#parts;
     log.warn({ kind: 'certificate', authority, name, serial, expires, days }, 'an issued certificate expires soon');
     tell('pki.expiring', {

@@ -4,13 +4,14 @@
 // configuration, and those of certificates that were seen and verified; an unverified one could name any.
 
 import type { Tell } from '../../journal/events/notices.js';
-import type { RevocationMetrics } from '../../journal/metrics/revocation.js';
+import type { Fetched, RevocationMetrics } from '../../journal/metrics/revocation.js';
+import { type Downloaded, download, MAX_LIST_BYTES, MAX_URL_CHARACTERS, TIMEOUT_MS } from '../download.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
 import type { BroughtAuthority } from './brought.js';
 import type { Clock } from './clock.js';
-import { type Downloaded, download, MAX_LIST_BYTES, MAX_URL_CHARACTERS, TIMEOUT_MS } from './download.js';
 import { ListRefused, type Lists, type LoadedList } from './lists.js';
+import { backoff, type Due, jittered, Rounds } from './rounds.js';
 import { type Turn, takeTurn } from './turns.js';
 
 const TICK_MS = 1_000;
@@ -30,8 +31,6 @@ const FIRST_BACKOFF_MS = 30_000;
 const MOST_BACKOFF_MS = 3_600_000;
 /** After two thirds of a list's life. */
 const PART_OF_LIFE = 2 / 3;
-/** So that a fleet, and the clients of one authority, do not all come at once. */
-const JITTER = 0.1;
 
 interface Remembered {
   etag: string | null;
@@ -43,12 +42,10 @@ interface Remembered {
 
 const NOTHING: Remembered = { etag: null, lastModified: null, thisUpdate: 0, nextUpdate: 0, failures: 0 };
 
-interface Point {
+/** Due when its turn is to be looked at again. */
+interface Point extends Due {
   url: string;
   authorities: Set<string>;
-  /** By the steady clock: when to look at the turn again. */
-  due: number;
-  busy: boolean;
 }
 
 export interface FetchingParts {
@@ -64,22 +61,20 @@ export class Fetching {
   readonly #parts: FetchingParts;
   readonly #points = new Map<string, Point>();
   #authorities = new Map<string, BroughtAuthority>();
-  #busy = 0;
   #full = false;
-  #stopTicking = () => {};
-  readonly #aborting = new AbortController();
+  readonly #rounds: Rounds;
 
   constructor(parts: FetchingParts) {
     this.#parts = parts;
+    this.#rounds = new Rounds(parts.clock, CONCURRENT);
   }
 
   start(): void {
-    this.#stopTicking = this.#parts.clock.every(TICK_MS, () => void this.tick());
+    this.#rounds.start(TICK_MS, () => this.tick());
   }
 
   stop(): void {
-    this.#stopTicking();
-    this.#aborting.abort();
+    this.#rounds.stop();
   }
 
   /** The authorities of the policy in force; what is no longer asked for is no longer fetched. */
@@ -99,29 +94,16 @@ export class Fetching {
 
   /** Starts what is due. Resolves when all of that has ended. */
   async tick(): Promise<void> {
-    const now = this.#parts.clock.elapsed();
-    const visits: Promise<void>[] = [];
-    for (const point of this.#points.values()) {
-      if (this.#busy >= CONCURRENT) break;
-      if (point.busy || point.due > now) continue;
-      point.busy = true;
-      this.#busy += 1;
-      const visit = this.#visit(point)
-        .catch(error => {
-          // The store is away: what is in force stays.
-          point.due = this.#parts.clock.elapsed() + FIRST_BACKOFF_MS;
-          this.#parts.log.warn(
-            { url: point.url, error: (error as Error).message },
-            'a revocation list cannot be looked at',
-          );
-        })
-        .finally(() => {
-          point.busy = false;
-          this.#busy -= 1;
-        });
-      visits.push(visit);
-    }
-    await Promise.all(visits);
+    await this.#rounds.begin(this.#points.values(), point =>
+      this.#visit(point).catch(error => {
+        // The store is away: what is in force stays.
+        this.#parts.log.warn(
+          { url: point.url, error: (error as Error).message },
+          'a revocation list cannot be looked at',
+        );
+        return FIRST_BACKOFF_MS;
+      }),
+    );
   }
 
   #want(authority: string, urls: readonly string[], most: number): void {
@@ -138,18 +120,16 @@ export class Fetching {
     }
   }
 
-  async #visit(point: Point): Promise<void> {
+  /** Answers how long to wait. */
+  async #visit(point: Point): Promise<number> {
     const { store, clock } = this.#parts;
     const key = `fetch ${point.url}`;
     const taken = await takeTurn(store, key, NOTHING, clock.now(), { forMs: TURN_MS, mostMs: MOST_MS });
-    if (!taken.turn) {
-      point.due = clock.elapsed() + Math.min(MOST_MS, Math.max(TICK_MS, taken.next - clock.now()));
-      return;
-    }
+    if (!taken.turn) return Math.min(MOST_MS, Math.max(TICK_MS, taken.next - clock.now()));
     const [state, waitMs] = await this.#fetch(point, taken.turn);
-    const wait = waitMs * (1 + JITTER * (Math.random() * 2 - 1));
+    const wait = jittered(waitMs);
     await taken.turn.end(state, clock.now() + wait);
-    point.due = clock.elapsed() + wait;
+    return wait;
   }
 
   /** What to remember, and how long to wait. */
@@ -158,7 +138,7 @@ export class Fetching {
     const takers = [...point.authorities].flatMap(name => this.#authorities.get(name) ?? []);
     const first = takers[0];
     if (!first) return [state, LEAST_MS];
-    const told = (result: 'unchanged' | 'replaced' | 'failed' | 'refused') => {
+    const told = (result: Fetched) => {
       for (const { name } of takers) metrics.fetched(name, 'crl', result);
     };
     try {
@@ -167,7 +147,7 @@ export class Fetching {
         maxBytes: MAX_LIST_BYTES,
         etag: state.etag,
         lastModified: state.lastModified,
-        signal: this.#aborting.signal,
+        signal: this.#rounds.signal,
       });
       const loaded = found.bytes && (await this.#take(point, takers, found.bytes));
       told(loaded?.replaced ? 'replaced' : 'unchanged');
@@ -196,7 +176,7 @@ export class Fetching {
       // Validators of what was refused would keep its correction from being looked at.
       const failures = state.failures + 1;
       const again = { ...state, failures, ...(refused && { etag: null, lastModified: null }) };
-      return [again, Math.min(MOST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(10, failures - 1))];
+      return [again, backoff(failures, FIRST_BACKOFF_MS, MOST_BACKOFF_MS)];
     }
   }
 

@@ -2,16 +2,18 @@
 
 import { X509Certificate } from 'node:crypto';
 import { setImmediate as breathe } from 'node:timers/promises';
+import { sql } from 'kysely';
 import { z } from 'zod';
 import { Refusal } from '../admin/api.js';
 import type { Writing } from '../store/open.js';
 import type { CertificatesTable, Topic } from '../store/tables.js';
 import { findAuthority, type Issuing, issuing, pemsOf, refuseRetired } from './authorities.js';
+import { CLOCK_SKEW_MS } from './clock.js';
 import type { Facts, IssueItem, Request, Issued as Signed, Subject } from './commands.js';
 import * as commands from './commands.js';
 import { listUrl, ocspUrl } from './config.js';
 import { refuseConstrained } from './constraints.js';
-import { authorityName, CLOCK_SKEW_MS } from './create.js';
+import { authorityName } from './create.js';
 import { lifetime, milliseconds, rfc3339 } from './lifetime.js';
 import { type AlternativeNames, alternativeNames, commonName } from './names.js';
 import { decide, KEY_TYPES, profileName, profileOf } from './profiles.js';
@@ -87,7 +89,7 @@ export async function issue(pki: Pki, wanted: WantedCertificate, issuedBy: strin
     key: signed.key,
     chain: chainOf(from),
     dropped,
-    warnings: shortened(pki, from, signed.facts, validity),
+    warnings: [...shortened(pki, from, signed.facts, validity), ...(await unknownPartner(pki, row.partner))],
   };
 }
 
@@ -178,6 +180,7 @@ export function rowOf(
 
 /** Rows of one statement: SQLite takes 32,766 parameters, PostgreSQL 65,535; a row has 17. */
 const ROWS_AT_ONCE = 200;
+const NAMES_AT_ONCE = 1_000;
 
 /** Keeps certificates that were signed, all or none; `also` belongs to the same transaction. */
 export async function keep(
@@ -189,6 +192,7 @@ export async function keep(
   await pki.store.write(['certificates', ...topics], async (tx, revisions) => {
     // What was retired while this was signed has not signed it.
     for (const name of new Set(rows.map(({ authority }) => authority))) refuseRetired(await findAuthority(tx, name));
+    await refuseEnded(tx, rows, pki.now());
     for (let at = 0; at < rows.length; at += ROWS_AT_ONCE) {
       const some = rows.slice(at, at + ROWS_AT_ONCE).map(row => ({ ...row, revision: revisions.certificates }));
       await tx.insertInto('certificates').values(some).execute();
@@ -197,6 +201,39 @@ export async function keep(
     }
     await also(tx, revisions);
   });
+}
+
+/** Nothing is issued that would be refused everywhere. */
+async function refuseEnded(tx: Writing, rows: readonly CertificateRow[], now: number): Promise<void> {
+  const names = [...new Set(rows.flatMap(({ partner }) => partner ?? []))];
+  for (let at = 0; at < names.length; at += NAMES_AT_ONCE) {
+    const ended = await tx
+      .selectFrom('partners')
+      .select(['name', 'suspended_at'])
+      .where('name', 'in', names.slice(at, at + NAMES_AT_ONCE))
+      .where(it => it.or([it('suspended_at', 'is not', null), it('expires_at', '<=', now)]))
+      .executeTakeFirst();
+    if (!ended) continue;
+    const { name, suspended_at } = ended;
+    if (suspended_at === null) {
+      throw new Refusal(409, `The partner ${name} has expired.`, 'Give it another end first.');
+    }
+    throw new Refusal(409, `The partner ${name} is suspended.`, 'What is its own is refused: resume it first.');
+  }
+}
+
+/** A word that nobody is called by stays allowed: it finds certificates, and ties them to nobody. */
+async function unknownPartner({ store }: Pki, word: string | null): Promise<string[]> {
+  if (word === null) return [];
+  const rows = await store.db
+    .selectFrom('partners')
+    .select('name')
+    .orderBy(sql`case when name = ${word} then 0 else 1 end`)
+    .limit(1)
+    .execute();
+  // Where there are no partners at all, nobody expects one.
+  if (rows.length === 0 || rows[0]?.name === word) return [];
+  return [`No partner is called ${word}: the certificate counts as nobody's until one is.`];
 }
 
 /** For the audit log. */

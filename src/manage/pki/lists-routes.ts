@@ -2,7 +2,8 @@
 
 import { z } from 'zod';
 import type { Api } from '../admin/api.js';
-import { MAX_LIST_BYTES } from './download.js';
+import { MAX_LIST_BYTES } from '../download.js';
+import { rfc3339 } from './lifetime.js';
 import type { Lists } from './lists.js';
 
 const loaded = z.object({
@@ -13,6 +14,8 @@ const loaded = z.object({
   next_update: z.string().meta({ format: 'date-time' }),
   serials: z.int().describe('How many certificates it takes back.'),
 });
+
+export type Loaded = z.output<typeof loaded>;
 
 export function listRoutes(api: Api, lists: Lists): void {
   api.operation(
@@ -32,8 +35,7 @@ export function listRoutes(api: Api, lists: Lists): void {
     },
     async ({ params, body, audit }) => {
       const { replaced: _, this_update, next_update, ...list } = await lists.upload(params.name, body, audit);
-      const [from, until] = [this_update, next_update].map(at => new Date(at).toISOString());
-      return { body: { ...list, this_update: from, next_update: until } };
+      return { body: { ...list, this_update: rfc3339(this_update), next_update: rfc3339(next_update) } };
     },
   );
 }

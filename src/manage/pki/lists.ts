@@ -7,6 +7,7 @@ import { type Audit, Refusal } from '../admin/api.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
 import type { BroughtAuthority } from './brought.js';
+import { rfc3339 } from './lifetime.js';
 
 /** The part of the native door that takes lists. */
 export interface Listing {
@@ -101,7 +102,7 @@ export class Lists {
         throw new Refusal(
           409,
           'The revocation list in force is as new, or newer.',
-          `This one has the number ${loaded.number} and is of ${new Date(loaded.this_update).toISOString()}.`,
+          `This one has the number ${loaded.number} and is of ${rfc3339(loaded.this_update)}.`,
         );
       }
       await this.keep(authority, list, loaded, { source: 'uploaded' }, audit);

@@ -47,13 +47,18 @@ const OPEN_PARTS: Record<NameKind, RegExp> = {
 /** Control, format and unassigned characters hide or turn text around; separators break lines. */
 const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}]/u;
 
+/** One line that a person reads as it is: no invisible character, at most so many visible ones. */
+export function visible(most: number) {
+  return z
+    .string()
+    .min(1)
+    .refine(text => [...text].length <= most, { error: `has more than ${most} characters` })
+    .refine(text => !INVISIBLE.test(text), { error: 'holds NUL, a line break or another invisible character' })
+    .refine(text => text.trim() === text, { error: 'begins or ends with a space' });
+}
+
 /** What an operator calls a certificate: its common name. */
-export const commonName = z
-  .string()
-  .min(1)
-  .refine(text => [...text].length <= MAX_COMMON_NAME, { error: `has more than ${MAX_COMMON_NAME} characters` })
-  .refine(text => !INVISIBLE.test(text), { error: 'holds NUL, a line break or another invisible character' })
-  .refine(text => text.trim() === text, { error: 'begins or ends with a space' });
+export const commonName = visible(MAX_COMMON_NAME);
 
 /** Of a subject, beside the common name. */
 export const besideName = {

@@ -3,18 +3,15 @@
 
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
-import type { Generation } from './authorities.js';
-import type { Clock } from './clock.js';
+import type { RevocationListsTable } from '../store/tables.js';
+import { type Generation, signerOf } from './authorities.js';
+import { CLOCK_SKEW_MS, type Clock } from './clock.js';
 import { makeList, type Reason, type Run } from './commands.js';
-import { HOLD } from './revocation.js';
-import { purpose } from './settings.js';
 import { takeTurn } from './turns.js';
 
 /** What those who check lists live with between two fetches; they look again at half of it. */
 export const LIFE_MS = 24 * 3_600_000;
 const HALF_LIFE = 0.5;
-/** How much a reader's clock may be behind ours. */
-const SKEW_MS = 5 * 60_000;
 const TICK_MS = 1_000;
 /** Revocations of one moment go into one list. */
 const SETTLE_MS = 150;
@@ -39,6 +36,8 @@ export interface OwnListsParts {
   log: Log;
   clock: Clock;
 }
+
+type Kept = Pick<RevocationListsTable, 'number' | 'this_update' | 'next_update'>;
 
 interface Covered {
   /** Of the topic `revocations`: the list holds all up to it. */
@@ -140,16 +139,16 @@ export class OwnLists {
   }
 
   async #isDue(keyId: string, now: number): Promise<boolean> {
-    const { store } = this.#parts;
-    const row = await store.db
+    if (!isFresh(await this.#kept(keyId), now)) return true;
+    return (await this.#newest(keyId)) > (this.#covered.get(keyId) ?? -1);
+  }
+
+  #kept(keyId: string): Promise<Kept | undefined> {
+    return this.#parts.store.db
       .selectFrom('revocation_lists')
-      .select(['this_update', 'next_update'])
+      .select(['number', 'this_update', 'next_update'])
       .where('id', '=', idOf(keyId))
       .executeTakeFirst();
-    if (!row) return true;
-    // Also one from a future that a clock has jumped back from.
-    if (now > row.this_update + (row.next_update - row.this_update) * HALF_LIFE || row.this_update > now) return true;
-    return (await this.#newest(keyId)) > (this.#covered.get(keyId) ?? -1);
   }
 
   async #newest(keyId: string): Promise<number> {
@@ -168,13 +167,8 @@ export class OwnLists {
     if (!taken.turn) return;
     const { turn } = taken;
     const revision = await this.#newest(keyId);
-    const before = await store.db
-      .selectFrom('revocation_lists')
-      .select(['number', 'this_update', 'next_update'])
-      .where('id', '=', idOf(keyId))
-      .executeTakeFirst();
-    const fresh = before && now < before.this_update + LIFE_MS * HALF_LIFE && before.this_update <= now;
-    if (fresh && turn.state.revision >= revision) {
+    const before = await this.#kept(keyId);
+    if (isFresh(before, now) && turn.state.revision >= revision) {
       // Another process has done it.
       this.#covered.set(keyId, turn.state.revision);
       await turn.end(turn.state, 0);
@@ -184,12 +178,9 @@ export class OwnLists {
       const number = Number(before?.number ?? 0) + 1;
       const revoked = await this.#revoked(keyId, now);
       const { der } = await makeList(run, {
-        issuer: {
-          certificate: generation.certificate,
-          key: store.unseal(generation.sealed_key ?? '', purpose.generation(generation.id)),
-        },
+        issuer: signerOf(store, generation),
         number,
-        this_update: now - SKEW_MS,
+        this_update: now - CLOCK_SKEW_MS,
         next_update: now + LIFE_MS,
         revoked,
       });
@@ -228,7 +219,7 @@ export class OwnLists {
       for (const { serial, state, reason, at, not_after } of rows) {
         if (serial === null || state === 'restored') continue;
         if (not_after !== null && not_after < now - STAYS_MS) continue;
-        all.push({ serial, at, reason: reasonOf(state === 'held' ? HOLD : reason) });
+        all.push({ serial, at, reason: reasonOf(reason) });
       }
       if (rows.length < PAGE) return all;
       after = rows.at(-1)?.serial ?? '';
@@ -262,6 +253,13 @@ export class OwnLists {
     });
     this.#forget();
   }
+}
+
+/** Half of its life is left at least; one from the future is from before a clock jumped back. */
+function isFresh(list: Kept | undefined, now: number): boolean {
+  if (!list) return false;
+  const { this_update: from, next_update: until } = list;
+  return from <= now && now <= from + (until - from) * HALF_LIFE;
 }
 
 function idOf(keyId: string): string {

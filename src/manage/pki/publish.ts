@@ -7,7 +7,7 @@ import { type Context, Hono } from 'hono';
 import type { RevocationMetrics } from '../../journal/metrics/revocation.js';
 import { readBody } from '../admin/body.js';
 import type { Store } from '../store/open.js';
-import { generationsOf, isTrusted, pemsOf } from './authorities.js';
+import { generationsOf, issuingOf, isTrusted, pemsOf } from './authorities.js';
 import type { Clock } from './clock.js';
 import type { OwnLists } from './own-lists.js';
 import { type Answered, MAX_REQUEST_BYTES, type Responder } from './responder.js';
@@ -126,17 +126,18 @@ export function publish(app: Hono, address: string | null, port: number): Promis
   });
 }
 
+const KEY_ID = /^[0-9a-f]{64}$/;
+
 /** Of a key id, or an authority's name: its newest key. */
 async function keyOf(store: Store, name: string, now: number): Promise<string | null> {
-  if (/^[0-9a-f]{64}$/.test(name)) return name;
+  if (KEY_ID.test(name)) return name;
   const generations = await generationsOf(store.db, name);
-  const newest = generations.find(it => it.sealed_key !== null && isTrusted(it, now));
-  return (newest ?? generations.find(it => it.sealed_key !== null))?.key_id ?? null;
+  return (issuingOf(generations, now) ?? generations.find(it => it.sealed_key !== null))?.key_id ?? null;
 }
 
 /** The newest first, then what stands between it and its root. */
 async function certificatesOf(store: Store, name: string, now: number): Promise<string[]> {
-  const all = /^[0-9a-f]{64}$/.test(name)
+  const all = KEY_ID.test(name)
     ? await store.db.selectFrom('generations').selectAll().where('key_id', '=', name).execute()
     : (await generationsOf(store.db, name)).filter(it => isTrusted(it, now));
   return [...new Set(all.flatMap(({ certificate, chain }) => [...pemsOf(certificate), ...pemsOf(chain)]))];

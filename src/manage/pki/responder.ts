@@ -3,12 +3,10 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Store } from '../store/open.js';
-import type { Generation } from './authorities.js';
-import type { Clock } from './clock.js';
+import { type Generation, signerOf } from './authorities.js';
+import { CLOCK_SKEW_MS, type Clock } from './clock.js';
 import { type OcspAnswer, PkiError, type Run, readOcsp, signOcsp } from './commands.js';
 import { reasonOf } from './own-lists.js';
-import { HOLD } from './revocation.js';
-import { purpose } from './settings.js';
 
 /** Of a request: some 100 bytes for each certificate. */
 export const MAX_REQUEST_BYTES = 16 * 1024;
@@ -16,8 +14,6 @@ export const MAX_REQUEST_BYTES = 16 * 1024;
 const MAX_ITEMS = 16;
 /** How long an answer may be kept by whoever asked. */
 const LIFE_MS = 3_600_000;
-/** How much a reader's clock may be behind ours. */
-const SKEW_MS = 5 * 60_000;
 /** Signatures at once; above, whoever asks is told to try later. */
 const CONCURRENT = 32;
 /** Answers of 0.5 to 2 KiB. */
@@ -108,13 +104,10 @@ export class Responder {
     const serials = items.filter(it => it.issuer_key_hash === items[0]?.issuer_key_hash).map(({ serial }) => serial);
     const answers = await this.#standings(generation.key_id, serials);
     const { der } = await signOcsp(run, {
-      issuer: {
-        certificate: generation.certificate,
-        key: store.unseal(generation.sealed_key ?? '', purpose.generation(generation.id)),
-      },
+      issuer: signerOf(store, generation),
       request: written,
       answers,
-      this_update: now - SKEW_MS,
+      this_update: now - CLOCK_SKEW_MS,
       next_update: now + LIFE_MS,
     });
     // What is unknown may be issued in the next moment, and a nonce never comes twice.
@@ -134,7 +127,7 @@ export class Responder {
         .execute(),
       db
         .selectFrom('revocations')
-        .select(['serial', 'state', 'reason', 'at'])
+        .select(['serial', 'reason', 'at'])
         .where('key_id', '=', keyId)
         .where('serial', 'in', serials)
         .where('state', '!=', 'restored')
@@ -142,10 +135,7 @@ export class Responder {
     ]);
     return [...new Set(serials)].map((serial): OcspAnswer => {
       const row = revoked.find(it => it.serial === serial);
-      if (row) {
-        const reason = reasonOf(row.state === 'held' ? HOLD : row.reason);
-        return { serial, status: 'revoked', revoked_at: row.at, reason };
-      }
+      if (row) return { serial, status: 'revoked', revoked_at: row.at, reason: reasonOf(row.reason) };
       return { serial, status: issued.some(it => it.serial === serial) ? 'good' : 'unknown' };
     });
   }

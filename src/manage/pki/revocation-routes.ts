@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { type Api, page, paging } from '../admin/api.js';
+import { rfc3339 } from './lifetime.js';
 import { type Hit, HOLD, REASONS, type Revocations } from './revocation.js';
 
 /** 20 octets (RFC 5280, 4.1.2.2), colons between, a leading zero that a sign needs. */
@@ -77,6 +78,9 @@ const revocation = z.object({
   by: z.string(),
 });
 
+export type Outcome = z.output<typeof outcome>;
+export type ShownRevocation = z.output<typeof revocation>;
+
 /** `inForce`: brings this process up to date, so that an answer is never ahead of what is refused here. */
 export function revocationRoutes(
   api: Api,
@@ -114,15 +118,12 @@ export function revocationRoutes(
     },
     async ({ query: { cursor, limit, ...only } }) => {
       const { items, next } = await revocations.page(cursor, limit, only);
-      const shown = items.map(({ at, revision: _, ...row }) => ({
-        ...row,
-        at: new Date(at).toISOString(),
-      }));
+      const shown = items.map(({ at, revision: _, ...row }) => ({ ...row, at: rfc3339(at) }));
       return { body: { items: shown, next } };
     },
   );
 }
 
 function shownHit({ keyId, notAfter, ...hit }: Hit) {
-  return { ...hit, key_id: keyId, not_after: notAfter === null ? null : new Date(notAfter).toISOString() };
+  return { ...hit, key_id: keyId, not_after: notAfter === null ? null : rfc3339(notAfter) };
 }

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Loading } from '../../config/loading.js';
 import type { StoreConfig } from './config.js';
-import { type KeyPlaces, parseKey, warningOfMode } from './key.js';
+import { type KeyPlaces, parseKey } from './key.js';
 import { StoreRefused } from './refused.js';
 import { readTarget } from './target.js';
 
@@ -30,8 +30,7 @@ function digest(file: string, loading: Loading): string | null {
   const at = `${AT}/key`;
   const written = loading.text(at, file);
   if (written === null) return null;
-  const warning = warningOfMode(file);
-  if (warning) loading.warning(at, warning, { hint: `chmod 600 ${file}` });
+  loading.warnOfMode(at, file);
   return telling(loading, at, () => createHash('sha256').update(parseKey(written, 'this file')).digest('hex'));
 }
 

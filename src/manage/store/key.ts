@@ -14,6 +14,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { warningOfMode } from '../../config/loading.js';
 import { StoreRefused } from './refused.js';
 import { KEY_BYTES } from './secrets.js';
 
@@ -88,11 +89,6 @@ export function parseKey(written: string, source: string): Buffer {
   // Other writings of the same bytes are typing errors.
   if (key.length === KEY_BYTES && key.toString('base64') === text) return key;
   throw new StoreRefused(`what ${source} holds is not 32 bytes in base64 or hex`, HOW_TO_MAKE);
-}
-
-/** A sentence when others than the owner and the group can read a file. */
-export function warningOfMode(file: string): string | null {
-  return statSync(file).mode & 0o004 ? 'every user of this machine can read the key' : null;
 }
 
 function parsed(written: string, source: string) {

@@ -245,8 +245,10 @@ const callers: Migration = {
       .execute();
     const indexes: [string, string, string[]][] = [
       ['keys_by_revision', 'keys', ['revision']],
-      ['keys_by_partner', 'keys', ['partner']],
+      ['keys_by_partner', 'keys', ['partner', 'created_at', 'id']],
       ['keys_by_creation', 'keys', ['created_at', 'id']],
+      ['keys_by_name', 'keys', ['name']],
+      ['keys_by_standing', 'keys', ['revoked_at', 'expires_at', 'id']],
       ['key_secrets_by_key', 'key_secrets', ['key_id']],
       ['partners_by_revision', 'partners', ['revision']],
       ['token_revocations_by_revision', 'token_revocations', ['revision']],

@@ -1,5 +1,5 @@
 // SQLite in a folder, through libsql: the store of one machine.
-//
+
 import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Kysely } from 'kysely';
@@ -11,37 +11,33 @@ import type { Tables } from './tables.js';
 /** Opens `store.db` in the folder, made where it is not there yet; `admit` throws where a query may not start. */
 export async function openSqlite(folder: string, admit: () => void): Promise<Kysely<Tables>> {
   const file = join(folder, 'store.db');
+  make(folder, file);
+  const database = new Database(file);
   try {
-    make(folder, file);
-    const database = new Database(file);
-    try {
-      const connection = new SqliteConnection(database);
-      for (const pragma of ['journal_mode = WAL', 'synchronous = FULL', 'foreign_keys = ON']) {
-        await connection.ask(`pragma ${pragma}`);
-      }
-      const set = (name: string) => Object.values((database.pragma(name) as object[])[0] ?? {})[0];
-      const [mode, synchronous] = [set('journal_mode'), set('synchronous')];
-      // What SQLite cannot do it does not do, without a word: WAL on network file systems.
-      if (mode !== 'wal' || synchronous !== 2) {
-        throw new StoreRefused(
-          `SQLite cannot keep ${file} safely: its journal is \`${mode}\` instead of \`wal\``,
-          'a folder on a local disk, or PostgreSQL by `store.url`',
-        );
-      }
-    } catch (error) {
-      database.close();
-      throw error;
+    const connection = new SqliteConnection(database);
+    for (const pragma of ['journal_mode = WAL', 'synchronous = FULL', 'foreign_keys = ON']) {
+      await connection.ask(`pragma ${pragma}`);
     }
-    const { ino } = statSync(file);
-    const present = () => {
-      // A file that was removed can still be written to, and all of it is lost with the process.
-      const now = statSync(file, { throwIfNoEntry: false });
-      if (now?.ino !== ino) throw new Error(`${file} was removed or replaced while it was in use: restart the gateway`);
-    };
-    return new Kysely<Tables>({ dialect: new Dialect(database, { admit, present }) });
+    const set = (name: string) => Object.values((database.pragma(name) as object[])[0] ?? {})[0];
+    const [mode, synchronous] = [set('journal_mode'), set('synchronous')];
+    // What SQLite cannot do it does not do, without a word: WAL on network file systems.
+    if (mode !== 'wal' || synchronous !== 2) {
+      throw new StoreRefused(
+        `SQLite cannot keep ${file} safely: its journal is \`${mode}\` instead of \`wal\``,
+        'a folder on a local disk, or PostgreSQL by `store.url`',
+      );
+    }
   } catch (error) {
-    throw unopened(error, folder);
+    database.close();
+    throw error;
   }
+  const { ino } = statSync(file);
+  const present = () => {
+    // A file that was removed can still be written to, and all of it is lost with the process.
+    const now = statSync(file, { throwIfNoEntry: false });
+    if (now?.ino !== ino) throw new Error(`${file} was removed or replaced while it was in use: restart the gateway`);
+  };
+  return new Kysely<Tables>({ dialect: new Dialect(database, { admit, present }) });
 }
 
 /** Only its owner can read the file; its companions (`-wal`, `-shm`) get the modes that SQLite finds on it. */

@@ -6,8 +6,8 @@ export const REMOVED = '[removed]';
 /** Members that are secret by their name, in any spelling: `private_key`, `privateKey`, `password`, `token`. */
 const SECRET_NAME =
   /^(.*(password|passphrase|passwd|secret|private_?key|sealed|credential|bearer|authorization).*|key|token|pin|hash)$/i;
-/** Texts that are secret by their form: private keys, and our own tokens. */
-const SECRET_TEXT = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY|\bpct_[0-9a-f]{12}_[0-9A-Za-z]{20}/;
+/** Texts that are secret by their form: private keys, and what is shown once: tokens, API keys, enrolment secrets. */
+const SECRET_TEXT = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY|\bpc[tke]_[0-9a-f]{12}_[0-9A-Za-z_-]{20}/;
 /** Deeper than anything that is audited. */
 const MAX_DEPTH = 16;
 

@@ -27,7 +27,7 @@ pub type KeyId = [u8; 32];
 /// Who may issue client certificates: its certificates and its lists, compiled once and shared by all trust sets.
 #[derive(Debug)]
 pub struct Authority {
-    pub(super) name: Arc<str>,
+    pub(super) name: String,
     pub(super) anchors: Vec<Issuer>,
     pub(super) intermediates: Vec<Issuer>,
     /// From files; of one scope the newest.
@@ -44,7 +44,7 @@ impl Authority {
         let issuers: Vec<&Issuer> = anchors.iter().chain(&intermediates).collect();
         let lists = read_lists(written, &issuers, problems);
         Authority {
-            name: written.name.as_str().into(),
+            name: written.name.clone(),
             anchors,
             intermediates,
             lists,

@@ -8,6 +8,7 @@ use x509_parser::extensions::{ExtendedKeyUsage, GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
+use super::authority::key_id;
 use super::distinguished_name::{legacy, rfc2253};
 use super::key_strength;
 
@@ -87,9 +88,9 @@ pub(super) struct Fields {
     key_type: String,
     spki_sha256: String,
     usages: Vec<String>,
-    pub(super) dns_names: Vec<String>,
-    pub(super) email_addresses: Vec<String>,
-    pub(super) uris: Vec<String>,
+    dns_names: Vec<String>,
+    email_addresses: Vec<String>,
+    uris: Vec<String>,
 }
 
 impl Fields {
@@ -108,7 +109,7 @@ impl Fields {
         fields.not_before = date(certificate.validity().not_before);
         fields.not_after = date(certificate.validity().not_after);
         fields.key_type = key_strength::describe(certificate.public_key());
-        fields.spki_sha256 = lower_hex(digest::digest(&digest::SHA256, certificate.public_key().raw).as_ref());
+        fields.spki_sha256 = lower_hex(&key_id(certificate.public_key().raw));
         for extension in certificate.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectKeyIdentifier(id) => fields.ski = upper_hex(id.0),
@@ -208,7 +209,7 @@ fn date(time: ASN1Time) -> String {
 }
 
 /// Whole bytes without the sign byte, as OpenSSL prints a serial.
-fn serial_hex(raw: &[u8]) -> String {
+pub(super) fn serial_hex(raw: &[u8]) -> String {
     let significant = raw.iter().position(|&byte| byte != 0).unwrap_or(raw.len().saturating_sub(1));
     upper_hex(&raw[significant..])
 }

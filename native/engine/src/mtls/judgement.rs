@@ -9,7 +9,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Version;
 
-use super::fields::{date_of, upper_hex};
+use super::fields::{date_of, serial_hex};
 use super::path::Path;
 use super::revocation::{self, IssuerKey, Source, Standing};
 use super::{Authority, Certificate, CertificateField, Standings, TrustSet, key_strength};
@@ -184,7 +184,11 @@ impl Judgement {
             let whose = match (depth, link.serial) {
                 (0, _) => "The certificate itself".to_owned(),
                 (_, Some(serial)) => {
-                    format!("{} (serial {})", set.issuers[path.links[depth - 1].issuer as usize].shown, short(&serial))
+                    format!(
+                        "{} (serial {})",
+                        set.issuers[path.links[depth - 1].issuer as usize].shown,
+                        serial_hex(&serial)
+                    )
                 }
                 (_, None) => set.issuers[path.links[depth - 1].issuer as usize].shown.clone(),
             };
@@ -235,8 +239,4 @@ fn named(source: Source, now: u64) -> String {
         Source::List { this_update } => format!("a list {}", age(u64::try_from(this_update).unwrap_or(0))),
         Source::Ocsp { this_update } => format!("an OCSP answer {}", age(this_update)),
     }
-}
-
-fn short(serial: &[u8]) -> String {
-    upper_hex(&serial[serial.iter().position(|&byte| byte != 0).unwrap_or(serial.len() - 1)..])
 }

@@ -31,6 +31,6 @@ pub use certificate::{Certificate, MAX_DER_BYTES};
 pub use fields::{CertificateField, CertificateNames, MAX_RFC9440_BYTES};
 pub use headers::Forwarding;
 pub use judgement::{Judgement, Step};
-pub use revocation_list::{Refusal, RevocationList};
+pub use revocation_list::Refusal;
 pub use standings::{Answered, Change, Loaded, Named, Standings};
 pub use trust_set::{FAULT_RECHECK_SECONDS, Lenient, Renewal, TrustSet, Verdict};

@@ -76,10 +76,11 @@ pub(super) fn verify(
     let found: RefCell<Option<(Path, Option<Good>)>> = RefCell::default();
     let revocable = Cell::new(false);
     let accept = |candidate: &VerifiedPath<'_>| {
-        let path = read_path(set, candidate, certificate).ok_or(Error::UnknownIssuer)?;
-        check_mail(set, candidate, certificate)?;
+        let anchor = anchor_limits(set, candidate).ok_or(Error::UnknownIssuer)?;
+        let path = read_path(set, anchor, candidate, certificate).ok_or(Error::UnknownIssuer)?;
+        check_mail(set, anchor, &path, certificate)?;
         let looked_up = revocation::look_up(&set.issuers, &set.authorities, certificate, &path.links, standings, now);
-        let checked = check_anchor(set, candidate, now);
+        let checked = check_anchor(anchor, candidate, now);
         revocable.set(revocable.get() || looked_up.is_err());
         *found.borrow_mut() = Some((path, looked_up.ok()));
         checked?;
@@ -116,8 +117,7 @@ pub(super) fn verify(
 }
 
 /// What webpki does not check of an anchor.
-fn check_anchor(set: &TrustSet, path: &VerifiedPath<'_>, now: u64) -> Result<(), Error> {
-    let limits = anchor_limits(set, path).ok_or(Error::UnknownIssuer)?;
+fn check_anchor(limits: &Limits, path: &VerifiedPath<'_>, now: u64) -> Result<(), Error> {
     if now > limits.not_after {
         return Err(Error::CertExpired { time: at(now), not_after: at(limits.not_after) });
     }
@@ -134,23 +134,19 @@ fn check_anchor(set: &TrustSet, path: &VerifiedPath<'_>, now: u64) -> Result<(),
 
 /// Constraints of mail addresses also speak of emailAddress in subjects (RFC 5280, 4.2.1.10), where webpki does not
 /// look. As with mail addresses in the alternative name, such a name under such a constraint is refused unread.
-fn check_mail(set: &TrustSet, path: &VerifiedPath<'_>, certificate: &Certificate) -> Result<(), Error> {
+fn check_mail(set: &TrustSet, anchor: &Limits, path: &Path, certificate: &Certificate) -> Result<(), Error> {
     let mut named = certificate.names_mail();
-    for intermediate in path.intermediate_certificates() {
-        let der = intermediate.der();
-        let index = set.intermediates.iter().position(|known| *known == der).ok_or(Error::UnknownIssuer)?;
-        let limits = &set.intermediate_limits[index];
+    let issuers = path.chain.iter().map(|&index| &set.intermediate_limits[index as usize]);
+    for limits in issuers.chain([anchor]) {
         if named && limits.constrains_mail {
             return Err(Error::NameConstraintViolation);
         }
         named |= limits.names_mail;
     }
-    let constrained = anchor_limits(set, path).ok_or(Error::UnknownIssuer)?.constrains_mail;
-    if named && constrained { Err(Error::NameConstraintViolation) } else { Ok(()) }
+    Ok(())
 }
 
-fn read_path(set: &TrustSet, path: &VerifiedPath<'_>, certificate: &Certificate) -> Option<Path> {
-    let anchor = anchor_limits(set, path)?;
+fn read_path(set: &TrustSet, anchor: &Limits, path: &VerifiedPath<'_>, certificate: &Certificate) -> Option<Path> {
     let mut serial = serial_key(path.end_entity().serial());
     let mut links = Vec::with_capacity(4);
     let mut chain = Vec::new();

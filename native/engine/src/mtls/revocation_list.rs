@@ -28,7 +28,7 @@ pub(super) type Serial = [u8; MAX_SERIAL_BYTES];
 
 /// A list whose signature has been verified.
 #[derive(Debug)]
-pub struct RevocationList {
+pub(super) struct RevocationList {
     /// What it speaks for, hashed: issuer's name, signing key, distribution point. Lists of one scope replace each
     /// other.
     pub(super) scope: [u8; 32],
@@ -57,7 +57,8 @@ impl RevocationList {
     ///
     /// # Errors
     /// What is wrong with it, and what would do.
-    pub fn check(der: &[u8]) -> Result<usize, Refusal> {
+    #[cfg(test)]
+    pub(super) fn check(der: &[u8]) -> Result<usize, Refusal> {
         let list = BorrowedCertRevocationList::from_der(der).map_err(refusal)?;
         Head::read(der).ok_or(UNREADABLE)?;
         Ok(read_serials(&list)?.len())

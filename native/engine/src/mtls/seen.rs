@@ -43,11 +43,14 @@ impl Count {
         let before = self.requests.get();
         self.requests.set(before + 1);
         self.last.set(unix_ms);
-        let mut hosts = self.hosts.borrow_mut();
-        if !hosts.contains(&host) && hosts.len() < MAX_HOSTS {
-            hosts.push(host);
-        }
+        note(&mut self.hosts.borrow_mut(), host);
         before == 0
+    }
+}
+
+fn note(hosts: &mut Vec<HostSeries>, host: HostSeries) {
+    if !hosts.contains(&host) && hosts.len() < MAX_HOSTS {
+        hosts.push(host);
     }
 }
 
@@ -85,10 +88,8 @@ pub fn gather<'a>(counted: impl Iterator<Item = (&'a Arc<Certificate>, Option<(A
                 waiting.requests += requests;
                 waiting.last = waiting.last.max(count.last.get());
                 waiting.identity = identity.or_else(|| waiting.identity.take());
-                for host in hosts.iter() {
-                    if !waiting.hosts.contains(host) && waiting.hosts.len() < MAX_HOSTS {
-                        waiting.hosts.push(*host);
-                    }
+                for &host in hosts.iter() {
+                    note(&mut waiting.hosts, host);
                 }
             }
             Entry::Vacant(_) if crowded => {}

@@ -208,7 +208,7 @@ impl Standings {
             replaced: true,
         };
         let mut table = self.write();
-        let kept = table.lists.get(&*authority.name).map_or(&[][..], Vec::as_slice);
+        let kept = table.lists.get(&authority.name).map_or(&[][..], Vec::as_slice);
         let same = |known: &&Arc<RevocationList>| known.scope == list.scope;
         if authority.lists.iter().chain(kept).filter(same).any(|known| known.age() >= list.age()) {
             loaded.replaced = false;
@@ -222,7 +222,7 @@ impl Standings {
                 "Fewer distribution points, or lists without certificates that have expired.",
             ));
         }
-        let lists = table.lists.entry(authority.name.to_string()).or_default();
+        let lists = table.lists.entry(authority.name.clone()).or_default();
         lists.retain(|known| known.scope != list.scope);
         lists.push(list);
         self.moved(table);
@@ -258,8 +258,7 @@ impl Standings {
     pub fn keep_only<'a>(&self, authorities: impl Iterator<Item = &'a Authority> + Clone) {
         let mut table = self.write();
         table.lists.retain(|name, lists| {
-            lists
-                .retain(|list| authorities.clone().any(|known| *known.name == **name && known.holds_key(&list.signer)));
+            lists.retain(|list| authorities.clone().any(|known| known.name == *name && known.holds_key(&list.signer)));
             !lists.is_empty()
         });
         drop(table);

@@ -228,6 +228,7 @@ impl TrustSet {
     fn vouched(&self, verdict: &mut Verdict, path: &Path) {
         let issuer = path.links.first().and_then(|link| self.issuers.get(link.issuer as usize));
         verdict.issuer_key = issuer.map(|issuer| issuer.key_id);
+        // A copy: each request counts its references, and threads that share a counter wait for each other.
         verdict.authority = self.authorities.get(path.authority as usize).map(|known| Arc::from(known.name()));
     }
 

@@ -82,18 +82,36 @@ impl Partners {
         Ok(())
     }
 
-    /// Whose a certificate is. Costs a walk: keep the answer with the epoch.
+    /// No certificate and no token is anybody's. A key can still name a partner: ask [`Partners::of_key`].
     #[must_use]
-    pub fn of_certificate(&self, certificate: &Certificate, authority: &str) -> Option<Arc<Partner>> {
-        let _ = (certificate, authority);
-        None
+    pub fn is_empty(&self) -> bool {
+        true
     }
 
-    /// Whose a token is. Costs a walk: keep the answer with the epoch.
-    #[must_use]
-    pub fn of_token(&self, token: &Token) -> Option<Arc<Partner>> {
+    /// Whose a certificate is. Costs a walk: keep the answer with the epoch that was read before.
+    ///
+    /// # Errors
+    /// It fits several partners: `partners.mismatch`.
+    pub fn of_certificate(&self, certificate: &Certificate, authority: &str) -> Result<Option<Arc<Partner>>, Reason> {
+        let _ = (certificate, authority);
+        Ok(None)
+    }
+
+    /// Whose a token is. Costs a walk: keep the answer with the epoch that was read before.
+    ///
+    /// # Errors
+    /// It fits several partners: `partners.mismatch`.
+    pub fn of_token(&self, token: &Token) -> Result<Option<Arc<Partner>>, Reason> {
         let _ = token;
-        None
+        Ok(None)
+    }
+
+    /// Whose a key is that names a partner.
+    ///
+    /// # Errors
+    /// There is no such partner: `partners.unknown`. What belongs to nobody who is known does not pass.
+    pub fn of_key(&self, partner: &str) -> Result<Arc<Partner>, Reason> {
+        self.named(partner).ok_or(Reason::PartnersUnknown)
     }
 
     #[must_use]
@@ -113,7 +131,8 @@ impl Partner {
         Ok(())
     }
 
-    /// Whether an operation is part of the agreement; None: what is not described.
+    /// Whether an operation is part of the agreement; None: what is not described. An operation goes by its id and by
+    /// `METHOD /template`: one that has an `operationId` is asked for with both.
     #[must_use]
     pub fn may_call(&self, host: &str, operation: Option<&str>) -> bool {
         let _ = (host, operation);

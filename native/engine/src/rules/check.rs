@@ -64,6 +64,8 @@ impl Typed {
 pub(super) struct Scope<'p> {
     pub text: &'p str,
     pub lists: &'p HashMap<&'p str, List>,
+    /// Names of the token configurations.
+    pub configurations: &'p [&'p str],
     pub patterns: &'p mut Patterns,
 }
 
@@ -91,6 +93,7 @@ impl Scope<'_> {
             Typed::Text(_) => fault.hint(format!("compare it: `{text} eq \"..\"`")),
             Typed::Number(_) => fault.hint(format!("compare it: `{text} gt 0`")),
             Typed::Address => fault.hint(format!("compare it: `{text} in {{192.0.2.0/24}}`")),
+            Typed::Map(MapField::Path) => fault.hint(format!("compare one: `{text}[\"name\"] eq \"..\"`")),
             Typed::Map(_) => fault.hint(format!("compare elements: `any({text}[\"name\"][*] eq \"..\")`")),
             _ => fault.hint(format!("compare elements: `any({}[*] eq \"..\")`", text.trim_end_matches("[*]"))),
         })
@@ -130,7 +133,14 @@ impl Scope<'_> {
             Some(Field::Array(array)) => {
                 Typed::Array(Array { source: Source::Array(array), of: Element::Text(Text::Element) })
             }
+            Some(Field::Numbers(array)) => {
+                let of = Element::Number(Number::Of(Text::Element));
+                Typed::Array(Array { source: Source::Array(array), of })
+            }
             Some(Field::Map(map)) => Typed::Map(map),
+            None if name.strip_prefix(field::PATH).is_some_and(|name| !name.is_empty()) => {
+                Typed::Text(Text::Parameter(name[field::PATH.len()..].into()))
+            }
             None => {
                 let fault = Fault::new(span.clone(), format!("there is no field `{name}`"));
                 let names: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
@@ -148,17 +158,29 @@ impl Scope<'_> {
         let name = self.quote(&of.span);
         match (typed, index) {
             (Typed::Map(map), Index::Key(key)) => {
+                let mut of = Element::Text(Text::Element);
+                let text = || String::from_utf8_lossy(key).into_owned().into_boxed_str();
                 let source = match map {
+                    MapField::Path => return Ok(Typed::Text(Text::Parameter(text()))),
+                    MapField::Claims => Source::Claim(text()),
+                    MapField::Claim(claim) => {
+                        if claim.is_time() {
+                            of = Element::Number(Number::Of(Text::Element));
+                        }
+                        Source::ClaimOf(claim, self.configuration(key, span)?)
+                    }
                     MapField::Headers => Source::Header(self.header(key, name, span)?),
                     MapField::Arguments => Source::Argument(key.as_slice().into()),
                     MapField::Cookies => Source::Cookie(key.as_slice().into()),
                 };
-                Ok(Typed::Array(Array { source, of: Element::Text(Text::Element) }))
+                Ok(Typed::Array(Array { source, of }))
             }
             (Typed::Map(map), _) => {
                 let fault = Fault::new(span.clone(), format!("`{name}` is a map and needs a key here"));
                 Err(match map {
-                    MapField::Cookies => fault.hint(format!("expected `{name}[\"name\"]`")),
+                    MapField::Cookies | MapField::Path | MapField::Claims => {
+                        fault.hint(format!("expected `{name}[\"name\"]`"))
+                    }
                     _ => fault.hint(format!("expected `{name}[\"name\"]`; for all of them, `{name}.values[*]`")),
                 })
             }
@@ -181,6 +203,19 @@ impl Scope<'_> {
                 _ => "only arrays and maps have elements",
             })),
         }
+    }
+
+    /// A token configuration: one that is not there would be a rule that quietly does nothing.
+    pub fn configuration(&self, key: &[u8], span: &Span) -> Result<Box<str>, Fault> {
+        if let Some(name) = self.configurations.iter().find(|name| name.as_bytes() == key) {
+            return Ok((*name).into());
+        }
+        let key = String::from_utf8_lossy(key);
+        let fault = Fault::new(span.clone(), format!("there is no token configuration `{key}`"));
+        Err(match spelling::nearest(&key, self.configurations) {
+            Some(near) => fault.hint(format!("did you mean `{near}`?")),
+            None => fault.hint("define it under `jwt`"),
+        })
     }
 
     fn header(&self, key: &[u8], name: &str, span: &Span) -> Result<Box<str>, Fault> {
@@ -259,6 +294,10 @@ impl Scope<'_> {
                     Fault::new(left.span.clone(), format!("`{text}` is {} and cannot be compared", typed.describe()));
                 Err(match typed {
                     Typed::Boolean(_) => fault.hint(format!("a boolean stands by itself: `{text}`, or `not {text}`")),
+                    Typed::Map(MapField::Path) => fault.hint(format!(
+                        "`{text}[\"name\"] {} ..` for a parameter, `http.request.uri.path` for the whole path",
+                        operator.name()
+                    )),
                     Typed::Map(_) => fault.hint(format!("`any({text}[\"name\"][*] {} ..)`", operator.name())),
                     _ => fault.hint(format!("`any({text}[*] {} ..)`", operator.name())),
                 })
@@ -276,6 +315,10 @@ impl Scope<'_> {
     ) -> Result<Condition, Fault> {
         use Operator as O;
         let name = self.quote(&left.span).to_owned();
+        if let OperandKind::Value(value) = &right.kind {
+            let same = self.same(text, left, value)?;
+            return Ok(if operator == O::NotEqual { Condition::Not(Box::new(same)) } else { same });
+        }
         let set = match (&right.kind, operator) {
             (OperandKind::Pattern(pattern), _) => {
                 let regex = self.patterns.compile(pattern, &right.span)?;
@@ -312,9 +355,33 @@ impl Scope<'_> {
             (OperandKind::One(literal), _) => {
                 return Err(not_a_string(&name, &right.span, literal, self.quote(&right.span)));
             }
+            (OperandKind::Value(_), _) => unreachable!("taken above"),
         };
         debug_assert_eq!(operator, O::In, "{operator_span:?}");
         Ok(Condition::Text(text, TextTest::In(set)))
+    }
+
+    /// A field against a field. A list of claims stands for any of its elements: the issuer wrote it, not the client.
+    fn same(&mut self, left: Text, left_node: &Node, right: &Node) -> Result<Condition, Fault> {
+        let (name, text) = (self.quote(&left_node.span).to_owned(), self.quote(&right.span).to_owned());
+        if name == text {
+            return Err(Fault::new(right.span.clone(), format!("this compares `{text}` with itself")));
+        }
+        let wrong =
+            |kind: &str| Fault::new(right.span.clone(), format!("`{name}` is a string, and `{text}` is {kind}"));
+        match self.typed(right)? {
+            Typed::Text(right) => Ok(Condition::Same(left, right)),
+            Typed::Array(Array { source, of: Element::Text(Text::Element) }) if source.is_of_token() => {
+                Ok(Condition::Among(left, source))
+            }
+            Typed::Array(Array { of: Element::Text(_), .. }) => {
+                Err(wrong("an array").hint(format!("say which element: `{text}[0]`")))
+            }
+            Typed::Each(_) => Err(wrong("an array with `[*]`").hint("`[*]` stands on the left side of a comparison")),
+            Typed::Map(MapField::Claims) => Err(wrong("a map").hint(format!("say which claim: `{text}[\"sub\"]`"))),
+            Typed::Map(_) => Err(wrong("a map").hint(format!("say which element: `{text}[\"name\"][0]`"))),
+            other => Err(wrong(other.describe()).hint("two fields that are compared are both strings")),
+        }
     }
 
     /// A comparison that can never hold is a rule that quietly does nothing: refused.
@@ -380,6 +447,7 @@ impl Scope<'_> {
                 }
             }
             OperandKind::One(literal) => return Err(wrong(&right.span, literal)),
+            OperandKind::Value(_) => return Err(self.literal_only(left, "a number", &right.span)),
             OperandKind::Pattern(_) => {
                 return Err(self.unsuited(left, "a number", operator, operator_span, "eq, ne, lt, le, gt, ge, in"));
             }
@@ -447,8 +515,15 @@ impl Scope<'_> {
                     _ => condition,
                 })
             }
+            (OperandKind::Value(_), _) => Err(self.literal_only(left, "an address", &right.span)),
             _ => Err(self.unsuited(left, "an address", operator, operator_span, "eq, ne, in")),
         }
+    }
+
+    fn literal_only(&self, left: &Node, kind: &str, span: &Span) -> Fault {
+        let (left, right) = (self.quote(&left.span), self.quote(span));
+        Fault::new(span.clone(), format!("`{left}` is {kind} and cannot be compared with the field `{right}`"))
+            .hint("only strings are compared with fields")
     }
 
     fn unsuited(&self, left: &Node, kind: &str, operator: Operator, span: &Span, allowed: &str) -> Fault {

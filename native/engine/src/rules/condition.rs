@@ -1,7 +1,9 @@
 //! A compiled expression: a tree of typed conditions, walked once per request.
 //!
 //! A missing value (no such header, argument, cookie or position) makes every comparison false, `ne` included, and
-//! passes through functions. `element` is what `[*]` stands for, where one encloses the condition.
+//! passes through functions. Between two fields `ne` is `not eq`, and an empty value counts as missing: what is compared
+//! there is who somebody is with what they ask for, and neither a caller without a claim nor one who sends an empty
+//! argument may be taken for the owner. `element` is what `[*]` stands for, where one encloses the condition.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use memchr::memmem::Finder;
 use regex_automata::meta::Regex;
 
 use super::decode;
-use super::request::{Buffers, Certified, Finding, NumberField, Request, Source, TextField, Value};
+use super::request::{self, Buffers, Certified, Finding, NumberField, Request, Source, TextField, Tokened, Value};
 use super::set::{AddressSet, Ranges, TextSet};
 use super::wildcard::Wildcard;
 
@@ -19,6 +21,11 @@ pub(super) enum Condition {
     Constant(bool),
     Certificate(Certified),
     Finding(Finding),
+    Token(Tokened),
+    /// Two fields are equal: neither missing nor empty.
+    Same(Text, Text),
+    /// An element of the source is equal.
+    Among(Text, Source),
     Text(Text, TextTest),
     /// `wildcard`, which ignores case; the pattern is lower-case.
     Wildcard(Text, Box<Wildcard>),
@@ -66,6 +73,8 @@ pub(super) enum TextTest {
 #[derive(Debug)]
 pub(super) enum Text {
     Field(TextField),
+    /// A parameter of the operation's path.
+    Parameter(Box<str>),
     Literal(Box<[u8]>),
     /// What `[*]` stands for.
     Element,
@@ -89,8 +98,14 @@ pub(super) enum Text {
 pub(super) enum Number {
     Field(NumberField),
     Length(Text),
+    /// The number that a text is, its fraction cut off; missing when it is none.
+    Of(Text),
     Count(Source),
-    At { source: Source, position: usize, of: Box<Number> },
+    At {
+        source: Source,
+        position: usize,
+        of: Box<Number>,
+    },
 }
 
 impl Condition {
@@ -99,6 +114,23 @@ impl Condition {
             Condition::Constant(value) => *value,
             Condition::Certificate(certified) => certified.holds(request),
             Condition::Finding(finding) => finding.holds(request),
+            Condition::Token(tokened) => tokened.holds(request),
+            Condition::Same(left, right) => {
+                compare(left, right, request, element, buffers, |left, right| !left.is_empty() && left == right)
+            }
+            Condition::Among(text, source) => {
+                let mark = buffers.text.len();
+                let found = text.value(request, element, buffers).is_some_and(|value| {
+                    let text = value.bytes(buffers);
+                    let same = |element: &[u8]| !text.is_empty() && element == text;
+                    let found = source.each(request, |element| {
+                        if same(element) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    });
+                    found.is_break()
+                });
+                buffers.text.truncate(mark);
+                found
+            }
             Condition::Text(text, test) => {
                 let mark = buffers.text.len();
                 let held = text.value(request, element, buffers).is_some_and(|value| test.holds(value.bytes(buffers)));
@@ -155,6 +187,9 @@ impl Condition {
         match self {
             Condition::Constant(_) => 0,
             Condition::Certificate(_) | Condition::Finding(_) => 1,
+            Condition::Token(_) => 2,
+            Condition::Same(left, right) => 2 + left.cost() + right.cost(),
+            Condition::Among(text, _) => 30 + text.cost(),
             Condition::Text(text, test) => text.cost() + test.cost(),
             Condition::Wildcard(text, _) => 10 + text.cost(),
             Condition::Number(_, _) => 10,
@@ -183,6 +218,7 @@ impl Text {
         match self {
             Text::Field(TextField::UserAgent | TextField::Cookie | TextField::Referer) => 25,
             Text::Field(_) | Text::Literal(_) | Text::Element => 1,
+            Text::Parameter(_) => 5,
             Text::At { of, .. } => 30 + of.cost(),
             Text::Lower(of) | Text::Upper(of) => 15 + of.cost(),
             Text::Concat(parts) => parts.iter().map(|part| 10 + part.cost()).sum(),
@@ -227,6 +263,7 @@ impl Text {
     pub fn value<'v>(&'v self, request: &Request<'v>, element: &'v [u8], buffers: &mut Buffers) -> Option<Value<'v>> {
         match self {
             Text::Field(field) => Some(field.value(request, buffers)),
+            Text::Parameter(name) => request::parameter(request, name, buffers),
             Text::Literal(literal) => Some(Value::Borrowed(literal)),
             Text::Element => Some(Value::Borrowed(element)),
             Text::At { source, position, of } => of.value(request, source.nth(request, *position)?, buffers),
@@ -276,8 +313,25 @@ impl Number {
                 buffers.text.truncate(mark);
                 length
             }
+            Number::Of(text) => {
+                let mark = buffers.text.len();
+                let number = text.value(request, element, buffers).and_then(|value| whole(value.bytes(buffers)));
+                buffers.text.truncate(mark);
+                number
+            }
             Number::Count(source) => source.count(request).map(|count| count as i64),
             Number::At { source, position, of } => of.value(request, source.nth(request, *position)?, buffers),
         }
     }
+}
+
+/// A JSON number without its fraction (RFC 7519, 2: a NumericDate may have one).
+fn whole(text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.parse().ok().or_else(|| {
+        let number: f64 = text.parse().ok()?;
+        // Above it, neighbouring doubles are more than one apart.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        (number.abs() <= EXACT).then_some(number.floor() as i64)
+    })
 }

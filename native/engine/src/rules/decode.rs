@@ -1,6 +1,6 @@
 //! `url_decode`, in place.
 
-use super::request::escape;
+use crate::pairs::escape;
 
 /// Most passes of recursive decoding (`"r"`). Each pass is linear; without a bound, `%252525..` would cost a pass for
 /// every two bytes. What is encoded more than eight times deep, no origin decodes.

@@ -2,7 +2,7 @@
 
 use crate::mtls::{CertificateField, CertificateNames};
 
-use super::request::{ArrayField, Certified, Finding, MapField, NumberField, TextField};
+use super::request::{ArrayField, Certified, Claim, Finding, MapField, NumberField, TextField};
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +12,8 @@ pub(super) enum Field {
     Number(NumberField),
     Address,
     Array(ArrayField),
+    /// Of numbers.
+    Numbers(ArrayField),
     Map(MapField),
 }
 
@@ -29,7 +31,7 @@ pub(super) const VIOLATED: &str = "cf.schema_validation.uploaded.violated";
 pub(super) const FIELDS: &[(&str, Field)] = {
     use CertificateField as C;
     use CertificateNames as Names;
-    use Field::{Address, Array, Boolean as Bool, Map, Number, Text};
+    use Field::{Address, Array, Boolean as Bool, Map, Number, Numbers, Text};
     &[
         ("http.host", Text(TextField::Host)),
         ("http.request.method", Text(TextField::Method)),
@@ -43,11 +45,35 @@ pub(super) const FIELDS: &[(&str, Field)] = {
         ("http.request.headers.names", Array(ArrayField::HeaderNames)),
         ("http.request.headers.values", Array(ArrayField::HeaderValues)),
         ("http.request.cookies", Map(MapField::Cookies)),
+        ("http.request.jwt.claims", Map(MapField::Claims)),
+        ("http.request.jwt.claims.aud", Map(MapField::Claim(Claim::Audience))),
+        ("http.request.jwt.claims.aud.names", Array(ArrayField::ClaimNames(Claim::Audience))),
+        ("http.request.jwt.claims.aud.values", Array(ArrayField::ClaimValues(Claim::Audience))),
+        ("http.request.jwt.claims.exp.sec", Map(MapField::Claim(Claim::Expires))),
+        ("http.request.jwt.claims.exp.sec.names", Array(ArrayField::ClaimNames(Claim::Expires))),
+        ("http.request.jwt.claims.exp.sec.values", Numbers(ArrayField::ClaimValues(Claim::Expires))),
+        ("http.request.jwt.claims.iat.sec", Map(MapField::Claim(Claim::IssuedAt))),
+        ("http.request.jwt.claims.iat.sec.names", Array(ArrayField::ClaimNames(Claim::IssuedAt))),
+        ("http.request.jwt.claims.iat.sec.values", Numbers(ArrayField::ClaimValues(Claim::IssuedAt))),
+        ("http.request.jwt.claims.iss", Map(MapField::Claim(Claim::Issuer))),
+        ("http.request.jwt.claims.iss.names", Array(ArrayField::ClaimNames(Claim::Issuer))),
+        ("http.request.jwt.claims.iss.values", Array(ArrayField::ClaimValues(Claim::Issuer))),
+        ("http.request.jwt.claims.jti", Map(MapField::Claim(Claim::Id))),
+        ("http.request.jwt.claims.jti.names", Array(ArrayField::ClaimNames(Claim::Id))),
+        ("http.request.jwt.claims.jti.values", Array(ArrayField::ClaimValues(Claim::Id))),
+        ("http.request.jwt.claims.nbf.sec", Map(MapField::Claim(Claim::NotBefore))),
+        ("http.request.jwt.claims.nbf.sec.names", Array(ArrayField::ClaimNames(Claim::NotBefore))),
+        ("http.request.jwt.claims.nbf.sec.values", Numbers(ArrayField::ClaimValues(Claim::NotBefore))),
+        ("http.request.jwt.claims.sub", Map(MapField::Claim(Claim::Subject))),
+        ("http.request.jwt.claims.sub.names", Array(ArrayField::ClaimNames(Claim::Subject))),
+        ("http.request.jwt.claims.sub.values", Array(ArrayField::ClaimValues(Claim::Subject))),
         ("http.user_agent", Text(TextField::UserAgent)),
         ("http.cookie", Text(TextField::Cookie)),
         ("http.referer", Text(TextField::Referer)),
         ("ip.src", Address),
         ("ssl", Bool(Boolean::Always)),
+        ("path", Map(MapField::Path)),
+        ("cf.api_gateway.auth_id_present", Bool(Boolean::Finding(Finding::Identified))),
         ("cf.api_gateway.fallthrough_detected", Bool(Boolean::Finding(Finding::Fallthrough))),
         (VIOLATED, Bool(Boolean::Finding(Finding::Violated))),
         ("cf.tls_client_auth.cert_presented", Bool(Boolean::Certificate(Certified::Presented))),
@@ -80,8 +106,21 @@ pub(super) const FIELDS: &[(&str, Field)] = {
         ("cf.tls_client_auth.verify_error", Text(TextField::VerifyError)),
         ("cf.tls_client_auth.authority", Text(TextField::Authority)),
         ("cf.tls_client_auth.days_to_expiry", Number(NumberField::DaysToExpiry)),
+        ("portcullis.key.id", Text(TextField::Key)),
+        ("portcullis.operation", Text(TextField::Operation)),
+        ("portcullis.partner", Text(TextField::Partner)),
+        ("portcullis.scopes", Array(ArrayField::Scopes)),
+        ("portcullis.session", Text(TextField::Session)),
     ]
 };
+
+/// What begins the name of a path parameter's field: `path.orderId` is `path["orderId"]`.
+pub(super) const PATH: &str = "path.";
+
+/// Whether the name is that of a field, or may be that of a path parameter's.
+pub(super) fn exists(name: &str) -> bool {
+    find(name).is_some() || name.starts_with(PATH)
+}
 
 pub(super) fn find(name: &str) -> Option<Field> {
     FIELDS.iter().find(|(field, _)| *field == name).map(|(_, field)| *field)

@@ -2,6 +2,7 @@
 
 use super::check::{Array, Element, Scope, Typed};
 use super::condition::{Condition, Number, Text};
+use super::request::Tokened;
 use super::spelling;
 use super::syntax::{Fault, Kind, Node, Span};
 
@@ -11,6 +12,8 @@ enum Function {
     All,
     Concat,
     EndsWith,
+    IsJwtPresent,
+    IsJwtValid,
     Len,
     LookupJsonString,
     Lower,
@@ -32,6 +35,8 @@ const FUNCTIONS: &[Shape] = &[
     shape("all", Function::All, 1, 1, "all(http.request.headers[\"accept\"][*] eq \"..\")"),
     shape("concat", Function::Concat, 2, 16, "concat(http.host, http.request.uri.path)"),
     shape("ends_with", Function::EndsWith, 2, 2, "ends_with(http.request.uri.path, \"..\")"),
+    shape("is_jwt_present", Function::IsJwtPresent, 0, 1, "is_jwt_present(\"customers\")"),
+    shape("is_jwt_valid", Function::IsJwtValid, 0, 1, "is_jwt_valid(\"customers\")"),
     shape("len", Function::Len, 1, 1, "len(http.user_agent)"),
     shape("lookup_json_string", Function::LookupJsonString, 0, usize::MAX, ""),
     shape("lower", Function::Lower, 1, 1, "lower(http.user_agent)"),
@@ -65,11 +70,14 @@ pub(super) fn call(
     };
     if shape.function == Function::LookupJsonString {
         return Err(Fault::new(name_span.clone(), "`lookup_json_string` is not available yet")
-            .hint("rules do not see request bodies; describe the body in OpenAPI instead"));
+            .hint(
+                "rules do not see request bodies; of a token, `http.request.jwt.claims[\"role\"][0]` is a claim by its name",
+            ));
     }
     if arguments.len() < shape.least || arguments.len() > shape.most {
         let expected = match (shape.least, shape.most) {
             (1, 1) => "1 argument".to_owned(),
+            (0, 1) => "at most 1 argument".to_owned(),
             (least, most) if least == most => format!("{least} arguments"),
             (least, most) => format!("{least} to {most} arguments"),
         };
@@ -78,6 +86,7 @@ pub(super) fn call(
     }
     match shape.function {
         Function::Any | Function::All => quantified(scope, shape, &arguments[0]),
+        Function::IsJwtPresent | Function::IsJwtValid => tokened(scope, shape, arguments.first()),
         Function::Len => length(scope, shape, &arguments[0]),
         Function::Lower => mapped(scope, shape, arguments, |text, _| Element::Text(Text::Lower(Box::new(text)))),
         Function::Upper => mapped(scope, shape, arguments, |text, _| Element::Text(Text::Upper(Box::new(text)))),
@@ -108,6 +117,21 @@ fn quantified(scope: &mut Scope<'_>, shape: &Shape, argument: &Node) -> Result<T
         }
         other => Err(wrong(scope, shape, argument, &other, "a condition on each element of an array")),
     }
+}
+
+/// The name of a token configuration, or none for any.
+fn tokened(scope: &Scope<'_>, shape: &Shape, argument: Option<&Node>) -> Result<Typed, Fault> {
+    let configuration = match argument {
+        None => None,
+        Some(Node { kind: Kind::Text(name), span }) => Some(scope.configuration(name, span)?),
+        Some(Node { span, .. }) => {
+            let text = scope.quote(span);
+            let message = format!("`{}` takes the name of a token configuration, not `{text}`", shape.name);
+            return Err(Fault::new(span.clone(), message).hint(format!("as in `{}`", shape.usage)));
+        }
+    };
+    let valid = shape.function == Function::IsJwtValid;
+    Ok(Typed::Boolean(Condition::Token(Tokened { valid, configuration })))
 }
 
 fn length(scope: &mut Scope<'_>, shape: &Shape, argument: &Node) -> Result<Typed, Fault> {

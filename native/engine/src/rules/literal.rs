@@ -36,9 +36,7 @@ pub(super) fn bare(text: &str, span: Span) -> Result<Literal, Fault> {
     }
     let fault = Fault::new(span, format!("`{text}` is not a value"));
     Err(match text {
-        _ if field::find(text).is_some() => {
-            fault.hint("the right side of a comparison is always a literal, never a field")
-        }
+        _ if field::exists(text) => fault.hint("a field stands on the right side of `eq` and `ne` only"),
         "true" | "false" => fault.hint("a boolean stands by itself: `ssl`, or `not ssl`"),
         _ => fault.hint(format!("strings stand in quotes: `\"{text}\"`")),
     })

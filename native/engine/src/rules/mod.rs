@@ -35,7 +35,7 @@ use pattern::Patterns;
 use request::Buffers;
 use syntax::Fault;
 
-pub use request::{Found, Request};
+pub use request::{Called, Found, Request};
 
 /// Most rules: twice the number that the index is measured with. Above it, lists are the better tool.
 pub const MAX_RULES: usize = 20_000;
@@ -73,7 +73,13 @@ impl Rules {
     /// Compiles all rules; every rule or list that cannot be compiled adds a problem. With problems, what is
     /// returned must not be used.
     #[must_use]
-    pub fn compile(rules: &[policy::Rule], lists: &[policy::List], problems: &mut Vec<Problem>) -> Rules {
+    pub fn compile(
+        rules: &[policy::Rule],
+        lists: &[policy::List],
+        configurations: &[policy::Jwt],
+        problems: &mut Vec<Problem>,
+    ) -> Rules {
+        let configurations: Vec<&str> = configurations.iter().map(|written| written.name.as_str()).collect();
         let lists = list::compile(lists, problems);
         if rules.len() > MAX_RULES {
             problems.push(Problem {
@@ -88,7 +94,8 @@ impl Rules {
         let mut compiled = Vec::with_capacity(rules.len());
         for rule in rules {
             let condition = parse::parse(&rule.expression).and_then(|node| {
-                Scope { text: &rule.expression, lists: &lists, patterns: &mut patterns }.compile(&node)
+                let (text, patterns) = (rule.expression.as_str(), &mut patterns);
+                Scope { text, lists: &lists, configurations: &configurations, patterns }.compile(&node)
             });
             match condition {
                 Ok(condition) => {

@@ -37,7 +37,13 @@ pub(super) enum Path {
 pub(super) fn alternatives(condition: &Condition) -> Option<Vec<Facts>> {
     match condition {
         Condition::Constant(false) => Some(Vec::new()),
-        Condition::Constant(true) | Condition::Certificate(_) | Condition::Finding(_) | Condition::Not(_) => None,
+        Condition::Constant(true)
+        | Condition::Certificate(_)
+        | Condition::Finding(_)
+        | Condition::Token(_)
+        | Condition::Same(_, _)
+        | Condition::Among(_, _)
+        | Condition::Not(_) => None,
         Condition::And(all) => all.iter().filter_map(alternatives).reduce(both),
         // An odd number of true parts is at least one.
         Condition::Or(any) | Condition::Xor(any) => {
@@ -62,7 +68,7 @@ pub(super) fn alternatives(condition: &Condition) -> Option<Vec<Facts>> {
         Condition::Quantified { every: true, .. } => None,
         Condition::Number(number, _) => match number {
             Number::Field(_) => None,
-            Number::Length(text) => present(text),
+            Number::Length(text) | Number::Of(text) => present(text),
             Number::Count(source) | Number::At { source, .. } => needs(source),
         },
     }
@@ -116,7 +122,11 @@ fn equal(field: TextField, literal: &[u8]) -> Option<Facts> {
         | TextField::Referer
         | TextField::Cookie
         | TextField::VerifyError
-        | TextField::Authority => return None,
+        | TextField::Authority
+        | TextField::Partner
+        | TextField::Key
+        | TextField::Session
+        | TextField::Operation => return None,
     })
 }
 
@@ -137,7 +147,7 @@ fn present(text: &Text) -> Option<Vec<Facts>> {
     match text {
         Text::At { source, .. } => needs(source),
         Text::Lower(of) | Text::Upper(of) | Text::UrlDecode { of, .. } => present(of),
-        Text::Field(_) | Text::Literal(_) | Text::Element | Text::Concat(_) => None,
+        Text::Field(_) | Text::Parameter(_) | Text::Literal(_) | Text::Element | Text::Concat(_) => None,
     }
 }
 
@@ -145,7 +155,7 @@ fn needs(source: &Source) -> Option<Vec<Facts>> {
     let header = match source {
         Source::Header(name) => name.clone(),
         Source::Cookie(_) => "cookie".into(),
-        Source::Argument(_) | Source::Array(_) => return None,
+        Source::Argument(_) | Source::Array(_) | Source::Claim(_) | Source::ClaimOf(..) => return None,
     };
     Some(vec![Facts { header: Some(header), ..Facts::default() }])
 }

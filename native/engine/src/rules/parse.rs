@@ -8,6 +8,7 @@ use winnow::prelude::*;
 use winnow::stream::{LocatingSlice, Location, Stateful, Stream};
 use winnow::token::{one_of, rest, take_while};
 
+use super::field;
 use super::literal;
 use super::spelling;
 use super::syntax::{Fault, Index, Kind, Literal, Logical, Node, Operand, OperandKind, Operator, Span};
@@ -286,7 +287,11 @@ fn operand(input: &mut Input<'_>, operator: Operator) -> Parsed<Operand> {
             }
         }
         _ if opens_string(input) => OperandKind::One(Literal::Text(string(input)?)),
+        Operator::Equal | Operator::NotEqual if starts_value(input) => OperandKind::Value(Box::new(value(input)?)),
         _ if starts_bare(input) => OperandKind::One(bare(input)?.1),
+        Operator::Equal | Operator::NotEqual => {
+            return Err(wrong_operand(input, "a string, a number, an address or a field"));
+        }
         _ => return Err(wrong_operand(input, "a string, a number or an address")),
     };
     Ok(Operand { span: start..input.previous_token_end(), kind })
@@ -335,6 +340,15 @@ fn set(input: &mut Input<'_>, open: usize) -> Parsed<Vec<(Span, Literal)>> {
 
 fn starts_bare(input: &Input<'_>) -> bool {
     remaining(input).starts_with(is_bare)
+}
+
+/// A field, or a name that is called or indexed: no literal is.
+fn starts_value(input: &Input<'_>) -> bool {
+    let text = remaining(input);
+    let (name, rest) = text.split_at(text.find(|c: char| !is_name(c)).unwrap_or(text.len()));
+    let is_bare = rest.starts_with(is_bare);
+    name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && (rest.starts_with(['(', '[']) || (!is_bare && field::exists(name)))
 }
 
 /// A number, an address, a prefix or a range of them.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::set::{self, AddressSet, Prefix};
 use super::wildcard::Wildcard;
 use super::{Request, Rules, Scratch, decode};
+use crate::credentials::Caller;
 use crate::head::Head;
 use crate::peer::Identity;
 use crate::policy::{List, Rule, RuleAction};
@@ -28,7 +29,7 @@ fn compile(expressions: &[(String, RuleAction)]) -> Option<Rules> {
     };
     let lists = [list("ips", &["10.1.0.0/16", "10.2.3.4", "2001:db8::/32"]), list("names", &["a", "/a/b"])];
     let mut problems = Vec::new();
-    let rules = Rules::compile(&rules, &lists, &mut problems);
+    let rules = Rules::compile(&rules, &lists, &[], &mut problems);
     for problem in &problems {
         let (start, end) = problem.span.unwrap();
         let whole = &expressions.iter().find(|(text, _)| end <= text.len()).unwrap().0;
@@ -42,6 +43,8 @@ const WORDS: &[&str] = &[
     "http.request.uri.path",
     "http.request.uri",
     "http.request.headers",
+    "http.request.jwt.claims",
+    "path.a",
     "http.request.uri.args.names",
     "ip.src",
     "ssl",
@@ -51,6 +54,7 @@ const WORDS: &[&str] = &[
     "lower",
     "concat",
     "url_decode",
+    "is_jwt_valid",
     "starts_with",
     "eq",
     "ne",
@@ -151,6 +155,10 @@ fn atom() -> impl Strategy<Value = String> {
         Just("http.user_agent eq \"u\"".to_owned()),
         Just("http.user_agent eq \"\"".to_owned()),
         Just("cf.tls_client_auth.cert_serial eq \"\"".to_owned()),
+        Just("http.request.headers[\"x-a\"][0] eq http.request.cookies[\"c\"][0]".to_owned()),
+        Just("http.request.cookies[\"c\"][0] ne http.request.jwt.claims[\"sub\"]".to_owned()),
+        Just("portcullis.key.id eq \"\"".to_owned()),
+        Just("is_jwt_present()".to_owned()),
         Just("ssl".to_owned()),
     ]
 }
@@ -218,7 +226,9 @@ proptest! {
             let mut head = Head::default();
             head.parse_text(&text).unwrap();
             let identity = Identity::default();
-            let request = Request { head: &head, address: address.parse().unwrap(), identity, now: 0, found: Default::default() };
+            let (caller, operation) = (Caller::default(), None);
+            let (address, found) = (address.parse().unwrap(), Default::default());
+            let request = Request { head: &head, address, identity, now: 0, found, caller: &caller, operation };
             let (mut logged, mut expected) = (Vec::new(), Vec::new());
             let blocked = compiled.evaluate(&request, &mut scratch, &mut logged);
             let oracle = compiled.evaluate_all(&request, &mut scratch, &mut expected);

@@ -6,8 +6,10 @@
 use std::net::IpAddr;
 use std::ops::{ControlFlow, Range};
 
+use crate::credentials::Caller;
 use crate::head::Head;
 use crate::mtls::{CertificateField, CertificateNames};
+use crate::pairs::{arguments, cookies, decodes_to, escape};
 use crate::peer::Identity;
 
 /// One request as rules see it.
@@ -21,6 +23,19 @@ pub struct Request<'a> {
     /// Unix seconds.
     pub now: u64,
     pub found: Found,
+    /// `http.request.jwt.*`, `portcullis.*`
+    pub caller: &'a Caller,
+    pub operation: Option<Called<'a>>,
+}
+
+/// The operation that a request calls.
+#[derive(Debug, Clone, Copy)]
+pub struct Called<'a> {
+    pub id: &'a str,
+    /// Names of its path's parameters, in the template's order.
+    pub parameters: &'a [String],
+    /// What stood in their place: ranges of the head's path.
+    pub captures: &'a [(u32, u32)],
 }
 
 /// What earlier stages found out.
@@ -109,6 +124,10 @@ pub(super) enum TextField {
     Certificate(CertificateField),
     VerifyError,
     Authority,
+    Partner,
+    Key,
+    Session,
+    Operation,
 }
 
 impl TextField {
@@ -134,6 +153,10 @@ impl TextField {
             TextField::Certificate(field) => certificate(request, field),
             TextField::VerifyError => verify_error(request),
             TextField::Authority => request.identity.authority.unwrap_or_default().as_bytes(),
+            TextField::Partner => request.caller.partner.as_ref().map_or("", |partner| &*partner.name).as_bytes(),
+            TextField::Key => request.caller.key.as_ref().map_or("", |key| &*key.id).as_bytes(),
+            TextField::Session => return request.caller.session.map_or(Value::Borrowed(b""), |id| hex(&id, buffers)),
+            TextField::Operation => request.operation.map_or("", |operation| operation.id).as_bytes(),
         })
     }
 }
@@ -151,6 +174,35 @@ fn joined<'v>(head: &'v Head, name: &'static str, separator: &[u8], buffers: &mu
         buffers.text.extend_from_slice(line.as_bytes());
     }
     Value::Built(start..buffers.text.len())
+}
+
+fn hex<'v>(bytes: &[u8], buffers: &mut Buffers) -> Value<'v> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let start = buffers.text.len();
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| DIGITS[usize::from(digit)]);
+    buffers.text.extend(digits);
+    Value::Built(start..buffers.text.len())
+}
+
+/// What stood in the place of the operation's path parameter, decoded once: an origin reads it so. None when the
+/// operation has no such parameter.
+pub(super) fn parameter<'v>(request: &Request<'v>, name: &str, buffers: &mut Buffers) -> Option<Value<'v>> {
+    let Called { parameters, captures, .. } = request.operation?;
+    let number = parameters.iter().position(|known| known == name)?;
+    let &(start, end) = captures.get(number)?;
+    let text = &request.head.path().as_bytes()[start as usize..end as usize];
+    if !text.contains(&b'%') {
+        return Some(Value::Borrowed(text));
+    }
+    let start = buffers.text.len();
+    let mut at = 0;
+    while at < text.len() {
+        // A normalised path holds no broken escape.
+        let (byte, length) = escape(&text[at..]).map_or((text[at], 1), |byte| (byte, 3));
+        buffers.text.push(byte);
+        at += length;
+    }
+    Some(Value::Built(start..buffers.text.len()))
 }
 
 /// Empty without a certificate. Filled whatever the certificate is worth, as Cloudflare does.
@@ -215,6 +267,8 @@ impl Certified {
 pub(super) enum Finding {
     Fallthrough,
     Violated,
+    /// `cf.api_gateway.auth_id_present`: something that tells callers apart, whatever it is worth.
+    Identified,
 }
 
 impl Finding {
@@ -222,7 +276,25 @@ impl Finding {
         match self {
             Finding::Fallthrough => request.found.fallthrough,
             Finding::Violated => request.found.violated,
+            Finding::Identified => request.caller.presented || request.caller.session.is_some(),
         }
+    }
+}
+
+/// What `is_jwt_present` and `is_jwt_valid` ask for. With a name: of that token configuration.
+#[derive(Debug)]
+pub(super) struct Tokened {
+    pub valid: bool,
+    pub configuration: Option<Box<str>>,
+}
+
+impl Tokened {
+    pub fn holds(&self, request: &Request<'_>) -> bool {
+        let Caller { token, token_fault, .. } = request.caller;
+        let counts = token
+            .as_ref()
+            .is_some_and(|token| self.configuration.as_ref().is_none_or(|name| **name == *token.configuration));
+        counts || (!self.valid && token_fault.is_some())
     }
 }
 
@@ -231,6 +303,43 @@ pub(super) enum MapField {
     Headers,
     Arguments,
     Cookies,
+    /// Parameters of the operation's path.
+    Path,
+    /// By the name of a claim.
+    Claims,
+    /// By the name of the configuration that the token counts for, as Cloudflare has it.
+    Claim(Claim),
+}
+
+/// The claims that have fields of their own (RFC 7519, 4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    Audience,
+    Expires,
+    IssuedAt,
+    Issuer,
+    Id,
+    NotBefore,
+    Subject,
+}
+
+impl Claim {
+    pub fn name(self) -> &'static str {
+        match self {
+            Claim::Audience => "aud",
+            Claim::Expires => "exp",
+            Claim::IssuedAt => "iat",
+            Claim::Issuer => "iss",
+            Claim::Id => "jti",
+            Claim::NotBefore => "nbf",
+            Claim::Subject => "sub",
+        }
+    }
+
+    /// Whether its values are numbers (of seconds).
+    pub fn is_time(self) -> bool {
+        matches!(self, Claim::Expires | Claim::IssuedAt | Claim::NotBefore)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,6 +349,11 @@ pub(super) enum ArrayField {
     ArgumentNames,
     ArgumentValues,
     Certificate(CertificateNames),
+    /// Of the token and of the key.
+    Scopes,
+    /// Name of the configuration that the token counts for, if it has the claim.
+    ClaimNames(Claim),
+    ClaimValues(Claim),
 }
 
 /// Where an array's elements come from.
@@ -249,9 +363,22 @@ pub(super) enum Source {
     Header(Box<str>),
     Argument(Box<[u8]>),
     Cookie(Box<[u8]>),
+    /// Of the verified token: as [`crate::policy::ClaimCondition`] names it.
+    Claim(Box<str>),
+    /// Of the token, if it counts for that configuration.
+    ClaimOf(Claim, Box<str>),
 }
 
 impl Source {
+    /// Whether the elements are what the issuer of the verified token wrote.
+    pub fn is_of_token(&self) -> bool {
+        match self {
+            Source::Claim(_) | Source::ClaimOf(..) => true,
+            Source::Array(array) => matches!(array, ArrayField::ClaimValues(_) | ArrayField::Scopes),
+            Source::Header(_) | Source::Argument(_) | Source::Cookie(_) => false,
+        }
+    }
+
     /// Calls `visit` for each element in the order of the request. Bounded by the head's size.
     pub fn each<'v>(
         &'v self,
@@ -262,8 +389,12 @@ impl Source {
         match self {
             Source::Array(ArrayField::HeaderNames) => head.fields().try_for_each(|(name, _)| visit(name.as_bytes())),
             Source::Array(ArrayField::HeaderValues) => head.fields().try_for_each(|(_, value)| visit(value.as_bytes())),
-            Source::Array(ArrayField::ArgumentNames) => arguments(head).try_for_each(|(name, _)| visit(name)),
-            Source::Array(ArrayField::ArgumentValues) => arguments(head).try_for_each(|(_, value)| visit(value)),
+            Source::Array(ArrayField::ArgumentNames) => {
+                arguments(head).try_for_each(|(name, _)| visit(name.as_bytes()))
+            }
+            Source::Array(ArrayField::ArgumentValues) => {
+                arguments(head).try_for_each(|(_, value)| visit(value.as_bytes()))
+            }
             Source::Array(ArrayField::Certificate(names)) => {
                 let certificate = request.identity.certificate;
                 certificate
@@ -271,15 +402,28 @@ impl Source {
                     .iter()
                     .try_for_each(|name| visit(name.as_bytes()))
             }
-            Source::Header(name) => head.values(name).try_for_each(|value| visit(value.as_bytes())),
-            Source::Argument(wanted) => {
-                arguments(head).filter(|(name, _)| **name == **wanted).try_for_each(|(_, value)| visit(value))
+            Source::Array(ArrayField::Scopes) => {
+                let Caller { token, key, .. } = request.caller;
+                let token = token.as_ref().map_or(&[][..], |token| &token.scopes[..]);
+                let key = key.as_ref().map_or(&[][..], |key| &key.scopes[..]);
+                token.iter().chain(key).try_for_each(|scope| visit(scope.as_bytes()))
             }
+            Source::Array(ArrayField::ClaimNames(claim)) => {
+                let token = request.caller.token.as_ref().filter(|token| token.claim(claim.name()).next().is_some());
+                token.map_or(ControlFlow::Continue(()), |token| visit(token.configuration.as_bytes()))
+            }
+            Source::Array(ArrayField::ClaimValues(claim)) => claims(request, None, claim.name(), visit),
+            Source::Claim(claim) => claims(request, None, claim, visit),
+            Source::ClaimOf(claim, configuration) => claims(request, Some(configuration), claim.name(), visit),
+            Source::Header(name) => head.values(name).try_for_each(|value| visit(value.as_bytes())),
+            Source::Argument(wanted) => arguments(head)
+                .filter(|(name, _)| name.as_bytes() == &**wanted)
+                .try_for_each(|(_, value)| visit(value.as_bytes())),
             Source::Cookie(wanted) => {
                 for line in head.values("cookie") {
                     cookies(line)
-                        .filter(|(name, _)| decodes_to(name, wanted))
-                        .try_for_each(|(_, value)| visit(value))?;
+                        .filter(|(name, _)| decodes_to(name.as_bytes(), wanted))
+                        .try_for_each(|(_, value)| visit(value.as_bytes()))?;
                 }
                 ControlFlow::Continue(())
             }
@@ -311,45 +455,15 @@ impl Source {
     }
 }
 
-/// The query's parts between `&`, each split at its first `=`; neither name nor value is decoded.
-fn arguments(head: &Head) -> impl Iterator<Item = (&[u8], &[u8])> {
-    pairs(head.query().as_bytes(), b'&')
-}
-
-/// The cookies of a Cookie line: parts between `;`, each split at its first `=` (RFC 6265, 4.2.1).
-fn cookies(line: &str) -> impl Iterator<Item = (&[u8], &[u8])> {
-    pairs(line.as_bytes(), b';').map(|(name, value)| (name.trim_ascii(), value.trim_ascii()))
-}
-
-fn pairs(text: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], &[u8])> {
-    text.split(move |&byte| byte == separator).filter(|part| !part.is_empty()).map(|part| {
-        match part.iter().position(|&byte| byte == b'=') {
-            Some(at) => (&part[..at], &part[at + 1..]),
-            None => (part, &part[part.len()..]),
-        }
-    })
-}
-
-/// Whether the percent-encoded `name` means `wanted` (Cloudflare decodes the names of cookies, not their values).
-fn decodes_to(name: &[u8], wanted: &[u8]) -> bool {
-    let (mut at, mut matched) = (0, 0);
-    while at < name.len() {
-        let (byte, length) = match escape(&name[at..]) {
-            Some(byte) => (byte, 3),
-            None => (name[at], 1),
-        };
-        if wanted.get(matched) != Some(&byte) {
-            return false;
-        }
-        matched += 1;
-        at += length;
+fn claims<'v>(
+    request: &Request<'v>,
+    configuration: Option<&str>,
+    claim: &str,
+    mut visit: impl FnMut(&'v [u8]) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let token = request.caller.token.as_ref();
+    match token.filter(|token| configuration.is_none_or(|name| *token.configuration == *name)) {
+        Some(token) => token.claim(claim).try_for_each(|text| visit(text.as_bytes())),
+        None => ControlFlow::Continue(()),
     }
-    matched == wanted.len()
-}
-
-/// The byte that a leading `%HH` stands for.
-pub(super) fn escape(text: &[u8]) -> Option<u8> {
-    let [b'%', high, low, ..] = text else { return None };
-    let digit = |byte: &u8| (*byte as char).to_digit(16).map(|digit| digit as u8);
-    Some(digit(high)? << 4 | digit(low)?)
 }

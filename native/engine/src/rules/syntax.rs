@@ -114,7 +114,7 @@ impl Operator {
     }
 }
 
-/// The right side of a comparison: always literal.
+/// The right side of a comparison.
 #[derive(Debug)]
 pub(super) struct Operand {
     pub span: Span,
@@ -130,6 +130,8 @@ pub(super) enum OperandKind {
     Set(Vec<(Span, Literal)>),
     /// `$name`
     List(String),
+    /// A field, or a function of one: behind `eq` and `ne`.
+    Value(Box<Node>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,11 +7,14 @@ use std::path::PathBuf;
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use serde::Deserialize;
 
-use super::{Request, Rules, Scratch, parse};
+use super::{Called, Request, Rules, Scratch, parse};
+use crate::credentials::Caller;
+use crate::endpoints::{self, Endpoints, Match};
 use crate::head::Head;
+use crate::keys::Key;
 use crate::mtls::Certificate;
 use crate::peer::Identity;
-use crate::policy::{List, Problem, Rule, RuleAction};
+use crate::policy::{Jwt, List, Operation, Problem, Rule, RuleAction};
 use crate::reason::Reason;
 
 #[derive(Deserialize)]
@@ -33,7 +36,53 @@ struct Group {
     address: IpAddr,
     #[serde(default)]
     certificate: Option<Presented>,
+    #[serde(default)]
+    caller: Option<CallerOf>,
+    #[serde(default)]
+    operation: Option<OperationOf>,
     cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct CallerOf {
+    presented: bool,
+    key: Option<String>,
+    scopes: Vec<String>,
+    token_is_faulty: bool,
+    session: Option<[u8; 16]>,
+}
+
+impl CallerOf {
+    fn caller(self) -> Caller {
+        let CallerOf { presented, key, scopes, token_is_faulty, session } = self;
+        Caller {
+            presented,
+            key: key.map(|id| Key::of(&id, None, &scopes.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()),
+            token_fault: token_is_faulty.then_some(Reason::JwtExpired),
+            session,
+            ..Caller::default()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OperationOf {
+    id: String,
+    path: String,
+}
+
+impl OperationOf {
+    fn called(self, head: &Head) -> (String, Vec<String>, Vec<(u32, u32)>) {
+        let parameters = endpoints::parameters(&self.path).map(str::to_owned).collect();
+        let operation = Operation { method: "GET".into(), path: self.path, ..Operation::default() };
+        let mut captures = Vec::new();
+        let endpoints = Endpoints::compile(&[operation], &mut Vec::new());
+        assert_eq!(endpoints.find("GET", head.path(), &mut captures), Match::Operation(0), "{}", head.path());
+        (self.id, parameters, captures)
+    }
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -89,7 +138,8 @@ fn rule(expression: &str, action: RuleAction) -> Rule {
 fn compile(expressions: &[(String, RuleAction)], lists: &[List]) -> Result<Rules, Vec<Problem>> {
     let rules: Vec<Rule> = expressions.iter().map(|(expression, action)| rule(expression, *action)).collect();
     let mut problems = Vec::new();
-    let rules = Rules::compile(&rules, lists, &mut problems);
+    let configurations = ["customers", "staff"].map(|name| Jwt { name: name.into(), ..Jwt::default() });
+    let rules = Rules::compile(&rules, lists, &configurations, &mut problems);
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
 }
 
@@ -141,7 +191,17 @@ fn expressions_of_the_corpus_match_as_written() {
             let head = head(&group.head);
             let identity = identity(&certificate, group.certificate);
             let now = if matches!(group.certificate, Some(Presented::Expired)) { NOW + 40 * 86_400 } else { NOW };
-            let request = Request { head: &head, address: group.address, identity, now, found: Default::default() };
+            let caller = group.caller.map(CallerOf::caller).unwrap_or_default();
+            let called = group.operation.map(|operation| operation.called(&head));
+            let request = Request {
+                head: &head,
+                address: group.address,
+                identity,
+                now,
+                found: Default::default(),
+                caller: &caller,
+                operation: called.as_ref().map(|(id, parameters, captures)| Called { id, parameters, captures }),
+            };
             for case in group.cases {
                 count += 1;
                 let place = format!("{file}: {}: {}", group.name, case.expression);
@@ -200,6 +260,8 @@ fn outcome(rules: &[(&str, RuleAction)]) -> (Option<u32>, Vec<u32>) {
         identity: Identity::default(),
         now: NOW,
         found: Default::default(),
+        caller: &Caller::default(),
+        operation: None,
     };
     let (mut scratch, mut logged) = (Scratch::default(), Vec::new());
     let blocked = rules.evaluate(&request, &mut scratch, &mut logged);
@@ -241,7 +303,7 @@ fn all_problems_of_all_rules_are_told_at_once() {
         })
         .collect();
     let mut problems = Vec::new();
-    let _ = Rules::compile(&rules, &[], &mut problems);
+    let _ = Rules::compile(&rules, &[], &[], &mut problems);
     let found: Vec<_> = problems.iter().map(|problem| (problem.at.as_str(), problem.span.unwrap())).collect();
     assert_eq!(found, [("/rules/0/expression", (0, 9)), ("/rules/2/expression", (12, 12))]);
 }
@@ -334,7 +396,9 @@ fn every_certificate_field_is_the_certificates_own() {
     let certificate = certificate();
     let head = head(&[]);
     let identity = identity(&certificate, Some(Presented::Verified));
-    let request = Request { head: &head, address: loopback(), identity, now: NOW, found: Default::default() };
+    let (caller, found) = (Caller::default(), Default::default());
+    let (address, now, caller) = (loopback(), NOW, &caller);
+    let request = Request { head: &head, address, identity, now, found, caller, operation: None };
     let mut checked = 0;
     for (name, field) in super::field::FIELDS {
         let super::field::Field::Text(super::request::TextField::Certificate(field)) = field else { continue };

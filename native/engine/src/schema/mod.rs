@@ -24,7 +24,7 @@ mod parameter;
 mod parameters;
 mod parts;
 mod percent;
-mod pointer;
+pub(crate) mod pointer;
 mod responses;
 mod scalar;
 mod shape;

@@ -18,6 +18,7 @@ use super::pairs::{Fault, MAX_PAIRS, Owners, Pairs, Syntax};
 use super::parameter::{One, Scratch};
 use super::percent;
 use super::violation::{Class, Location, MAX_ERRORS, Violation, ViolationError, token};
+use crate::endpoints;
 use crate::head::Head;
 use crate::policy::{Action, Operation, Parameter, ParameterLocation, Style};
 use crate::reason::Reason;
@@ -50,8 +51,7 @@ impl Described {
     /// `schema` is the host's document: the types that a text may stand for are read from it.
     pub(super) fn compile(operation: &Operation, schema: &Value) -> Described {
         let at = |location| operation.parameters.iter().filter(move |parameter| parameter.location == location);
-        let captured: Vec<&str> =
-            operation.path.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name).collect();
+        let captured: Vec<&str> = endpoints::parameters(&operation.path).collect();
         let path = at(ParameterLocation::Path).filter_map(|parameter| {
             let capture = captured.iter().position(|name| *name == parameter.name)?;
             Some((capture, One::compile(parameter, schema)))

@@ -1,6 +1,6 @@
 //! Reference tokens of JSON Pointers (RFC 6901, 3 and 4).
 
-pub(super) fn escape(token: &str) -> String {
+pub(crate) fn escape(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }
 

@@ -5,8 +5,9 @@ import type { z } from 'zod';
 import type { enrolment, madeEnrolment } from '../../pki/shapes.js';
 import { at, connect } from '../client.js';
 import { usage } from '../fault.js';
-import { folderOf, mustBeFree, write } from '../files.js';
-import { dayAndDistance, print, say } from '../print.js';
+import { mustBeFree } from '../files.js';
+import { type OnceOptions, showOnce } from '../once.js';
+import { dayAndDistance, print } from '../print.js';
 import { type ReachOptions, reaching } from '../reach.js';
 import { shownTable } from '../table.js';
 import { confirm, type Terminal } from '../terminal.js';
@@ -15,13 +16,11 @@ import { given } from './authority.js';
 type Enrolment = z.output<typeof enrolment>;
 type Made = z.output<typeof madeEnrolment>;
 
-interface Create extends ReachOptions {
+interface Create extends OnceOptions {
   authority: string;
   profile?: string;
   uses?: string;
   expires?: string;
-  out?: string;
-  force?: boolean;
 }
 
 const ALL = 10_000;
@@ -42,18 +41,8 @@ export function addEnrolment(pki: Command, terminal: Terminal): void {
       const { authority, profile, uses, expires, out, force } = options;
       if (out !== undefined) mustBeFree([out], force);
       const body = { name, authority, ...given('profile', profile), ...given('expires', expires), ...usesOf(uses) };
-      const made = await connect(options, terminal).send<Made>('POST', '/pki/enrolments', {
-        body,
-      });
-      const { secret, ...rest } = made;
-      if (out !== undefined) {
-        folderOf(out);
-        write(out, `${secret}\n`, 'secret', force);
-        print(terminal, options.output, rest, () => `${made.id}: the secret is in ${out}\n`);
-        return;
-      }
-      if (options.output === 'table') say(terminal, `${made.id}: the secret is shown only this once`);
-      print(terminal, options.output, made, () => `${secret}\n`);
+      const made = await connect(options, terminal).send<Made>('POST', '/pki/enrolments', { body });
+      showOnce(terminal, options, 'secret', made, made.id);
     });
   reaching(group.command('list'))
     .description('list enrolments, without the secrets themselves')

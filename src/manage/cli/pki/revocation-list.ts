@@ -1,21 +1,13 @@
 // `portcullis pki authority revocation-list`: hands over a list of a brought authority.
 
 import type { Command } from 'commander';
+import type { Loaded } from '../../pki/lists-routes.js';
 import { at, connect } from '../client.js';
 import { readInput } from '../files.js';
 import { count, dayAndDistance, print } from '../print.js';
 import { type ReachOptions, reaching } from '../reach.js';
 import { pairs } from '../table.js';
 import type { Terminal } from '../terminal.js';
-
-/** src/manage/pki/lists-routes.ts */
-interface Loaded {
-  issuer: string;
-  number: string;
-  this_update: string;
-  next_update: string;
-  serials: number;
-}
 
 export function addRevocationList(group: Command, terminal: Terminal): void {
   reaching(

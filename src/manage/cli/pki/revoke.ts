@@ -2,6 +2,7 @@
 
 import { type Command, Option } from 'commander';
 import type { Action, Reason } from '../../pki/revocation.js';
+import type { Outcome, ShownRevocation as Revocation } from '../../pki/revocation-routes.js';
 import { connect } from '../client.js';
 import { usage } from '../fault.js';
 import { mostOf } from '../limit.js';
@@ -9,37 +10,6 @@ import { count, dayAndDistance, moment, print, say } from '../print.js';
 import { type ReachOptions, reaching } from '../reach.js';
 import { shownTable } from '../table.js';
 import { confirm, type Terminal } from '../terminal.js';
-
-/** src/manage/pki/revocation-routes.ts */
-interface Hit {
-  id: string;
-  authority: string | null;
-  serial: string | null;
-  fingerprint: string | null;
-  subject: string | null;
-  not_after: string | null;
-  known: 'issued' | 'seen' | 'unknown';
-  before: State | null;
-  after: State | null;
-}
-type State = 'revoked' | 'held' | 'restored';
-
-interface Outcome {
-  dry_run: boolean;
-  hits: Hit[];
-  changed: number;
-  revision: number;
-}
-
-interface Revocation {
-  authority: string | null;
-  serial: string | null;
-  fingerprint: string | null;
-  state: State;
-  reason: string;
-  at: string;
-  by: string;
-}
 
 interface Options extends ReachOptions {
   authority?: string;

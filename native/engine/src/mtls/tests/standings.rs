@@ -14,10 +14,10 @@ use crate::exchange::{Exchange, Now};
 use crate::jwt::Cache;
 use crate::mtls::authority::key_id;
 use crate::mtls::fields::lower_hex;
+use crate::mtls::revocation_list::RevocationList;
 use crate::mtls::standings::{MAX_ANSWERS, MAX_REVOKED};
 use crate::mtls::{
-    Answered, Authority, Certificate, CertificateField, Change, Named, Renewal, RevocationList, Standings, TrustSet,
-    Verdict,
+    Answered, Authority, Certificate, CertificateField, Change, Named, Renewal, Standings, TrustSet, Verdict,
 };
 use crate::peer::Peer;
 use crate::policy::{self, Revocation, Stale};
