@@ -10,12 +10,15 @@ use foldhash::HashMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::keys::{self, Keys};
 use crate::policy::Stale;
 use crate::reason::Reason;
 
 /// Most label sets of one kind that are told apart; what comes later is counted as `other`.
 /// 20,000 series of 15 counters are 2.4 MB a thread.
 const MAX_SERIES: usize = 20_000;
+/// Most partners that are told apart: each is a series in whatever stores the metrics, and a name is never given back.
+const MAX_PARTNERS: usize = 1_000;
 /// Bucket bounds of the duration histograms, seconds.
 const BOUNDS: [f64; 14] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
@@ -25,6 +28,8 @@ pub struct OperationSeries(u32);
 pub struct HostSeries(u32);
 #[derive(Debug, Clone, Copy)]
 pub struct RuleSeries(u32);
+#[derive(Debug, Clone, Copy)]
+pub struct PartnerSeries(u32);
 
 /// What the client's certificate was worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +56,14 @@ struct Names {
 
 impl Names {
     fn intern(&mut self, labels: Vec<String>) -> u32 {
+        self.intern_up_to(MAX_SERIES, labels)
+    }
+
+    fn intern_up_to(&mut self, most: usize, labels: Vec<String>) -> u32 {
         if let Some(&known) = self.index.get(&labels) {
             return known;
         }
-        if self.list.len() >= MAX_SERIES {
+        if self.list.len() >= most {
             let other = vec!["other".to_owned(); labels.len()];
             if labels != other && !self.index.contains_key(&other) {
                 self.index.insert(other.clone(), self.list.len() as u32);
@@ -74,6 +83,7 @@ struct Registry {
     operations: Names,
     hosts: Names,
     rules: Names,
+    partners: Names,
     authorities: Names,
     /// By the number of an authority.
     stale: Vec<StaleSeries>,
@@ -109,6 +119,10 @@ pub fn host_name(host: HostSeries) -> Option<String> {
 
 pub fn rule_series(rule: &str) -> RuleSeries {
     RuleSeries(with_registry(|registry| registry.rules.intern(vec![rule.to_owned()])))
+}
+
+pub fn partner_series(name: &str) -> PartnerSeries {
+    PartnerSeries(with_registry(|registry| registry.partners.intern_up_to(MAX_PARTNERS, vec![name.to_owned()])))
 }
 
 /// Requests that passed although a certificate's standing was unknown: soft, grace. Rare enough to be shared by threads.
@@ -179,6 +193,8 @@ pub struct Meters {
     /// By reason: logged, blocked.
     reasons: Vec<[u64; 2]>,
     rules: Vec<[u64; 2]>,
+    /// By partner series and verdict.
+    partners: Vec<[u64; 3]>,
     pub scalars: Scalars,
 }
 
@@ -246,6 +262,10 @@ impl Meters {
         slot(&mut self.certificates, series.0)[worth as usize] += 1;
     }
 
+    pub fn partner(&mut self, series: PartnerSeries, verdict: Verdict) {
+        slot(&mut self.partners, series.0)[verdict as usize] += 1;
+    }
+
     /// The whole exchange and the gateway's own share of it (without waiting for client or origin).
     pub fn duration(&mut self, host: HostSeries, whole_us: u64, own_us: u64) {
         slot(&mut self.whole, host.0).add(whole_us);
@@ -285,6 +305,12 @@ impl Meters {
                 mine[1] += theirs[1];
             }
         }
+        for (index, theirs) in other.partners.iter().enumerate() {
+            let mine = slot(&mut self.partners, index as u32);
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
         self.scalars.merge(&other.scalars);
     }
 }
@@ -306,6 +332,7 @@ pub fn ended(meters: &Arc<Mutex<Meters>>) {
 /// All families, as the JSON that the admin's `/metrics` renders.
 #[must_use]
 pub fn scrape(generation: u64) -> String {
+    let keys = Keys::of_process().figures();
     with_registry(|registry| {
         let mut sum = registry.ended.clone();
         for thread in &registry.threads {
@@ -315,6 +342,7 @@ pub fn scrape(generation: u64) -> String {
             requests_family(&sum, &registry.operations),
             certificates_family(&sum, &registry.operations),
             denials_family(&sum, &registry.rules),
+            partners_family(&sum, &registry.partners),
             stale_family(&registry.stale, &registry.authorities),
             histogram_family(
                 "portcullis_exchange_duration_seconds",
@@ -331,6 +359,7 @@ pub fn scrape(generation: u64) -> String {
             json!({ "name": "portcullis_snapshot_generation", "help": "Number of the policy snapshot in force.", "type": "gauge", "samples": [{ "labels": {}, "value": generation }] }),
         ];
         families.extend(sum.scalars.families());
+        families.extend(key_families(&keys));
         Value::Array(families).to_string()
     })
 }
@@ -385,6 +414,29 @@ fn denials_family(sum: &Meters, rules: &Names) -> Value {
         }
     }
     json!({ "name": "portcullis_denials_total", "help": "Denials by reason, and whether they were only logged.", "type": "counter", "samples": samples })
+}
+
+fn partners_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.partners) {
+        for (verdict, &value) in ["pass", "log", "block"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample { labels: json!({ "partner": labels[0], "verdict": verdict }), value });
+            }
+        }
+    }
+    json!({ "name": "portcullis_partners_requests_total", "help": "Exchanges by the partner that their credentials belong to, and verdict.", "type": "counter", "samples": samples })
+}
+
+fn key_families(figures: &keys::Figures) -> [Value; 3] {
+    let sample = |outcome, value| Sample { labels: json!({ "outcome": outcome }), value };
+    let lookups: Vec<Sample> = figures.lookups.iter().map(|&(outcome, value)| sample(outcome, value)).collect();
+    let held = |value: usize| json!([{ "labels": {}, "value": value }]);
+    [
+        json!({ "name": "portcullis_keys_lookups_total", "help": "API keys and service tokens that were presented, by what became of them. `malformed` ones cost no look-up.", "type": "counter", "samples": lookups }),
+        json!({ "name": "portcullis_keys_known", "help": "Keys that the engine knows.", "type": "gauge", "samples": held(figures.keys) }),
+        json!({ "name": "portcullis_keys_bytes", "help": "Memory that they take.", "type": "gauge", "samples": held(figures.bytes) }),
+    ]
 }
 
 fn histogram_family(name: &str, help: &str, histograms: &[Histogram], names: &Names) -> Value {
