@@ -28,7 +28,7 @@ pub struct OperationSeries(u32);
 pub struct HostSeries(u32);
 #[derive(Debug, Clone, Copy)]
 pub struct RuleSeries(u32);
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartnerSeries(u32);
 
 /// What the client's certificate was worth.
@@ -36,6 +36,17 @@ pub struct PartnerSeries(u32);
 pub enum Worth {
     Valid,
     Absent,
+    Invalid,
+}
+
+/// What a request came with, where credentials are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    WithNothing,
+    WithToken,
+    WithKey,
+    WithBoth,
+    /// Something was presented, and nothing of it counts.
     Invalid,
 }
 
@@ -87,6 +98,7 @@ struct Registry {
     authorities: Names,
     /// By the number of an authority.
     stale: Vec<StaleSeries>,
+    tokens: Names,
     threads: Vec<Arc<Mutex<Meters>>>,
     /// What threads counted that have ended since.
     ended: Meters,
@@ -121,8 +133,9 @@ pub fn rule_series(rule: &str) -> RuleSeries {
     RuleSeries(with_registry(|registry| registry.rules.intern(vec![rule.to_owned()])))
 }
 
-pub fn partner_series(name: &str) -> PartnerSeries {
-    PartnerSeries(with_registry(|registry| registry.partners.intern_up_to(MAX_PARTNERS, vec![name.to_owned()])))
+/// A partner's name comes from the store, not from a request.
+pub fn partner_series(partner: &str) -> PartnerSeries {
+    PartnerSeries(with_registry(|registry| registry.partners.intern_up_to(MAX_PARTNERS, vec![partner.to_owned()])))
 }
 
 /// Requests that passed although a certificate's standing was unknown: soft, grace. Rare enough to be shared by threads.
@@ -159,6 +172,67 @@ fn stale_family(all: &[StaleSeries], names: &Names) -> Value {
     json!({ "name": "portcullis_mtls_stale_total", "help": "Requests that passed although the revocation state of a certificate was unknown or outdated (`revocation.stale`).", "type": "counter", "samples": samples })
 }
 
+/// Of a token configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenSeries(u32);
+
+pub fn token_series(configuration: &str) -> TokenSeries {
+    TokenSeries(with_registry(|registry| registry.tokens.intern(vec![configuration.to_owned()])))
+}
+
+/// How a token was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenOutcome {
+    Cached,
+    Verified,
+    /// Whatever the requirement makes of it.
+    Refused,
+}
+
+/// What one thread judged since it last counted an exchange.
+#[derive(Debug, Default)]
+pub struct TokenTally {
+    by_series: Vec<[u64; 3]>,
+    any: bool,
+}
+
+impl TokenTally {
+    pub fn add(&mut self, series: TokenSeries, outcome: TokenOutcome) {
+        slot(&mut self.by_series, series.0)[outcome as usize] += 1;
+        self.any = true;
+    }
+}
+
+impl Meters {
+    /// Moves a tally's counts over.
+    pub fn tokens(&mut self, tally: &mut TokenTally) {
+        if std::mem::take(&mut tally.any) {
+            self.add_tokens(&tally.by_series);
+            tally.by_series.fill([0; 3]);
+        }
+    }
+
+    fn add_tokens(&mut self, by_series: &[[u64; 3]]) {
+        for (index, theirs) in by_series.iter().enumerate() {
+            for (mine, theirs) in slot(&mut self.tokens, index as u32).iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
+    }
+}
+
+fn tokens_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.tokens) {
+        for (outcome, &value) in ["cached", "verified", "refused"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample { labels: json!({ "configuration": labels[0], "outcome": outcome }), value });
+            }
+        }
+    }
+    json!({ "name": "portcullis_jwt_verifications_total", "help": "Tokens by configuration and how they were judged: good and known, good after a check of the signature, or refused.", "type": "counter", "samples": samples })
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Histogram {
     buckets: [u64; BOUNDS.len() + 1],
@@ -188,13 +262,17 @@ pub struct Meters {
     requests: Vec<[[u64; 5]; 3]>,
     /// By operation series, where certificates are looked at: [`Worth`].
     certificates: Vec<[u64; 3]>,
+    /// By operation series, where credentials are looked for: [`Came`].
+    credentials: Vec<[u64; 5]>,
+    /// By partner series: verdict.
+    partners: Vec<[u64; 3]>,
     whole: Vec<Histogram>,
     own: Vec<Histogram>,
     /// By reason: logged, blocked.
     reasons: Vec<[u64; 2]>,
     rules: Vec<[u64; 2]>,
-    /// By partner series and verdict.
-    partners: Vec<[u64; 3]>,
+    /// By token series: [`TokenOutcome`].
+    tokens: Vec<[u64; 3]>,
     pub scalars: Scalars,
 }
 
@@ -226,7 +304,7 @@ scalars! {
     panics: "counter", "portcullis_engine_panics_total", "Panics caught at the door; each denied one request.";
     clients_gone: "counter", "portcullis_clients_gone_total", "Exchanges whose client went away before the answer.";
     websockets_opened: "counter", "portcullis_websockets_total", "WebSocket connections passed through.";
-    websockets_withdrawn: "counter", "portcullis_websockets_withdrawn_total", "WebSocket connections ended because the certificate that let them in does not count any more.";
+    websockets_withdrawn: "counter", "portcullis_websockets_withdrawn_total", "WebSocket connections ended because what let them in (certificate, token, key, partner) does not count any more.";
     inspected_in_place: "counter", "portcullis_schema_inspected_in_place_total", "Bodies inspected on the edge thread.";
     inspected_in_pool: "counter", "portcullis_schema_inspected_in_pool_total", "Bodies inspected by the pool.";
     inspect_queue: "gauge", "portcullis_schema_queue_depth", "Bodies waiting for the pool now.";
@@ -262,6 +340,10 @@ impl Meters {
         slot(&mut self.certificates, series.0)[worth as usize] += 1;
     }
 
+    pub fn credential(&mut self, series: OperationSeries, came: Came) {
+        slot(&mut self.credentials, series.0)[came as usize] += 1;
+    }
+
     pub fn partner(&mut self, series: PartnerSeries, verdict: Verdict) {
         slot(&mut self.partners, series.0)[verdict as usize] += 1;
     }
@@ -292,6 +374,18 @@ impl Meters {
                 *mine += theirs;
             }
         }
+        for (index, theirs) in other.credentials.iter().enumerate() {
+            let mine = slot(&mut self.credentials, index as u32);
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
+        for (index, theirs) in other.partners.iter().enumerate() {
+            let mine = slot(&mut self.partners, index as u32);
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
         for (index, theirs) in other.whole.iter().enumerate() {
             slot(&mut self.whole, index as u32).merge(theirs);
         }
@@ -305,12 +399,7 @@ impl Meters {
                 mine[1] += theirs[1];
             }
         }
-        for (index, theirs) in other.partners.iter().enumerate() {
-            let mine = slot(&mut self.partners, index as u32);
-            for (mine, theirs) in mine.iter_mut().zip(theirs) {
-                *mine += theirs;
-            }
-        }
+        self.add_tokens(&other.tokens);
         self.scalars.merge(&other.scalars);
     }
 }
@@ -341,9 +430,11 @@ pub fn scrape(generation: u64) -> String {
         let mut families = vec![
             requests_family(&sum, &registry.operations),
             certificates_family(&sum, &registry.operations),
-            denials_family(&sum, &registry.rules),
+            credentials_family(&sum, &registry.operations),
             partners_family(&sum, &registry.partners),
+            denials_family(&sum, &registry.rules),
             stale_family(&registry.stale, &registry.authorities),
+            tokens_family(&sum, &registry.tokens),
             histogram_family(
                 "portcullis_exchange_duration_seconds",
                 "The whole exchange, first byte in to last byte out.",
@@ -402,6 +493,33 @@ fn certificates_family(sum: &Meters, names: &Names) -> Value {
     json!({ "name": "portcullis_mtls_requests_total", "help": "Exchanges by host, operation and what the client's certificate was worth, where the mode is not `off`.", "type": "counter", "samples": samples })
 }
 
+fn credentials_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.credentials) {
+        for (came, &value) in ["absent", "token", "key", "token_and_key", "invalid"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample {
+                    labels: json!({ "host": labels[0], "operation": labels[1], "credential": came }),
+                    value,
+                });
+            }
+        }
+    }
+    json!({ "name": "portcullis_credentials_requests_total", "help": "Exchanges by host, operation and the credential that counted, where credentials are looked for.", "type": "counter", "samples": samples })
+}
+
+fn partners_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.partners) {
+        for (verdict, &value) in ["pass", "log", "block"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample { labels: json!({ "partner": labels[0], "verdict": verdict }), value });
+            }
+        }
+    }
+    json!({ "name": "portcullis_partners_requests_total", "help": "Exchanges by partner and verdict.", "type": "counter", "samples": samples })
+}
+
 fn denials_family(sum: &Meters, rules: &Names) -> Value {
     let mut samples = Vec::new();
     let catalogue = Reason::ALL.iter().map(|reason| reason.id().to_owned());
@@ -414,18 +532,6 @@ fn denials_family(sum: &Meters, rules: &Names) -> Value {
         }
     }
     json!({ "name": "portcullis_denials_total", "help": "Denials by reason, and whether they were only logged.", "type": "counter", "samples": samples })
-}
-
-fn partners_family(sum: &Meters, names: &Names) -> Value {
-    let mut samples = Vec::new();
-    for (labels, cells) in names.list.iter().zip(&sum.partners) {
-        for (verdict, &value) in ["pass", "log", "block"].iter().zip(cells) {
-            if value > 0 {
-                samples.push(Sample { labels: json!({ "partner": labels[0], "verdict": verdict }), value });
-            }
-        }
-    }
-    json!({ "name": "portcullis_partners_requests_total", "help": "Exchanges by the partner that their credentials belong to, and verdict.", "type": "counter", "samples": samples })
 }
 
 fn key_families(figures: &keys::Figures) -> [Value; 3] {

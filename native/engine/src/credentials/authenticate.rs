@@ -18,6 +18,7 @@ pub fn authenticate(
     key: &keys::Presenting<'_>,
     cache: &mut jwt::Cache,
 ) {
+    caller.looked = true;
     find_token(caller, credentials, token, cache);
     find_key(caller, credentials, token.head, key);
     if let Some(sessions) = &credentials.sessions {

@@ -35,6 +35,8 @@ use told::Told;
 /// Who calls, as far as a request's credentials tell.
 #[derive(Debug, Default)]
 pub struct Caller {
+    /// The host accepts credentials, and the exchange came so far.
+    pub looked: bool,
     /// Something stood in a place where the host looks for credentials.
     pub presented: bool,
     /// Verified.
