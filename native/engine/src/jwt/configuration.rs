@@ -8,9 +8,11 @@ use super::algorithm::{self, Algorithm};
 use super::cache::Known;
 use super::claims::Claims;
 use super::compact::{Compact, Header};
+use super::dpop;
 use super::inspection::{Silent, Telling};
 use super::key::{Key, Unfit};
 use super::key_set::{KeySet, KeySets};
+use super::proofs::Proofs;
 use super::revoked::Revoked;
 use super::token::{Signer, Times};
 use super::{Cache, Token};
@@ -53,7 +55,6 @@ pub struct Configuration {
 
 /// How a token has to be bound to who sends it.
 #[derive(Debug)]
-#[allow(dead_code, reason = "what proofs are held to, which are not read yet")]
 pub(super) struct Binding {
     pub(super) certificate: bool,
     pub(super) dpop: bool,
@@ -384,15 +385,23 @@ impl Configuration {
         {
             return Err(Reason::JwtBinding);
         }
+        let is_sent_as = |scheme| dpop::is_sent_as(scheme, raw, presenting.head);
         match &token.bound.jkt {
+            None if is_sent_as("dpop") => Err(Reason::JwtBinding),
             None => Ok(()),
-            Some(jkt) => self.proved(jkt, raw, presenting),
+            Some(_) if is_sent_as("bearer") => Err(Reason::JwtBinding),
+            Some(jkt) => {
+                let asked = dpop::Asked {
+                    head: presenting.head,
+                    token: raw,
+                    jkt,
+                    algorithms: &self.binding.dpop_algorithms,
+                    lifetime_ms: self.binding.dpop_lifetime_s.saturating_mul(1000),
+                    now_ms: presenting.now.unix_ms,
+                };
+                dpop::prove(&asked, Proofs::of_process())
+            }
         }
-    }
-
-    /// Proofs of possession are not read yet: a token that needs one counts for nobody.
-    fn proved(&self, _jkt: &str, _raw: &str, _presenting: &Presenting<'_>) -> Result<(), Reason> {
-        Err(Reason::JwtBinding)
     }
 }
 

@@ -11,9 +11,11 @@ mod choice;
 mod claims;
 mod compact;
 mod configuration;
+mod dpop;
 mod inspection;
 mod key;
 mod key_set;
+mod proofs;
 mod revoked;
 #[cfg(test)]
 mod tests;

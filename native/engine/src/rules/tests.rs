@@ -3,14 +3,20 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use serde::Deserialize;
 
 use super::{Called, Request, Rules, Scratch, parse};
 use crate::credentials::Caller;
 use crate::endpoints::{self, Endpoints, Match};
+use crate::exchange::Now;
 use crate::head::Head;
+use crate::jwt::{Cache, Configuration, Presenting, Token};
 use crate::keys::Key;
 use crate::mtls::Certificate;
 use crate::peer::Identity;
@@ -52,16 +58,52 @@ struct CallerOf {
     scopes: Vec<String>,
     token_is_faulty: bool,
     session: Option<[u8; 16]>,
+    token: Option<TokenOf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenOf {
+    configuration: String,
+    claims: serde_json::Value,
+}
+
+impl TokenOf {
+    fn token(self) -> Arc<Token> {
+        let secret = [7; 32];
+        let written = Jwt {
+            name: self.configuration,
+            algorithms: vec!["HS256".to_owned()],
+            keys: Some(format!(r#"{{"keys":[{{"kty":"oct","k":"{}"}}]}}"#, URL_SAFE_NO_PAD.encode(secret))),
+            allow_no_expiry: true,
+            max_bytes: 8192,
+            scope_claims: vec!["scope".to_owned()],
+            ..Jwt::default()
+        };
+        let mut problems = Vec::new();
+        let configuration = Configuration::compile(&written, &mut problems);
+        assert_eq!(problems, []);
+        let [header, claims] =
+            [r#"{"alg":"HS256"}"#.to_owned(), self.claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let signed = format!("{header}.{claims}");
+        let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), signed.as_bytes());
+        let raw = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+        let head = Head::default();
+        let now = Now { mono_us: 0, unix_ms: NOW * 1000 };
+        let presenting = Presenting { head: &head, certificate: None, now };
+        configuration.verify(&raw, &presenting, &mut Cache::default()).unwrap()
+    }
 }
 
 impl CallerOf {
     fn caller(self) -> Caller {
-        let CallerOf { presented, key, scopes, token_is_faulty, session } = self;
+        let CallerOf { presented, key, scopes, token_is_faulty, session, token } = self;
         Caller {
             presented,
             key: key.map(|id| Key::of(&id, None, &scopes.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()),
             token_fault: token_is_faulty.then_some(Reason::JwtExpired),
             session,
+            token: token.map(TokenOf::token),
             ..Caller::default()
         }
     }
