@@ -6,13 +6,14 @@ import type { z } from 'zod';
 import { digestOf, keyId } from '../keys/form.js';
 import type { identified, key, madeKey } from '../keys/shapes.js';
 import { at, type Client, connect } from './client.js';
-import { Exit, Fault, usage } from './fault.js';
-import { folderOf, mustBeFree, readInput, readSecret, write } from './files.js';
+import { Fault, usage } from './fault.js';
+import { folderOf, mustBeFree, readInput, write } from './files.js';
+import { givenSecret } from './given.js';
 import { mostOf } from './limit.js';
 import { dayAndDistance, moment, print, say } from './print.js';
 import { type ReachOptions, reaching } from './reach.js';
 import { pairs, shownTable } from './table.js';
-import { confirm, secret, type Terminal } from './terminal.js';
+import { confirm, type Terminal } from './terminal.js';
 import { whenGone, whenPast } from './time.js';
 
 type Key = z.output<typeof key>;
@@ -147,7 +148,7 @@ export function addKeys(program: Command, terminal: Terminal): void {
     .option('--file <file>', 'whose first line is the key')
     .option('--offline', 'only whether it is one, without asking a gateway')
     .action(async (options: ReachOptions & { file?: string; offline?: true }) => {
-      const text = await given(options.file, terminal);
+      const text = await givenSecret(terminal, { what: 'API key', file: options.file, maxBytes: MAX_KEY_BYTES });
       const id = keyId(text);
       if (id === null) throw new Fault('that is no API key: prefix, length or checksum do not fit');
       if (options.offline) {
@@ -166,7 +167,7 @@ export function addKeys(program: Command, terminal: Terminal): void {
 
 const WHICH = 'its id or its name';
 /** An overlap of nothing. */
-const NONE = /^0+[mhdy]?$/;
+export const NONE = /^0+[mhdy]?$/;
 
 function writing(command: Command): Command {
   return command
@@ -211,7 +212,8 @@ function endOf({ expires, allowNoExpiry }: Bound, terminal: Terminal) {
   };
 }
 
-function overlapOf(overlap: string | undefined, terminal: Terminal): object {
+/** `--overlap`, as a length or as a deadline. */
+export function overlapOf(overlap: string | undefined, terminal: Terminal): object {
   if (overlap === undefined) return {};
   if (NONE.test(overlap)) return { overlap: '0h' };
   if (/^\d{1,6}[hdy]$/.test(overlap)) return { overlap };
@@ -219,7 +221,7 @@ function overlapOf(overlap: string | undefined, terminal: Terminal): object {
 }
 
 /** SHA-256 as hex, or a file with the certificate. */
-function fingerprintOf(written: string): string {
+export function fingerprintOf(written: string): string {
   if (/^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$/.test(written)) return written;
   const bytes = readInput(written);
   try {
@@ -247,8 +249,8 @@ async function find(client: Client, which: string): Promise<Key> {
 
 /** What is shown only once: alone on standard output, so that a script can take it. */
 function show(terminal: Terminal, { out, force, output }: ReachOptions & Writing, made: Made): void {
-  const { key, client_id, client_secret, ...rest } = made;
-  const lines = key === undefined ? `client_id=${client_id}\nclient_secret=${client_secret}\n` : `${key}\n`;
+  const { key: _, client_id: _id, client_secret: _secret, ...rest } = made;
+  const lines = secretLines(made);
   if (out !== undefined) {
     folderOf(out);
     write(out, lines, 'secret', force);
@@ -259,23 +261,14 @@ function show(terminal: Terminal, { out, force, output }: ReachOptions & Writing
   print(terminal, output, made, () => lines);
 }
 
+export function secretLines({ key, client_id, client_secret }: Made): string {
+  return key === undefined ? `client_id=${client_id}\nclient_secret=${client_secret}\n` : `${key}\n`;
+}
+
 function told({ id, name, expires_at, secrets }: Made): string {
   const until = secrets[1]?.valid_until;
   const end = expires_at === null ? 'does not expire' : `expires ${moment(expires_at)}`;
   return `${id} ${name} ${end}${until ? `; the one before counts until ${moment(until)}` : ''}`;
-}
-
-async function given(file: string | undefined, terminal: Terminal): Promise<string> {
-  if (file !== undefined) return readSecret(file).trim();
-  if (terminal.input.isTTY) return (await secret(terminal, 'API key', '`--file`')).trim();
-  const pieces: Buffer[] = [];
-  let length = 0;
-  for await (const piece of terminal.input) {
-    length += piece.length;
-    if (length > MAX_KEY_BYTES) throw new Fault('standard input holds more than a key', Exit.Usage);
-    pieces.push(Buffer.from(piece));
-  }
-  return Buffer.concat(pieces).toString('utf8').trim();
 }
 
 function described(terminal: Terminal, key: Key, which?: Identified['secret']): string {
@@ -313,7 +306,7 @@ const SECRETS: Record<Identified['secret'], string> = {
   none: 'none that counts: it was replaced, or never was one',
 };
 
-function listed(terminal: Terminal, keys: readonly Key[]): string {
+export function listed(terminal: Terminal, keys: readonly Key[]): string {
   if (keys.length === 0) return 'no such keys: `portcullis keys create` makes one\n';
   return shownTable(
     terminal,

@@ -7,6 +7,7 @@
 
 mod algorithm;
 mod cache;
+mod choice;
 mod claims;
 mod compact;
 mod configuration;
@@ -21,6 +22,7 @@ mod tests;
 mod token;
 
 pub use cache::Cache;
+pub use choice::verify;
 pub use configuration::{Configuration, Presenting};
 pub use inspection::{Inspection, Step};
 pub use key_set::{KeySets, Loaded};
