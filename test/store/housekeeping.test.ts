@@ -58,3 +58,28 @@ describeStores('records of traffic', newPlace => {
     expect(await forget(store, NOW)).toBe(0);
   });
 });
+
+describeStores('revocations of tokens', newPlace => {
+  test('are deleted once no such token can be good any more, and restored ones after a while', async () => {
+    const store = await (await newPlace()).open();
+    const row = (id: string, daysLeft: number | null, state: 'revoked' | 'restored' = 'revoked', daysAgo = 0) => ({
+      ...{ id, configuration: 'customers', kind: 'jti' as const, value: id, state, by: 'test', why: null, revision: 1 },
+      at: NOW - daysAgo * DAY_MS,
+      until: daysLeft === null ? null : NOW + daysLeft * DAY_MS,
+    });
+    const many = Array.from({ length: 600 }, (_, i) => row(`lapsed-${i}`, -2));
+    const kept = [
+      row('live', 1),
+      row('just', -0.5),
+      row('for-ever', null, 'revoked', 400),
+      row('back', null, 'restored', 1),
+    ];
+    await store.db
+      .insertInto('token_revocations')
+      .values([...many, ...kept, row('long-back', null, 'restored', 91)])
+      .execute();
+    expect(await forget(store, NOW)).toBe(601);
+    const left = await store.db.selectFrom('token_revocations').select('id').orderBy('id').execute();
+    expect(left.map(({ id }) => id)).toEqual(['back', 'for-ever', 'just', 'live']);
+  });
+});

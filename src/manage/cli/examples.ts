@@ -106,6 +106,21 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'mtls promote': ['portcullis mtls promote api.example.com --path /v2'],
   'mtls disable': ['portcullis mtls disable api.example.com --path /v2'],
   'mtls list': ['portcullis mtls list'],
+  'jwt list': ['portcullis jwt list', "portcullis jwt list -o json | jq '.items[] | {name, state: .key_set.state}'"],
+  'jwt show': ['portcullis jwt show customers'],
+  'jwt refresh': ['portcullis jwt refresh customers'],
+  'jwt inspect': [
+    'portcullis jwt inspect customers < token',
+    '# or typed, without echo',
+    'portcullis jwt inspect customers',
+  ],
+  'jwt revoke': [
+    'portcullis jwt revoke customers --subject user-4711 --why "laptop stolen"',
+    '# one token that was found somewhere',
+    'portcullis jwt revoke customers --from-stdin --yes < token',
+  ],
+  'jwt revocations': ['portcullis jwt revocations customers --subject user-4711'],
+  'jwt restore': ['portcullis jwt restore customers --subject user-4711'],
   'keys create': [
     'KEY=$(portcullis keys create billing --partner acme --scope "orders:read orders:write" --expires 90d)',
     '# a client id and a client secret, bound to a network',

@@ -6,13 +6,14 @@ import type { z } from 'zod';
 import { digestOf, keyId } from '../keys/form.js';
 import type { identified, key, madeKey } from '../keys/shapes.js';
 import { at, type Client, connect } from './client.js';
-import { Exit, Fault, usage } from './fault.js';
-import { folderOf, mustBeFree, readInput, readSecret, write } from './files.js';
+import { Fault, usage } from './fault.js';
+import { folderOf, mustBeFree, readInput, write } from './files.js';
+import { givenSecret } from './given.js';
 import { mostOf } from './limit.js';
 import { dayAndDistance, moment, print, say } from './print.js';
 import { type ReachOptions, reaching } from './reach.js';
 import { pairs, shownTable } from './table.js';
-import { confirm, secret, type Terminal } from './terminal.js';
+import { confirm, type Terminal } from './terminal.js';
 import { whenGone, whenPast } from './time.js';
 
 type Key = z.output<typeof key>;
@@ -147,7 +148,7 @@ export function addKeys(program: Command, terminal: Terminal): void {
     .option('--file <file>', 'whose first line is the key')
     .option('--offline', 'only whether it is one, without asking a gateway')
     .action(async (options: ReachOptions & { file?: string; offline?: true }) => {
-      const text = await given(options.file, terminal);
+      const text = await givenSecret(terminal, { what: 'API key', file: options.file, maxBytes: MAX_KEY_BYTES });
       const id = keyId(text);
       if (id === null) throw new Fault('that is no API key: prefix, length or checksum do not fit');
       if (options.offline) {
@@ -268,19 +269,6 @@ function told({ id, name, expires_at, secrets }: Made): string {
   const until = secrets[1]?.valid_until;
   const end = expires_at === null ? 'does not expire' : `expires ${moment(expires_at)}`;
   return `${id} ${name} ${end}${until ? `; the one before counts until ${moment(until)}` : ''}`;
-}
-
-async function given(file: string | undefined, terminal: Terminal): Promise<string> {
-  if (file !== undefined) return readSecret(file).trim();
-  if (terminal.input.isTTY) return (await secret(terminal, 'API key', '`--file`')).trim();
-  const pieces: Buffer[] = [];
-  let length = 0;
-  for await (const piece of terminal.input) {
-    length += piece.length;
-    if (length > MAX_KEY_BYTES) throw new Fault('standard input holds more than a key', Exit.Usage);
-    pieces.push(Buffer.from(piece));
-  }
-  return Buffer.concat(pieces).toString('utf8').trim();
 }
 
 function described(terminal: Terminal, key: Key, which?: Identified['secret']): string {

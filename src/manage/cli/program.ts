@@ -8,6 +8,7 @@ import { addCompletion } from './completion.js';
 import { addExamples } from './examples.js';
 import { addExplain, type Explain } from './explain.js';
 import { Exit, Fault } from './fault.js';
+import { addJwt } from './jwt.js';
 import { addKeys } from './keys.js';
 import { addLogin } from './login.js';
 import { addMtls } from './mtls.js';
@@ -50,6 +51,7 @@ export function makeProgram(parts: Parts): Command {
   addExplain(program, explain, lookups);
   addPki(program, parts);
   addMtls(program, terminal);
+  addJwt(program, terminal);
   addKeys(program, terminal);
   addPartner(program, terminal);
   addToken(program, terminal, lookups);

@@ -37,7 +37,7 @@ export class TokenFlow {
     this.#parts = parts;
     this.#refresh = new Refresh(parts);
     this.#enforcing = new Enforcing(parts);
-    this.#revocations = new TokenRevocations(parts.store, parts.configurations, parts.clock.now);
+    this.#revocations = new TokenRevocations(parts.store, parts.configurations, () => parts.clock.now());
   }
 
   /** To be awaited before the first request is served. Rejects when the store cannot be read. */

@@ -13,8 +13,6 @@ import type { TokenRevocationsTable } from '../store/tables.js';
 export type Kind = TokenRevocationsTable['kind'];
 export type State = TokenRevocationsTable['state'];
 
-/** Of a `jti` or a subject. OpenID Connect has 255 characters at most for a subject. */
-export const MAX_VALUE_CHARACTERS = 1_024;
 /**
  * A tenth below what the engine holds (native/engine/src/jwt/revoked.rs): beyond that it denies everybody, and other
  * processes may write at the same time.

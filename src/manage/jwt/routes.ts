@@ -7,10 +7,18 @@ import type { Store } from '../store/open.js';
 import type { TokenRevocationsTable } from '../store/tables.js';
 import type { KeySetState } from './key-set.js';
 import type { Refresh } from './refresh.js';
-import { MAX_VALUE_CHARACTERS, type TokenRevocations } from './revocations.js';
-
-/** Above the longest that `maxBytes` lets through; what is longer is told as such by the engine. */
-const MAX_TOKEN_CHARACTERS = 64 * 1024;
+import type { TokenRevocations } from './revocations.js';
+import {
+  configuration,
+  inspected,
+  kind,
+  MAX_TOKEN_CHARACTERS,
+  name,
+  revocation,
+  revoking,
+  state,
+  value,
+} from './shapes.js';
 
 export interface JwtParts {
   store: Store;
@@ -23,70 +31,6 @@ export interface JwtParts {
   /** Brings this process up to date, so that an answer is never ahead of what is refused here. */
   inForce(): Promise<void>;
 }
-
-const time = z.iso.datetime({ offset: true }).meta({ example: '2027-01-31T00:00:00Z' });
-const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/);
-const kind = z
-  .enum(['jti', 'subject'])
-  .describe('`jti`: one token. `subject`: all tokens whose `sub` it is and that were issued until now.');
-const state = z.enum(['revoked', 'restored']);
-
-const keySet = z
-  .object({
-    url: z.string().describe('Without its query.'),
-    state: z
-      .enum(['missing', 'good', 'failing', 'stale'])
-      .describe(
-        '`missing`: there never was a set. `failing`: the last good one serves. `stale`: it is too old and no longer does.',
-      ),
-    from: z.enum(['url', 'store']).nullable().describe('`store`: what was good before this gateway started.'),
-    fetched_at: time.nullable().describe('When it was last fetched, or found unchanged.'),
-    next_fetch_at: time,
-    keys: z.array(
-      z.object({
-        kid: z.string().nullable(),
-        algorithms: z.array(z.string()),
-        thumbprint: z.string().describe('RFC 7638, SHA-256, base64url.'),
-      }),
-    ),
-    skipped: z.array(z.object({ kid: z.string().nullable(), why: z.string() })).describe('Keys that cannot be used.'),
-    error: z.object({ at: time, message: z.string() }).nullable().describe('Of the last fetch; null: it succeeded.'),
-  })
-  .meta({ id: 'KeySet' });
-
-const configuration = z
-  .object({
-    name: z.string(),
-    issuer: z.string().nullable().describe('null: any.'),
-    audiences: z.array(z.string()).describe('None: any.'),
-    algorithms: z.array(z.string()),
-    key_set: keySet.nullable().describe('null: the keys stand in the configuration.'),
-  })
-  .meta({ id: 'TokenConfiguration' });
-
-const inspected = z
-  .object({
-    accepted: z.boolean(),
-    reason: z.string().nullable().describe('Of docs/reasons.md; null: accepted.'),
-    steps: z.array(z.object({ step: z.string(), ok: z.boolean(), detail: z.string() })),
-    header: z.unknown().describe('As the token says, whoever signed it.'),
-    claims: z.unknown(),
-  })
-  .meta({ id: 'InspectedToken' });
-
-const revocation = z
-  .object({
-    id: z.string(),
-    configuration: z.string(),
-    kind,
-    value: z.string(),
-    state,
-    at: time,
-    until: time.nullable().describe('When no such token can be good any more; null: never.'),
-    by: z.string(),
-    why: z.string().nullable(),
-  })
-  .meta({ id: 'TokenRevocation' });
 
 const params = z.object({ name });
 
@@ -190,22 +134,7 @@ export function jwtRoutes(api: Api, parts: JwtParts): void {
       tag,
       status: 201,
       params,
-      body: z.strictObject({
-        kind,
-        value: z
-          .string()
-          .min(1)
-          .max(MAX_VALUE_CHARACTERS)
-          .regex(/^\P{Cc}+$/u, { error: 'holds a control character' })
-          .describe('As the claim has it, to the letter.'),
-        until: time
-          .nullable()
-          .optional()
-          .describe(
-            'When it lapses; null: never. Unless given, when no token that is good now can be good any more by `maxLifetime`.',
-          ),
-        why: z.string().min(1).max(500).optional().describe('For whoever reads the list.'),
-      }),
+      body: revoking,
       answer: revocation,
     },
     async ({ params: { name }, body: { until, why, ...what }, principal, audit }) => {
@@ -233,7 +162,7 @@ export function jwtRoutes(api: Api, parts: JwtParts): void {
       query: paging.extend({
         kind: kind.optional(),
         state: state.optional(),
-        value: z.string().min(1).max(MAX_VALUE_CHARACTERS).optional(),
+        value: value.optional(),
       }),
       answer: page(revocation),
     },

@@ -1,4 +1,5 @@
-// What the store forgets: records of traffic, day by day. What was issued, revoked or audited stays.
+// What the store forgets, day by day: records of traffic, and revocations of tokens of which none can be good any more.
+// What was issued or audited stays, and certificates that were revoked.
 
 import type { Log } from '../log.js';
 import type { Store } from './open.js';
@@ -17,9 +18,9 @@ export function keepHouse(store: Store, log: Log): () => void {
   const clean = async () => {
     try {
       const deleted = await forget(store, Date.now());
-      if (deleted > 0) log.info({ deleted }, `records of traffic older than ${KEEP_DAYS} days were deleted`);
+      if (deleted > 0) log.info({ deleted }, 'old records of traffic and lapsed revocations of tokens were deleted');
     } catch (error) {
-      log.warn({ error: (error as Error).message }, 'old records of traffic cannot be deleted now');
+      log.warn({ error: (error as Error).message }, 'old records cannot be deleted now');
     }
   };
   const first = setTimeout(clean, FIRST_MS).unref();
@@ -50,7 +51,18 @@ export async function forget({ db }: Store, now: number): Promise<number> {
       )
       .executeTakeFirst();
   });
-  return seen + hours;
+  const tokens = await batches(() => {
+    const lapsed = db
+      .selectFrom('token_revocations')
+      .select('id')
+      // Clocks of a fleet differ; and whoever was away for so long has started anew.
+      .where(({ eb, or, and }) =>
+        or([eb('until', '<', now - DAY_MS), and([eb('state', '=', 'restored'), eb('at', '<', before)])]),
+      )
+      .limit(BATCH);
+    return db.deleteFrom('token_revocations').where('id', 'in', lapsed).executeTakeFirst();
+  });
+  return seen + hours + tokens;
 }
 
 async function batches(act: () => Promise<{ numDeletedRows: bigint }>): Promise<number> {
