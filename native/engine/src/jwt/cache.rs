@@ -25,8 +25,8 @@ use crate::reason::Reason;
 const MAX_BYTES: u64 = if cfg!(test) { 64 * 1024 } else { 32 * 1024 * 1024 };
 /// What an entry takes besides the token's text and claims; with it the bytes bound the entries too.
 const ENTRY_BYTES: usize = 768;
-/// What the cache makes room for at first. It grows.
-const FIRST_ENTRIES: usize = 64;
+/// How many of them that are, about: it remembers half as many that had to go.
+const ENTRIES: usize = 10_000;
 
 /// Bounded; one per edge thread.
 pub struct Cache {
@@ -103,7 +103,7 @@ impl Default for Cache {
         // A key of its own for each thread: nobody outside can tell which tokens would meet in one place.
         let hasher = RandomState::default();
         Cache {
-            entries: unsync::Cache::with(FIRST_ENTRIES, MAX_BYTES, Weight, hasher, DefaultLifecycle::default()),
+            entries: unsync::Cache::with(ENTRIES, MAX_BYTES, Weight, hasher, DefaultLifecycle::default()),
             tally: TokenTally::default(),
         }
     }

@@ -471,8 +471,7 @@ fn given(document: &str, algorithms: &[Algorithm], at: &str, problems: &mut Vec<
     let read = if json { KeySet::of_json(document, false) } else { KeySet::of_pem(document) };
     let read = match read {
         Ok(read) => read,
-        Err(what) => {
-            let message = format!("what holds the keys {what}");
+        Err(message) => {
             problems.push(problem(at, &message, "A JWK Set (RFC 7517, 5), or public keys as PEM."));
             return KeySet::default();
         }
