@@ -664,6 +664,7 @@ impl Edge {
         let tally = std::mem::take(&mut self.tally);
         let mut meters = lock(&self.meters);
         slot.exchange.count(&mut meters, status, ending.ended_us);
+        meters.tokens(&mut self.tokens.tally);
         let scalars = &mut meters.scalars;
         scalars.exchanges_open = self.open;
         scalars.verify_hits += tally.verify_hits;

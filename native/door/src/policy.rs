@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use portcullis_engine::jwt::KeySets;
 use portcullis_engine::mtls::Standings;
 use portcullis_engine::policy::{Policy, Problem};
 use portcullis_engine::snapshot::Snapshot;
@@ -47,7 +48,10 @@ pub fn compile(policy: &str, activate: bool) -> Compiled {
         Ok(_) if !activate => Compiled { generation, problems: Vec::new() },
         Ok(snapshot) => {
             Standings::of_process().keep_only(snapshot.authorities.iter().map(|authority| &**authority));
-            CURRENT.store(Arc::new(snapshot));
+            let snapshot = Arc::new(snapshot);
+            CURRENT.store(snapshot.clone());
+            let fetched = snapshot.jwt.iter().filter_map(|known| Some((&*known.name, known.url()?)));
+            KeySets::of_process().keep_only(fetched);
             Compiled { generation: generation + 1, problems: Vec::new() }
         }
     }

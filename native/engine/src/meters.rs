@@ -77,6 +77,7 @@ struct Registry {
     authorities: Names,
     /// By the number of an authority.
     stale: Vec<StaleSeries>,
+    tokens: Names,
     threads: Vec<Arc<Mutex<Meters>>>,
     /// What threads counted that have ended since.
     ended: Meters,
@@ -145,6 +146,67 @@ fn stale_family(all: &[StaleSeries], names: &Names) -> Value {
     json!({ "name": "portcullis_mtls_stale_total", "help": "Requests that passed although the revocation state of a certificate was unknown or outdated (`revocation.stale`).", "type": "counter", "samples": samples })
 }
 
+/// Of a token configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenSeries(u32);
+
+pub fn token_series(configuration: &str) -> TokenSeries {
+    TokenSeries(with_registry(|registry| registry.tokens.intern(vec![configuration.to_owned()])))
+}
+
+/// How a token was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenOutcome {
+    Cached,
+    Verified,
+    /// Whatever the requirement makes of it.
+    Refused,
+}
+
+/// What one thread judged since it last counted an exchange.
+#[derive(Debug, Default)]
+pub struct TokenTally {
+    by_series: Vec<[u64; 3]>,
+    any: bool,
+}
+
+impl TokenTally {
+    pub fn add(&mut self, series: TokenSeries, outcome: TokenOutcome) {
+        slot(&mut self.by_series, series.0)[outcome as usize] += 1;
+        self.any = true;
+    }
+}
+
+impl Meters {
+    /// Moves a tally's counts over.
+    pub fn tokens(&mut self, tally: &mut TokenTally) {
+        if std::mem::take(&mut tally.any) {
+            self.add_tokens(&tally.by_series);
+            tally.by_series.fill([0; 3]);
+        }
+    }
+
+    fn add_tokens(&mut self, by_series: &[[u64; 3]]) {
+        for (index, theirs) in by_series.iter().enumerate() {
+            for (mine, theirs) in slot(&mut self.tokens, index as u32).iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
+    }
+}
+
+fn tokens_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.tokens) {
+        for (outcome, &value) in ["cached", "verified", "refused"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample { labels: json!({ "configuration": labels[0], "outcome": outcome }), value });
+            }
+        }
+    }
+    json!({ "name": "portcullis_jwt_verifications_total", "help": "Tokens by configuration and how they were judged: good and known, good after a check of the signature, or refused.", "type": "counter", "samples": samples })
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Histogram {
     buckets: [u64; BOUNDS.len() + 1],
@@ -179,6 +241,8 @@ pub struct Meters {
     /// By reason: logged, blocked.
     reasons: Vec<[u64; 2]>,
     rules: Vec<[u64; 2]>,
+    /// By token series: [`TokenOutcome`].
+    tokens: Vec<[u64; 3]>,
     pub scalars: Scalars,
 }
 
@@ -285,6 +349,7 @@ impl Meters {
                 mine[1] += theirs[1];
             }
         }
+        self.add_tokens(&other.tokens);
         self.scalars.merge(&other.scalars);
     }
 }
@@ -316,6 +381,7 @@ pub fn scrape(generation: u64) -> String {
             certificates_family(&sum, &registry.operations),
             denials_family(&sum, &registry.rules),
             stale_family(&registry.stale, &registry.authorities),
+            tokens_family(&sum, &registry.tokens),
             histogram_family(
                 "portcullis_exchange_duration_seconds",
                 "The whole exchange, first byte in to last byte out.",

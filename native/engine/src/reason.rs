@@ -84,6 +84,7 @@ catalogue! {
     JwtAudience = "jwt.audience", 401, 16, "The token is meant for another audience.", "`aud` holds none of the configuration's `audiences`.";
     JwtClaims = "jwt.claims", 401, 16, "A claim of the token is missing or not acceptable.", "A claim of `requiredClaims` is missing or has another value, a registered claim has the wrong type, or a claim that is told to the origin fits in no header.";
     JwtRevoked = "jwt.revoked", 401, 16, "The token has been revoked.", "Its `jti`, or all tokens of its subject that were issued until then, were revoked.";
+    JwtRevocationUnknown = "jwt.revocation_unknown", 503, 14, "The token cannot be checked at the moment.", "More tokens are revoked than the engine holds, so that none can be told from a revoked one. The client did nothing wrong, hence 503.";
     JwtBinding = "jwt.binding", 401, 16, "The token belongs to another client.", "`cnf` names another certificate or key than the one presented, or the configuration demands a binding that the token lacks (RFC 8705, RFC 9449).";
     JwtDpop = "jwt.dpop", 401, 16, "The DPoP proof is missing or not valid.", "Signature, type, method, URI, age or token hash of the `DPoP` field's proof do not fit (RFC 9449, 4.3).";
     JwtDpopReplayed = "jwt.dpop_replayed", 401, 16, "The DPoP proof has been used before.", "Each proof counts once: its `jti` was seen within its lifetime (RFC 9449, 11.1).";

@@ -5,14 +5,22 @@
 //! request of any thread, and each change moves an epoch. A verified token is kept in its thread's [`Cache`] with the
 //! epochs it was verified in, so that while nothing changes a known token costs one look-up.
 
+mod algorithm;
 mod cache;
+mod claims;
+mod compact;
 mod configuration;
+mod inspection;
+mod key;
 mod key_set;
 mod revoked;
+#[cfg(test)]
+mod tests;
 mod token;
 
 pub use cache::Cache;
 pub use configuration::{Configuration, Presenting};
+pub use inspection::{Inspection, Step};
 pub use key_set::{KeySets, Loaded};
-pub use revoked::{Change, Revoked};
+pub use revoked::{Change, Kind, Named, Revoked};
 pub use token::Token;

@@ -230,6 +230,14 @@ impl Tape {
         self.names.clear();
     }
 
+    /// Gives back what its buffers do not need: for a tape that is kept with what it was read from.
+    pub fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+        self.decoded.shrink_to_fit();
+        self.sorted.shrink_to_fit();
+        self.names = Vec::new();
+    }
+
     /// Appends `text` from `start` on if all of it is a number.
     pub fn number(&mut self, text: &str, start: usize) -> bool {
         let before = self.entries.len();

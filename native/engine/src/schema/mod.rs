@@ -11,7 +11,8 @@ mod content;
 mod form;
 mod formats;
 mod inflate;
-mod json;
+// Tokens are JSON that has to have one meaning too.
+pub(crate) mod json;
 mod kept;
 mod lines;
 mod media;
