@@ -101,6 +101,16 @@ export declare function inspect(ticket: number): void
 export declare function inspected(slot: number, ticket: number): number
 
 /**
+ * Would this gateway accept a token, and if not why: what a request gets under the policy in force, step by step. Who
+ * presents it is not asked. Answers JSON `{ "steps": [{ "step", "ok", "detail" }], "reason": null | "jwt.expired",
+ * "header", "claims" }`, the last two as the token has them.
+ *
+ * # Errors
+ * A token configuration that the policy in force lacks.
+ */
+export declare function inspectToken(configuration: string, token: string): string
+
+/**
  * Would this gateway accept a certificate, and if not why: what a request gets under the policy in force, step by step.
  * `host_or_authorities`: JSON `{ "host", "path"? }` or `{ "authorities": [..] }`. Answers JSON `{ "steps": [{ "step",
  * "ok", "detail" }], "reason": null | "mtls.expired" }`.
