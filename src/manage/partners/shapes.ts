@@ -33,11 +33,16 @@ const certificatePattern = z
     subject: pattern
       .refine(saysSubject, { error: 'would fit any subject: leave it out, or say more than `*`' })
       .optional()
-      .meta({ description: 'RFC 4514, as certificates are shown; `*` stands for any characters.' }),
+      .meta({
+        description:
+          'RFC 4514, as certificates are shown; `*` stands for any characters of one value, alone for any names.',
+      }),
     san: pattern
       .refine(says, { error: 'would fit any name: leave it out, or say more than `*`' })
       .optional()
-      .meta({ description: 'DNS name, URI or mail address among its alternative names; `*` as above.' }),
+      .meta({
+        description: 'DNS name, URI or mail address among its alternative names; `*` stands for any characters.',
+      }),
     fingerprint: z
       .string()
       .regex(/^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$/, { error: 'is no SHA-256 fingerprint: 64 hex digits' })
