@@ -330,7 +330,7 @@ function upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context
   );
 }
 
-/** A WebSocket sends no request that would be refused: it ends when the certificate that let it in does not count. */
+/** A WebSocket sends no request that would be refused: it ends when what let it in does not count. */
 function tick(): void {
   native.tick();
   for (const number of native.withdrawn()) {

@@ -139,7 +139,8 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     });
   }
   const lists = compileLists(config.lists);
-  const rules = compileRules(config.rules, loading);
+  const templates = hosts.flatMap(({ openapi }) => openapi?.operations.map(({ path }) => path) ?? []);
+  const rules = compileRules(config.rules, templates, loading);
   const forward = async (resolve: Resolve, told: Loading): Promise<Policy> => {
     const written = Object.entries(config.hosts).map(([name, { origin }]) => ({
       origin,

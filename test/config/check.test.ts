@@ -89,6 +89,25 @@ test('a configuration with problems enforces nothing', async () => {
   ]);
 });
 
+test('a rule that reads a path parameter which no operation has is warned of', async () => {
+  const openapi = '    openapi: { file: openapi/parameters-of-every-place-and-style.yaml }\n';
+  const expressions = [
+    'path.line eq "a" and path["id"] eq r#"path.quoted"# and http.request.uri.path eq "path.too"',
+    'path.lines ne http.request.jwt.claims["sub"] and path.lines ne "\\"path.c"',
+    'not path["x-y"] eq "a"',
+  ];
+  const rules = expressions.map(
+    (expression, n) => `  - { name: r${n}, action: log, expression: ${JSON.stringify(expression)} }`,
+  );
+  const text = `${GOOD}${openapi}rules:\n${rules.join('\n')}\n`;
+  const { remarks } = await check(folder.write('portcullis.yaml', text), taken, lookups);
+  const told = remarks.filter(({ message }) => message.includes('path parameter'));
+  expect(told.map(({ severity, message, hint }) => `${severity}: ${message} (${hint})`)).toEqual([
+    'warning: no operation has a path parameter `lines`: it is missing from every request (did you mean `line`?)',
+    'warning: no operation has a path parameter `x-y`: it is missing from every request (names are those of the templates in the OpenAPI descriptions)',
+  ]);
+});
+
 test('control characters of a description do not reach the terminal', async () => {
   const path = folder.write(
     'openapi/odd.json',

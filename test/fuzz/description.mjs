@@ -41,6 +41,7 @@ const TOKENS = (
   'file:///etc/passwd https://example.com/a openapi: swagger: "2.0" 3.2.0 3.0.3 paths: /{id} get: post: query: ' +
   'additionalOperations: parameters: requestBody: content: schema: in: body formData querystring collectionFormat: ' +
   'tsv multi type: file array object properties: allOf: items: discriminator: x-nullable: __proto__: constructor: ' +
+  'security: securitySchemes: securityDefinitions: x-portcullis: public: roles: claims: apiKey oauth2 http mutualTLS ' +
   'responses: definitions: components: servers: host: basePath: consumes: produces: \ud800 \u0000 \ufeff é 😀'
 ).split(' ');
 

@@ -128,7 +128,7 @@ pub struct Edge {
     origins: (u64, Vec<OriginId>),
     connections: HashMap<usize, Connection, foldhash::fast::RandomState>,
     slots: Vec<Slot>,
-    /// WebSockets that a certificate let in, by the number that JavaScript knows them by.
+    /// WebSockets that a certificate, token or key let in, by the number that JavaScript knows them by.
     admissions: HashMap<u32, Admission, foldhash::fast::RandomState>,
     next_admission: u32,
     certificates: Vec<Option<Rc<Known>>>,
@@ -592,7 +592,7 @@ impl Edge {
     }
 
     /// A WebSocket's handshake is over. Answers the number under which the opened one is told of by [`withdrawn`], or
-    /// NONE when no certificate let it in.
+    /// NONE when nothing let it in that can be taken back.
     ///
     /// [`withdrawn`]: Self::withdrawn
     pub fn upgraded(&mut self, index: u32, status: u16) -> u32 {
@@ -613,11 +613,11 @@ impl Edge {
         self.admissions.remove(&number);
     }
 
-    /// WebSockets whose certificate does not count any more: each is told once.
+    /// WebSockets whose certificate, token or key does not count any more: each is told once.
     pub fn withdrawn(&mut self) -> Vec<u32> {
         let snapshot = self.snapshot.load();
-        let now_s = clock::now().unix_ms / 1000;
-        let gone = self.admissions.extract_if(|_, admission| admission.is_withdrawn(snapshot, now_s));
+        let now = clock::now();
+        let gone = self.admissions.extract_if(|_, admission| admission.is_withdrawn(snapshot, now));
         let gone: Vec<u32> = gone.map(|(number, _)| number).collect();
         if !gone.is_empty() {
             lock(&self.meters).scalars.websockets_withdrawn += gone.len() as u64;

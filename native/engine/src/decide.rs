@@ -16,32 +16,34 @@
 //!
 //! A stage only answers pass or a denial. Whether a denial bites is decided in [`staged`], nowhere else.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::rc::Rc;
+mod admission;
+mod callers;
+mod known;
+mod told;
+
 use std::sync::Arc;
 
-use crate::credentials::{self, Counted, Shown};
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
 use crate::jwt;
-use crate::keys;
-use crate::mtls::seen::Count;
-use crate::mtls::{Certificate, KeyId, Renewal, Standings, Verdict};
+use crate::mtls::Certificate;
 use crate::own;
-use crate::partners::{Partner, Partners};
 use crate::peer::{Identity, Peer};
-use crate::policy::{Action, CredentialLocation, MtlsMode, ResponseAction};
+use crate::policy::{Action, MtlsMode, ResponseAction};
 use crate::reason::Reason;
 use crate::rules;
 use crate::schema::{BodyCheck, Extent, Passed, ResponseCheck, Violation};
-use crate::snapshot::{Forward, Host, Openapi, Operation, Snapshot, Trust};
+use crate::snapshot::{Openapi, Operation, Snapshot};
+
+pub use admission::Admission;
+pub use known::Known;
+pub use told::{Told, told};
+
+use callers::{callers, partners};
 
 /// Most bytes of a body that is inspected: it is held in memory whole.
 pub const MAX_INSPECTED_BYTES: u64 = 1024 * 1024;
-/// Verdicts kept with one certificate: more trust sets than this in one policy only cost verifications.
-const MAX_VERDICTS: usize = 8;
 
 /// How verdicts on certificates were reached; added to the meters when the exchange ends.
 #[derive(Debug, Default, Clone, Copy)]
@@ -75,206 +77,6 @@ pub enum ResponseOutcome {
     Collect,
     /// Answer with the exchange's denial: nothing of the response goes on.
     Deny,
-}
-
-/// A certificate that a thread has seen, with the verdicts reached so far.
-#[derive(Debug)]
-pub struct Known {
-    pub certificate: Arc<Certificate>,
-    verdicts: RefCell<Vec<(u64, Verdict)>>,
-    /// What origins are told, by trust and by forward.
-    told: RefCell<Vec<(u64, u64, Rc<str>)>>,
-    partner: RefCell<Option<Belonging>>,
-    /// Requests that it came with.
-    pub count: Count,
-}
-
-/// Whose a certificate was in an epoch of the partners, verified by an authority.
-#[derive(Debug)]
-struct Belonging {
-    epoch: u64,
-    authority: Option<Arc<str>>,
-    partner: Result<Option<Arc<Partner>>, Reason>,
-}
-
-impl Known {
-    #[must_use]
-    pub fn new(certificate: Arc<Certificate>) -> Known {
-        Known {
-            certificate,
-            verdicts: RefCell::default(),
-            told: RefCell::default(),
-            partner: RefCell::default(),
-            count: Count::default(),
-        }
-    }
-
-    /// The verdict under a trust set, of this moment: cached, and held against what has been revoked since. A new
-    /// snapshot's trust sets have new ids. Err: denied; Ok: the authority that it was verified by.
-    fn verdict(&self, trust: &Trust, now_s: u64, tally: &mut Tally) -> Result<Option<Arc<str>>, Reason> {
-        let standings = Standings::of_process();
-        let mut verdicts = self.verdicts.borrow_mut();
-        let index = if let Some(index) = verdicts.iter().position(|(id, _)| *id == trust.id) {
-            let verdict = &mut verdicts[index].1;
-            match trust.set.renew(verdict, &self.certificate, standings, now_s) {
-                Renewal::Held => tally.verify_hits += 1,
-                Renewal::LookedUp => tally.verify_lookups += 1,
-                Renewal::Verified => {
-                    tally.verify_misses += 1;
-                    // The path may be another one now.
-                    self.told.borrow_mut().retain(|(id, ..)| *id != trust.id);
-                }
-            }
-            index
-        } else {
-            tally.verify_misses += 1;
-            let verdict = trust.set.verify(&self.certificate, standings, now_s);
-            if verdicts.len() == MAX_VERDICTS {
-                verdicts.remove(0);
-            }
-            verdicts.push((trust.id, verdict));
-            verdicts.len() - 1
-        };
-        let verdict = &verdicts[index].1;
-        if let Some(lenient) = &verdict.lenient {
-            lenient.count();
-        }
-        match verdict.fault {
-            Some(reason) => Err(reason),
-            None => Ok(verdict.authority.clone()),
-        }
-    }
-
-    /// Whose path it has, and its issuer's key; None when no verdict that is kept knows one.
-    #[must_use]
-    pub fn identity(&self) -> Option<(Arc<str>, KeyId)> {
-        let verdicts = self.verdicts.borrow();
-        let (_, verdict) = verdicts.iter().rev().find(|(_, verdict)| verdict.authority.is_some())?;
-        Some((verdict.authority.clone()?, verdict.issuer_key?))
-    }
-
-    /// Whose it is, verified by that authority; kept until the partners change.
-    fn partner(&self, authority: Option<&Arc<str>>) -> Result<Option<Arc<Partner>>, Reason> {
-        let partners = Partners::of_process();
-        let epoch = partners.epoch();
-        let mut kept = self.partner.borrow_mut();
-        if let Some(known) = &*kept
-            && known.epoch == epoch
-            && known.authority.as_deref() == authority.map(|name| &**name)
-        {
-            return known.partner.clone();
-        }
-        let partner = partners.of_certificate(&self.certificate, authority.map_or("", |name| name));
-        *kept = Some(Belonging { epoch, authority: authority.cloned(), partner: partner.clone() });
-        partner
-    }
-
-    /// What origins are told of it while it is verified: made once, kept until the verdict is another.
-    fn told(&self, trust: &Trust, forward: &Forward) -> Rc<str> {
-        let mut told = self.told.borrow_mut();
-        if let Some((.., lines)) = told.iter().find(|(by, to, _)| (*by, *to) == (trust.id, forward.id)) {
-            return lines.clone();
-        }
-        let verdicts = self.verdicts.borrow();
-        let verdict = verdicts.iter().find(|(id, _)| *id == trust.id);
-        let chain: Vec<&[u8]> = verdict.map(|(_, verdict)| trust.set.chain(verdict).collect()).unwrap_or_default();
-        let lines: Rc<str> = forward.forwarding.lines(&self.certificate, chain.into_iter()).into();
-        if told.len() == MAX_VERDICTS {
-            told.remove(0);
-        }
-        told.push((trust.id, forward.id, lines.clone()));
-        lines
-    }
-}
-
-/// What the origin is told about who calls, and what it is not to see. Nothing for most hosts.
-#[derive(Default)]
-pub struct Told<'a> {
-    certificate: Option<Rc<str>>,
-    no_certificate: &'static str,
-    caller: Cow<'a, str>,
-    headers: &'a [String],
-    counted: Counted<'a>,
-}
-
-impl Told<'_> {
-    /// Whole lines about the client's certificate, each ended by CR LF.
-    #[must_use]
-    pub fn certificate(&self) -> &str {
-        self.certificate.as_deref().unwrap_or(self.no_certificate)
-    }
-
-    /// Whole lines about the token and the partner, as above.
-    #[must_use]
-    pub fn caller(&self) -> &str {
-        &self.caller
-    }
-
-    /// Names of the fields that may stand there: clients' own are none.
-    #[must_use]
-    pub fn headers(&self) -> &[String] {
-        self.headers
-    }
-
-    /// Where the credentials stood that stay behind.
-    #[must_use]
-    pub fn stripped(&self) -> &[&CredentialLocation] {
-        self.counted.locations()
-    }
-}
-
-/// What the origin is told about who sent a request that was decided.
-#[must_use]
-pub fn told<'a>(exchange: &'a Exchange, peer: &Peer) -> Told<'a> {
-    let mut told = Told::default();
-    let Some(host) = exchange.host() else { return told };
-    if !host.forward.forwarding.is_empty() {
-        match (exchange.presented, &peer.certificate) {
-            (Presented::Verified, Some(known)) => {
-                told.certificate = Some(known.told(&host.mtls(exchange.head.path()).trust, &host.forward));
-            }
-            (Presented::Fault(reason), _) => {
-                told.no_certificate = host.forward.forwarding.unverified(true, reason == Reason::MtlsRevoked);
-            }
-            _ => told.no_certificate = host.forward.forwarding.unverified(false, false),
-        }
-    }
-    if let Some(credentials) = &host.credentials {
-        told.caller = credentials.told(&exchange.caller);
-        told.headers = credentials.told_headers();
-        if credentials.strip {
-            told.counted = credentials.counted(&exchange.caller);
-        }
-    }
-    told
-}
-
-/// What let a connection in that goes on without requests (a WebSocket): it lasts as long as its certificate is good for
-/// the host and path that it asked for.
-#[derive(Debug)]
-pub struct Admission {
-    known: Rc<Known>,
-    host: String,
-    path: String,
-}
-
-impl Admission {
-    /// None when it was not let in by a certificate.
-    #[must_use]
-    pub fn of(exchange: &Exchange, peer: &Peer) -> Option<Admission> {
-        let known = peer.certificate.clone().filter(|_| exchange.presented == Presented::Verified)?;
-        Some(Admission { known, host: exchange.head.host().to_owned(), path: exchange.head.path().to_owned() })
-    }
-
-    /// Whether it would not be let in any more, by the policy of this moment.
-    #[must_use]
-    pub fn is_withdrawn(&self, snapshot: &Snapshot, now_s: u64) -> bool {
-        let Some(host) = snapshot.host(&self.host) else { return true };
-        let mtls = snapshot.hosts[host].mtls(&self.path);
-        mtls.mode != MtlsMode::Off
-            && mtls.action == Action::Block
-            && self.known.verdict(&mtls.trust, now_s, &mut Tally::default()).is_err()
-    }
 }
 
 /// Decides a request on its head. The exchange's head is parsed already, or failed to with `malformed`.
@@ -384,73 +186,6 @@ fn walk(
     Ok(Outcome::Inspect)
 }
 
-/// The stages `credentials` and `partners`.
-fn callers(exchange: &mut Exchange, host: &Host, peer: &Peer, tokens: &mut jwt::Cache) -> Result<(), Denial> {
-    if let Some(wanted) = &host.credentials {
-        let certificate = verified(exchange.presented, peer).map(|known| known.certificate.sha256());
-        let (head, now) = (&exchange.head, exchange.started);
-        credentials::authenticate(
-            &mut exchange.caller,
-            wanted,
-            &jwt::Presenting { head, certificate, now },
-            &keys::Presenting { host: head.host(), address: peer.address, certificate, now },
-            tokens,
-        );
-        let requirement = wanted.requirement(exchange.operation);
-        let (presented, authority) = (exchange.presented, exchange.authority.as_deref());
-        let shown = Shown { caller: &exchange.caller, presented, authority };
-        if requirement.action != Action::Off
-            && let Err(refusal) = requirement.judge(&shown)
-        {
-            let challenges = wanted.challenges(requirement, &exchange.caller, &refusal);
-            let denial = Denial { challenges, ..refusal.reason.into() };
-            staged(requirement.action, denial, &mut exchange.logged)?;
-        }
-    }
-    partners(exchange, peer)?;
-    let Some(partner) = &exchange.caller.partner else { return Ok(()) };
-    let operation = operation(exchange);
-    let names = operation.map(|operation| [Some(operation.id.as_str()), operation.spelled.as_deref()]);
-    let may_call = |name| partner.may_call(exchange.head.host(), name);
-    match names.map_or_else(|| may_call(None), |names| names.into_iter().flatten().any(|name| may_call(Some(name)))) {
-        true => Ok(()),
-        false => staged(Action::Block, Reason::PartnersOperation.into(), &mut exchange.logged),
-    }
-}
-
-/// To whom what was verified belongs, and whether they may come in: whatever controls in log mode say.
-fn partners(exchange: &mut Exchange, peer: &Peer) -> Result<(), Denial> {
-    let caller = &mut exchange.caller;
-    let partners = Partners::of_process();
-    let of_key = caller.key.as_ref().and_then(|key| key.partner.as_deref());
-    if partners.is_empty() && of_key.is_none() {
-        return Ok(());
-    }
-    let of_certificate = match verified(exchange.presented, peer) {
-        Some(known) => known.partner(exchange.authority.as_ref()),
-        None => Ok(None),
-    };
-    let of_token = caller.token.as_ref().map_or(Ok(None), |token| partners.of_token(token));
-    let of_key = of_key.map(|name| partners.of_key(name)).transpose();
-    let belongs =
-        [of_certificate, of_token, of_key].into_iter().try_fold(None, |known: Option<Arc<Partner>>, found| {
-            match (known, found?) {
-                (Some(known), Some(found)) if known.name != found.name => Err(Reason::PartnersMismatch),
-                (known, found) => Ok(known.or(found)),
-            }
-        });
-    let admitted = belongs.and_then(|partner| {
-        caller.partner = partner;
-        caller.partner.as_ref().map_or(Ok(()), |partner| partner.admits(exchange.started.unix_ms))
-    });
-    admitted.or_else(|reason| staged(Action::Block, reason.into(), &mut exchange.logged))
-}
-
-/// The certificate, if it counts for this request.
-fn verified(presented: Presented, peer: &Peer) -> Option<&Rc<Known>> {
-    peer.certificate.as_ref().filter(|_| presented == Presented::Verified)
-}
-
 /// What the description says about the head, and what has to happen to the body.
 fn parameters(exchange: &mut Exchange, openapi: &Openapi, index: u32) -> Result<BodyCheck, Denial> {
     let operation = &openapi.operations[index as usize];
@@ -494,7 +229,9 @@ fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<()
         Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason), authority: None },
     };
     let now = exchange.started.unix_ms / 1000;
-    let openapi = exchange.host.and_then(|host| snapshot.hosts[host].openapi.as_ref());
+    let host = exchange.host.map(|host| &snapshot.hosts[host]);
+    let credentials = host.and_then(|host| host.credentials.as_ref());
+    let openapi = host.and_then(|host| host.openapi.as_ref());
     let operation = openapi.zip(exchange.operation).and_then(|(openapi, index)| openapi.operation(index));
     let request = rules::Request {
         head: &exchange.head,
@@ -503,6 +240,7 @@ fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<()
         now,
         found: exchange.found,
         caller: &exchange.caller,
+        configurations: credentials.map_or(&[], |credentials| credentials.meant(&exchange.caller)),
         operation: operation.map(|operation| rules::Called {
             id: &operation.id,
             parameters: &operation.parameters,

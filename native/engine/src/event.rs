@@ -4,6 +4,7 @@
 
 use std::io::Write as _;
 
+use crate::credentials::Caller;
 use crate::exchange::{Exchange, Presented};
 use crate::peer::Peer;
 use crate::reason::Reason;
@@ -81,6 +82,7 @@ pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &P
     if let Some(authority) = &exchange.authority {
         text(out, "ClientMTLSAuthAuthority", authority);
     }
+    caller(out, exchange);
     number(out, "EdgeResponseStatus", u64::from(ending.status));
     number(out, "EdgeResponseBodyBytes", ending.body_bytes);
     number(out, "EdgeDurationUs", whole_us);
@@ -117,6 +119,34 @@ pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &P
     }
     violations(out, exchange);
     out.extend_from_slice(b"}\n");
+}
+
+/// Who calls, as far as that is no secret: names that the operator gave, and a keyed hash.
+fn caller(out: &mut Vec<u8>, exchange: &Exchange) {
+    let Caller { looked, presented, token, key, partner, session, .. } = &exchange.caller;
+    if *looked {
+        out.extend_from_slice(if *presented { b",\"AuthIDPresent\":true" } else { b",\"AuthIDPresent\":false" });
+    }
+    if let Some(token) = token {
+        text(out, "JWTConfiguration", &token.configuration);
+    }
+    if let Some(key) = key {
+        clean(out, "KeyID", &key.id);
+    }
+    if let Some(partner) = partner {
+        text(out, "Partner", &partner.name);
+    }
+    if let Some(session) = session {
+        out.extend_from_slice(b",\"SessionID\":\"");
+        for byte in session {
+            out.extend_from_slice(&[hex(byte >> 4), hex(byte & 15)]);
+        }
+        out.push(b'"');
+    }
+}
+
+fn hex(digit: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(digit)]
 }
 
 /// What does not match the description, of all denials: blocked and logged.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::credentials::Caller;
 use crate::head::Head;
-use crate::meters::{Meters, Verdict, Worth};
+use crate::meters::{Came, Meters, Verdict, Worth};
 use crate::own::Own;
 use crate::reason::Reason;
 use crate::rules::{self, Found};
@@ -149,6 +149,9 @@ impl Exchange {
             let rule = denial.rule.and_then(|rule| Some(self.snapshot.as_ref()?.rule_series[rule as usize]));
             meters.denial(denial.reason, rule, blocked);
         }
+        if let Some(partner) = &self.caller.partner {
+            meters.partner(partner.series(), self.verdict());
+        }
         let Some(host) = self.host() else { return };
         let series = match (&host.openapi, self.operation) {
             (Some(openapi), Some(operation)) => openapi.operations[operation as usize].series,
@@ -161,6 +164,17 @@ impl Exchange {
             Presented::Absent => meters.certificate(series, Worth::Absent),
             Presented::Verified => meters.certificate(series, Worth::Valid),
             Presented::Fault(_) => meters.certificate(series, Worth::Invalid),
+        }
+        let Caller { looked, presented, token, key, .. } = &self.caller;
+        if *looked {
+            let came = match (token, key) {
+                (Some(_), Some(_)) => Came::WithBoth,
+                (Some(_), None) => Came::WithToken,
+                (None, Some(_)) => Came::WithKey,
+                (None, None) if *presented => Came::Invalid,
+                (None, None) => Came::WithNothing,
+            };
+            meters.credential(series, came);
         }
         let whole = ended_us.saturating_sub(self.started.mono_us);
         meters.duration(host.series, whole, whole.saturating_sub(self.upload_us + self.origin_us));

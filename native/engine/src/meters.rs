@@ -10,12 +10,15 @@ use foldhash::HashMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::keys::{self, Keys};
 use crate::policy::Stale;
 use crate::reason::Reason;
 
 /// Most label sets of one kind that are told apart; what comes later is counted as `other`.
 /// 20,000 series of 15 counters are 2.4 MB a thread.
 const MAX_SERIES: usize = 20_000;
+/// Most partners that are told apart: each is a series in whatever stores the metrics, and a name is never given back.
+const MAX_PARTNERS: usize = 1_000;
 /// Bucket bounds of the duration histograms, seconds.
 const BOUNDS: [f64; 14] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
@@ -25,12 +28,25 @@ pub struct OperationSeries(u32);
 pub struct HostSeries(u32);
 #[derive(Debug, Clone, Copy)]
 pub struct RuleSeries(u32);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartnerSeries(u32);
 
 /// What the client's certificate was worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Worth {
     Valid,
     Absent,
+    Invalid,
+}
+
+/// What a request came with, where credentials are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    WithNothing,
+    WithToken,
+    WithKey,
+    WithBoth,
+    /// Something was presented, and nothing of it counts.
     Invalid,
 }
 
@@ -51,10 +67,14 @@ struct Names {
 
 impl Names {
     fn intern(&mut self, labels: Vec<String>) -> u32 {
+        self.intern_up_to(MAX_SERIES, labels)
+    }
+
+    fn intern_up_to(&mut self, most: usize, labels: Vec<String>) -> u32 {
         if let Some(&known) = self.index.get(&labels) {
             return known;
         }
-        if self.list.len() >= MAX_SERIES {
+        if self.list.len() >= most {
             let other = vec!["other".to_owned(); labels.len()];
             if labels != other && !self.index.contains_key(&other) {
                 self.index.insert(other.clone(), self.list.len() as u32);
@@ -74,6 +94,7 @@ struct Registry {
     operations: Names,
     hosts: Names,
     rules: Names,
+    partners: Names,
     authorities: Names,
     /// By the number of an authority.
     stale: Vec<StaleSeries>,
@@ -110,6 +131,11 @@ pub fn host_name(host: HostSeries) -> Option<String> {
 
 pub fn rule_series(rule: &str) -> RuleSeries {
     RuleSeries(with_registry(|registry| registry.rules.intern(vec![rule.to_owned()])))
+}
+
+/// A partner's name comes from the store, not from a request.
+pub fn partner_series(partner: &str) -> PartnerSeries {
+    PartnerSeries(with_registry(|registry| registry.partners.intern_up_to(MAX_PARTNERS, vec![partner.to_owned()])))
 }
 
 /// Requests that passed although a certificate's standing was unknown: soft, grace. Rare enough to be shared by threads.
@@ -236,6 +262,10 @@ pub struct Meters {
     requests: Vec<[[u64; 5]; 3]>,
     /// By operation series, where certificates are looked at: [`Worth`].
     certificates: Vec<[u64; 3]>,
+    /// By operation series, where credentials are looked for: [`Came`].
+    credentials: Vec<[u64; 5]>,
+    /// By partner series: verdict.
+    partners: Vec<[u64; 3]>,
     whole: Vec<Histogram>,
     own: Vec<Histogram>,
     /// By reason: logged, blocked.
@@ -274,7 +304,7 @@ scalars! {
     panics: "counter", "portcullis_engine_panics_total", "Panics caught at the door; each denied one request.";
     clients_gone: "counter", "portcullis_clients_gone_total", "Exchanges whose client went away before the answer.";
     websockets_opened: "counter", "portcullis_websockets_total", "WebSocket connections passed through.";
-    websockets_withdrawn: "counter", "portcullis_websockets_withdrawn_total", "WebSocket connections ended because the certificate that let them in does not count any more.";
+    websockets_withdrawn: "counter", "portcullis_websockets_withdrawn_total", "WebSocket connections ended because what let them in (certificate, token, key, partner) does not count any more.";
     inspected_in_place: "counter", "portcullis_schema_inspected_in_place_total", "Bodies inspected on the edge thread.";
     inspected_in_pool: "counter", "portcullis_schema_inspected_in_pool_total", "Bodies inspected by the pool.";
     inspect_queue: "gauge", "portcullis_schema_queue_depth", "Bodies waiting for the pool now.";
@@ -310,6 +340,14 @@ impl Meters {
         slot(&mut self.certificates, series.0)[worth as usize] += 1;
     }
 
+    pub fn credential(&mut self, series: OperationSeries, came: Came) {
+        slot(&mut self.credentials, series.0)[came as usize] += 1;
+    }
+
+    pub fn partner(&mut self, series: PartnerSeries, verdict: Verdict) {
+        slot(&mut self.partners, series.0)[verdict as usize] += 1;
+    }
+
     /// The whole exchange and the gateway's own share of it (without waiting for client or origin).
     pub fn duration(&mut self, host: HostSeries, whole_us: u64, own_us: u64) {
         slot(&mut self.whole, host.0).add(whole_us);
@@ -332,6 +370,18 @@ impl Meters {
         }
         for (index, theirs) in other.certificates.iter().enumerate() {
             let mine = slot(&mut self.certificates, index as u32);
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
+        for (index, theirs) in other.credentials.iter().enumerate() {
+            let mine = slot(&mut self.credentials, index as u32);
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
+        for (index, theirs) in other.partners.iter().enumerate() {
+            let mine = slot(&mut self.partners, index as u32);
             for (mine, theirs) in mine.iter_mut().zip(theirs) {
                 *mine += theirs;
             }
@@ -371,6 +421,7 @@ pub fn ended(meters: &Arc<Mutex<Meters>>) {
 /// All families, as the JSON that the admin's `/metrics` renders.
 #[must_use]
 pub fn scrape(generation: u64) -> String {
+    let keys = Keys::of_process().figures();
     with_registry(|registry| {
         let mut sum = registry.ended.clone();
         for thread in &registry.threads {
@@ -379,6 +430,8 @@ pub fn scrape(generation: u64) -> String {
         let mut families = vec![
             requests_family(&sum, &registry.operations),
             certificates_family(&sum, &registry.operations),
+            credentials_family(&sum, &registry.operations),
+            partners_family(&sum, &registry.partners),
             denials_family(&sum, &registry.rules),
             stale_family(&registry.stale, &registry.authorities),
             tokens_family(&sum, &registry.tokens),
@@ -397,6 +450,7 @@ pub fn scrape(generation: u64) -> String {
             json!({ "name": "portcullis_snapshot_generation", "help": "Number of the policy snapshot in force.", "type": "gauge", "samples": [{ "labels": {}, "value": generation }] }),
         ];
         families.extend(sum.scalars.families());
+        families.extend(key_families(&keys));
         Value::Array(families).to_string()
     })
 }
@@ -439,6 +493,33 @@ fn certificates_family(sum: &Meters, names: &Names) -> Value {
     json!({ "name": "portcullis_mtls_requests_total", "help": "Exchanges by host, operation and what the client's certificate was worth, where the mode is not `off`.", "type": "counter", "samples": samples })
 }
 
+fn credentials_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.credentials) {
+        for (came, &value) in ["absent", "token", "key", "token_and_key", "invalid"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample {
+                    labels: json!({ "host": labels[0], "operation": labels[1], "credential": came }),
+                    value,
+                });
+            }
+        }
+    }
+    json!({ "name": "portcullis_credentials_requests_total", "help": "Exchanges by host, operation and the credential that counted, where credentials are looked for.", "type": "counter", "samples": samples })
+}
+
+fn partners_family(sum: &Meters, names: &Names) -> Value {
+    let mut samples = Vec::new();
+    for (labels, cells) in names.list.iter().zip(&sum.partners) {
+        for (verdict, &value) in ["pass", "log", "block"].iter().zip(cells) {
+            if value > 0 {
+                samples.push(Sample { labels: json!({ "partner": labels[0], "verdict": verdict }), value });
+            }
+        }
+    }
+    json!({ "name": "portcullis_partners_requests_total", "help": "Exchanges by partner and verdict.", "type": "counter", "samples": samples })
+}
+
 fn denials_family(sum: &Meters, rules: &Names) -> Value {
     let mut samples = Vec::new();
     let catalogue = Reason::ALL.iter().map(|reason| reason.id().to_owned());
@@ -451,6 +532,17 @@ fn denials_family(sum: &Meters, rules: &Names) -> Value {
         }
     }
     json!({ "name": "portcullis_denials_total", "help": "Denials by reason, and whether they were only logged.", "type": "counter", "samples": samples })
+}
+
+fn key_families(figures: &keys::Figures) -> [Value; 3] {
+    let sample = |outcome, value| Sample { labels: json!({ "outcome": outcome }), value };
+    let lookups: Vec<Sample> = figures.lookups.iter().map(|&(outcome, value)| sample(outcome, value)).collect();
+    let held = |value: usize| json!([{ "labels": {}, "value": value }]);
+    [
+        json!({ "name": "portcullis_keys_lookups_total", "help": "API keys and service tokens that were presented, by what became of them. `malformed` ones cost no look-up.", "type": "counter", "samples": lookups }),
+        json!({ "name": "portcullis_keys_known", "help": "Keys that the engine knows.", "type": "gauge", "samples": held(figures.keys) }),
+        json!({ "name": "portcullis_keys_bytes", "help": "Memory that they take.", "type": "gauge", "samples": held(figures.bytes) }),
+    ]
 }
 
 fn histogram_family(name: &str, help: &str, histograms: &[Histogram], names: &Names) -> Value {

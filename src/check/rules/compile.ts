@@ -3,9 +3,14 @@
 import type { Loading } from '../../config/loading.js';
 import { pointer } from '../../config/pointer.js';
 import type { Policy } from '../../config/policy.js';
+import { suggest } from '../../config/suggest.js';
 import type { Rule } from './config.js';
 
-export function compileRules(rules: readonly Rule[], loading: Loading): Policy['rules'] {
+/** `templates`: the paths of all operations. */
+export function compileRules(rules: readonly Rule[], templates: readonly string[], loading: Loading): Policy['rules'] {
+  const described = new Set(
+    templates.flatMap(path => [...path.matchAll(/\{([^{}]+)\}/g)].map(([, name = '']) => name)),
+  );
   const seen = new Set<string>();
   return rules.map(({ name, expression, action }, index) => {
     if (seen.has(name)) {
@@ -14,8 +19,23 @@ export function compileRules(rules: readonly Rule[], loading: Loading): Policy['
       });
     }
     seen.add(name);
-    return { name, at: pointer(['rules', index, 'expression']), expression, action };
+    const at = pointer(['rules', index, 'expression']);
+    for (const parameter of pathParameters(expression).filter(name => !described.has(name))) {
+      const meant = suggest(parameter, described);
+      loading.warning(at, `no operation has a path parameter \`${parameter}\`: it is missing from every request`, {
+        hint: meant ? `did you mean \`${meant}\`?` : 'names are those of the templates in the OpenAPI descriptions',
+      });
+    }
+    return { name, at, expression, action };
   });
+}
+
+/** `path.name`, `path["name"]`, or a string, in which neither is a field. */
+const FIELD_OR_STRING = /(?<![\w.])path(?:\.([\w.]+)|\s*\[\s*"([^"\\]*)"\s*\])|r(#*)".*?"\3|"(?:\\.|[^"\\])*"/gs;
+
+function pathParameters(expression: string): string[] {
+  const found = [...expression.matchAll(FIELD_OR_STRING)].map(([, dotted, keyed]) => dotted ?? keyed);
+  return [...new Set(found.filter(name => name !== undefined))];
 }
 
 export function compileLists(lists: Record<string, string[]>): Policy['lists'] {

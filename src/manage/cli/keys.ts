@@ -167,7 +167,7 @@ export function addKeys(program: Command, terminal: Terminal): void {
 
 const WHICH = 'its id or its name';
 /** An overlap of nothing. */
-const NONE = /^0+[mhdy]?$/;
+export const NONE = /^0+[mhdy]?$/;
 
 function writing(command: Command): Command {
   return command
@@ -212,7 +212,8 @@ function endOf({ expires, allowNoExpiry }: Bound, terminal: Terminal) {
   };
 }
 
-function overlapOf(overlap: string | undefined, terminal: Terminal): object {
+/** `--overlap`, as a length or as a deadline. */
+export function overlapOf(overlap: string | undefined, terminal: Terminal): object {
   if (overlap === undefined) return {};
   if (NONE.test(overlap)) return { overlap: '0h' };
   if (/^\d{1,6}[hdy]$/.test(overlap)) return { overlap };
@@ -220,7 +221,7 @@ function overlapOf(overlap: string | undefined, terminal: Terminal): object {
 }
 
 /** SHA-256 as hex, or a file with the certificate. */
-function fingerprintOf(written: string): string {
+export function fingerprintOf(written: string): string {
   if (/^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$/.test(written)) return written;
   const bytes = readInput(written);
   try {
@@ -248,8 +249,8 @@ async function find(client: Client, which: string): Promise<Key> {
 
 /** What is shown only once: alone on standard output, so that a script can take it. */
 function show(terminal: Terminal, { out, force, output }: ReachOptions & Writing, made: Made): void {
-  const { key, client_id, client_secret, ...rest } = made;
-  const lines = key === undefined ? `client_id=${client_id}\nclient_secret=${client_secret}\n` : `${key}\n`;
+  const { key: _, client_id: _id, client_secret: _secret, ...rest } = made;
+  const lines = secretLines(made);
   if (out !== undefined) {
     folderOf(out);
     write(out, lines, 'secret', force);
@@ -258,6 +259,10 @@ function show(terminal: Terminal, { out, force, output }: ReachOptions & Writing
   }
   if (output === 'table') say(terminal, `${told(made)}; the secret is shown only this once`);
   print(terminal, output, made, () => lines);
+}
+
+export function secretLines({ key, client_id, client_secret }: Made): string {
+  return key === undefined ? `client_id=${client_id}\nclient_secret=${client_secret}\n` : `${key}\n`;
 }
 
 function told({ id, name, expires_at, secrets }: Made): string {
@@ -301,7 +306,7 @@ const SECRETS: Record<Identified['secret'], string> = {
   none: 'none that counts: it was replaced, or never was one',
 };
 
-function listed(terminal: Terminal, keys: readonly Key[]): string {
+export function listed(terminal: Terminal, keys: readonly Key[]): string {
   if (keys.length === 0) return 'no such keys: `portcullis keys create` makes one\n';
   return shownTable(
     terminal,

@@ -8,7 +8,7 @@ import type {
   PolicyParameter,
 } from '../../config/policy.js';
 import { printable } from '../../config/problem.js';
-import { inWords, type Requires, requires, type StatedByHost } from './requirements.js';
+import { accepted, inWords, type Requires, requires, type StatedByHost } from './requirements.js';
 
 const HEADINGS = [
   'method',
@@ -94,7 +94,8 @@ export function callersTable(policy: Policy, stated: StatedByHost): string {
       });
     const others = inWords({ any: unmatched.any, public: false }, credentials);
     const head = printable(`${name}: other requests ${unmatched.action}: ${others}`);
-    return [head, ...(lines.length > 0 ? aligned([OF_CALLERS, ...lines]) : [])].join('\n');
+    const counting = [['credential', 'what it is'], ...accepted(policy, credentials)].map(row => row.map(printable));
+    return [head, ...(lines.length > 0 ? aligned([OF_CALLERS, ...lines]) : []), ...aligned(counting)].join('\n');
   });
   return parts.join('\n\n');
 }
@@ -162,7 +163,7 @@ function byFormat(content: NonNullable<Enforced['body']>['content']): string {
 }
 
 function aligned(rows: readonly string[][]): string[] {
-  const widths = (rows[0] as string[]).map((_, column) =>
+  const widths = (rows[0] ?? []).map((_, column) =>
     rows.reduce((most, row) => Math.max(most, Math.min(MAX_WIDTH, (row[column] as string).length)), 0),
   );
   return rows.map(row => `  ${row.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ')}`.trimEnd());

@@ -12,6 +12,7 @@ import { addJwt } from './jwt.js';
 import { addKeys } from './keys.js';
 import { addLogin } from './login.js';
 import { addMtls } from './mtls.js';
+import { addPartner } from './partner.js';
 import { addPki } from './pki.js';
 import { GROUP } from './reach.js';
 import { addRun, type Processes } from './run.js';
@@ -52,6 +53,7 @@ export function makeProgram(parts: Parts): Command {
   addMtls(program, terminal);
   addJwt(program, terminal);
   addKeys(program, terminal);
+  addPartner(program, terminal);
   addToken(program, terminal, lookups);
   addAudit(program, terminal);
   addLogin(program, terminal);

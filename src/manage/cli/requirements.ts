@@ -1,6 +1,13 @@
 // What an operation requires of who calls it, in a line: `jwt customers[orders:read] or key and certificate devices`.
 
-import type { Policy, PolicyAction, PolicyCredentials, PolicyLocation, PolicyNeed } from '../../config/policy.js';
+import type {
+  Policy,
+  PolicyAction,
+  PolicyCredentials,
+  PolicyJwt,
+  PolicyLocation,
+  PolicyNeed,
+} from '../../config/policy.js';
 import type { Stated, StatedHost } from '../../config/security.js';
 
 /** As `portcullis check --format json` tells it. */
@@ -52,6 +59,37 @@ export function inWords(
   const nothing = any.length === asked.length ? [] : [isPublic ? 'public' : 'nothing (not stated)'];
   const alternatives = asked.map(needs => needs.map(need => needInWords(need, credentials)).join(' and '));
   return [...alternatives, ...nothing].join(' or ');
+}
+
+/** What counts as a credential on a host, and for how long: a line each, under the table that speaks of them. */
+export function accepted(policy: Policy, { jwt, keys, unmatched, operations }: PolicyCredentials): [string, string][] {
+  const certificates = [unmatched, ...operations].some(({ any }) =>
+    any.flat().some(({ kind }) => kind === 'certificate'),
+  );
+  const tokens = policy.jwt.filter(({ name }) => jwt.includes(name));
+  return [
+    ...tokens.map((one): [string, string] => [`jwt ${one.name}`, tokenInWords(one)]),
+    ...(keys.length > 0
+      ? [['key', `in ${keys.map(placeInWords).join(' or ')}; ends and holders: portcullis keys list`]]
+      : []),
+    ...(certificates ? [['certificate', 'ends and holders: portcullis pki list']] : []),
+  ] as [string, string][];
+}
+
+function tokenInWords({ issuer, audiences, algorithms, max_lifetime_s, allow_no_expiry, binding }: PolicyJwt): string {
+  const bound = [...(binding.certificate ? ['a certificate'] : []), ...(binding.dpop ? ['a key (DPoP)'] : [])];
+  return [
+    `of ${issuer ?? 'any issuer'}`,
+    `for ${audiences.length > 0 ? audiences.join('|') : 'any audience'}`,
+    `signed with ${algorithms.join('|')}`,
+    allow_no_expiry ? 'may never end' : `ends within ${max_lifetime_s === null ? 'any time' : span(max_lifetime_s)}`,
+    ...(bound.length > 0 ? [`bound to ${bound.join(' and ')}`] : []),
+  ].join(', ');
+}
+
+function span(seconds: number): string {
+  if (seconds % 3_600 === 0) return `${seconds / 3_600} h`;
+  return seconds % 60 === 0 ? `${seconds / 60} min` : `${seconds} s`;
 }
 
 function needInWords(need: PolicyNeed, { keys }: PolicyCredentials): string {

@@ -1,7 +1,6 @@
 // What the admin API takes and tells of partners.
 
 import { z } from 'zod';
-import { madeKey } from '../keys/shapes.js';
 import { visible } from '../pki/names.js';
 import { time } from '../pki/shapes.js';
 
@@ -150,17 +149,6 @@ export const madePartner = partner
   .extend({ warnings: z.array(text).meta({ description: 'What was taken, and may be meant otherwise.' }) })
   .meta({ id: 'MadePartner' });
 
-export const rotated = z
-  .object({
-    keys: z.array(madeKey).meta({ description: 'Each with its new secret, shown only this once.' }),
-    certificates: z
-      .array(z.object({ fingerprint: text, authority: text, name: text, serial: text, not_after: time }))
-      .meta({ description: 'Valid ones that were issued here for it: whoever holds their keys renews them.' }),
-    more_certificates: z.boolean().meta({ description: 'GET /pki/certificates lists them all.' }),
-  })
-  .meta({ id: 'RotatedPartner' });
-
-export type Rotated = z.output<typeof rotated>;
 export type Partner = z.output<typeof partner>;
 export type ShownPartner = z.output<typeof shownPartner>;
 export type MadePartner = z.output<typeof madePartner>;

@@ -57,10 +57,11 @@ impl Told {
         let partner = Some(written.partner_header.clone()).filter(|name| !name.is_empty());
         let mut told = Told { claims: written.claims.clone(), partner, names: Vec::new() };
         let claims = written.claims.iter().map(|told| (&told.header, format!("{}/claims", written.at)));
-        for (name, at) in claims.chain(told.partner.iter().map(|name| (name, format!("{}/partnerHeader", written.at)))) {
-            if let Some(why) = unfit(name, written).or_else(|| {
-                told.names.iter().any(|known| same(known, name)).then_some("two values would stand in it")
-            }) {
+        for (name, at) in claims.chain(told.partner.iter().map(|name| (name, format!("{}/partnerHeader", written.at))))
+        {
+            if let Some(why) = unfit(name, written)
+                .or_else(|| told.names.iter().any(|known| same(known, name)).then_some("two values would stand in it"))
+            {
                 problems.push(Problem {
                     at,
                     span: None,
@@ -76,6 +77,10 @@ impl Told {
     /// Whether a client's field of that (lower-case) name is to be left out.
     pub(super) fn is_told(&self, name: &str) -> bool {
         self.names.iter().any(|ours| same(ours, name))
+    }
+
+    pub(super) fn tells_claims(&self) -> bool {
+        !self.claims.is_empty()
     }
 
     /// Whole lines, each ended by CR LF; None when there is nothing to tell.
@@ -143,7 +148,8 @@ fn unfit(name: &str, written: &HostCredentials) -> Option<&'static str> {
         CredentialLocation::Pair { id, secret } => same(id, name) || same(secret, name),
         CredentialLocation::Cookie { .. } | CredentialLocation::Query { .. } | CredentialLocation::Basic => false,
     };
-    let identifies = |source: &SessionSource| matches!(source, SessionSource::Header { name: known } if same(known, name));
+    let identifies =
+        |source: &SessionSource| matches!(source, SessionSource::Header { name: known } if same(known, name));
     if written.keys.iter().any(stands) || written.session.iter().any(identifies) {
         return Some("clients send it");
     }

@@ -7,6 +7,7 @@
 //! key, of the rest nothing. What is compared is the hash of the whole, in constant time.
 
 mod form;
+mod index;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -238,8 +239,7 @@ impl Keys {
             slot.count(Outcome::Unknown);
             return Err(Reason::KeysUnknown);
         }
-        let digest = sha256(secret.as_bytes());
-        slot.verify(place, &digest, presenting, self.full.load(Ordering::Acquire))
+        slot.verify(place, secret, presenting, self.full.load(Ordering::Acquire))
     }
 
     /// A key that counted before, as it counts at this moment: for connections that go on without requests, and may be
@@ -313,7 +313,7 @@ impl Count {
     /// Puts a key in if there is room. Answers with a grant that nobody may hold any more.
     fn put(&mut self, shard: &mut Shard, place: Place, record: Record) -> Option<Arc<Grant>> {
         let new = !shard.holds(place);
-        if new && self.keys >= MAX_KEYS {
+        if new && (self.keys >= MAX_KEYS || shard.is_full()) {
             self.full = true;
             return Some(record.into_grant());
         }

@@ -4,23 +4,22 @@
 //! same 64th at the same moment, and who reads waits for one insertion at most, or for one shard's index to grow (16,000
 //! records of a million). A lock that all shared would be one cache line that every request of every thread writes twice.
 //!
-//! A shard is an index of numbers, 5 bytes a place, over records in segments that never move as a whole: growing copies
-//! no record and leaves no half of a doubled vector empty. Records hold what each key has of its own. What keys have in
+//! A shard is an index of numbers over records in segments that never move as a whole: growing copies no record and leaves
+//! no half of a doubled vector empty. A record is one cache line with what each key has of its own. What keys have in
 //! common (partner, scopes, hosts) is kept once, what few have (a second secret, bindings) in a box.
 
 use std::hash::BuildHasher as _;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use foldhash::HashSet;
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use ipnet::IpNet;
 
+use super::index::{Index, MAX_RECORDS};
 use super::written::Entry;
-use super::{Key, KeyId, Presenting, Used};
+use super::{Key, KeyId, Presenting, Used, sha256};
 use crate::exchange::Now;
 use crate::host_pattern;
 use crate::reason::Reason;
@@ -29,8 +28,8 @@ pub(super) type Id = [u8; 6];
 
 /// Shards: more than edge threads on any machine that is common, so that two of them seldom meet.
 pub(super) const SHARDS: usize = 64;
-/// Records of a segment: 20 KiB.
-const SEGMENT: usize = 256;
+/// Records of a segment: 16 KiB.
+const SEGMENT: usize = if cfg!(test) { 2 } else { 256 };
 /// Most used keys of one shard that are noted one by one between two drains; more are found by a walk over the shard.
 const MAX_TOUCHED: usize = if cfg!(test) { 2 } else { 1_024 };
 /// The second that never comes.
@@ -45,25 +44,23 @@ pub(super) struct Grant {
     pub(super) hosts: Box<[Box<str>]>,
 }
 
-/// Who and where a key is bound to; an empty list: to none.
-pub(super) struct Bindings {
+/// What few keys have.
+pub(super) struct Rare {
+    /// Of the first secret; [`NEVER`]: there is none.
+    pub(super) not_after: u32,
+    /// The second secret of a key in rotation.
+    pub(super) older: Option<([u8; 32], u32)>,
+    /// What it is bound to; an empty list: to none.
     pub(super) certificates: Box<[[u8; 32]]>,
     pub(super) networks: Box<[IpNet]>,
 }
 
-/// The second secret of a key in rotation.
-pub(super) struct Older {
-    pub(super) digest: [u8; 32],
-    pub(super) not_after: u32,
-}
-
 /// One key. Times are Unix seconds, the first that it does not count in; [`NEVER`]: there is none.
+#[repr(align(64))]
 pub(super) struct Record {
     digest: [u8; 32],
-    older: Option<Box<Older>>,
     grant: Arc<Grant>,
-    bindings: Option<Box<Bindings>>,
-    not_after: u32,
+    rare: Option<Box<Rare>>,
     expires: u32,
     /// The last second that a request came with it in.
     used: AtomicU32,
@@ -72,11 +69,11 @@ pub(super) struct Record {
     touched: AtomicBool,
 }
 
-const _: () = assert!(size_of::<Record>() == 80);
+const _: () = assert!(size_of::<Record>() == 64);
 
 #[derive(Default)]
 pub(super) struct Shard {
-    index: HashTable<u32>,
+    index: Index,
     segments: Vec<Vec<Record>>,
     /// What hangs on boxes, in bytes.
     boxed: usize,
@@ -87,16 +84,10 @@ pub(super) struct Shard {
 #[repr(align(128))]
 pub(super) struct Slot {
     shard: RwLock<Shard>,
-    touched: Mutex<Touched>,
+    /// Used since this was last asked; those with `more` are found by their marks.
+    touched: Mutex<Vec<Id>>,
+    more: AtomicBool,
     lookups: [AtomicU64; Outcome::ALL.len()],
-}
-
-/// Keys of a shard that were used since this was last asked.
-#[derive(Default)]
-struct Touched {
-    ids: Vec<Id>,
-    /// There are more than these: all records with the mark.
-    more: bool,
 }
 
 /// What became of a look-up.
@@ -123,7 +114,6 @@ impl Outcome {
             Ok(()) => Outcome::Counted,
             Err(Reason::KeysExpired) => Outcome::Expired,
             Err(Reason::KeysBinding) => Outcome::Binding,
-            Err(Reason::KeysNotReady) => Outcome::NotReady,
             Err(_) => Outcome::Unknown,
         }
     }
@@ -139,39 +129,43 @@ pub(super) struct Place {
 impl Place {
     /// Ids are drawn by the gateway; who presents others only looks up. So a fixed seed is safe.
     pub(super) fn of(id: Id) -> Place {
-        Place { id, hash: FixedState::with_seed(0).hash_one(id) }
+        let [a, b, c, d, e, f] = id;
+        Place { id, hash: FixedState::with_seed(0).hash_one(u64::from_be_bytes([0, 0, a, b, c, d, e, f])) }
     }
 
-    /// From other bits than those that the index takes.
+    /// From other bits than those that the index takes: the low ones for a place, the high ones for the tag.
     pub(super) fn shard(&self) -> usize {
-        (self.hash >> 40) as usize % SHARDS
+        (self.hash >> 32) as usize % SHARDS
     }
 }
 
 impl Slot {
-    /// Whether a key counts that is presented with the secret of this digest. `full`: who is not known may be one of
-    /// those that did not fit.
+    /// Whether a key counts, at this moment. `full`: who is not known may be one of those that did not fit.
+    ///
+    /// The record is looked for first: it is on its way from memory while the hash is made.
     pub(super) fn verify(
         &self,
         place: Place,
-        digest: &[u8; 32],
+        secret: &str,
         presenting: &Presenting<'_>,
         full: bool,
     ) -> Result<Key, Reason> {
         let now = seconds(presenting.now.unix_ms);
         let shard = self.read();
-        let result = match shard.find(place) {
-            None if full => Err(Reason::KeysNotReady),
-            Some(record) if record.holds(digest, now) => record.admits(presenting, now).map(|()| record),
-            _ => Err(Reason::KeysUnknown),
+        let Some(record) = shard.find(place) else {
+            let outcome = if full { Outcome::NotReady } else { Outcome::Unknown };
+            self.count(outcome);
+            return Err(if full { Reason::KeysNotReady } else { Reason::KeysUnknown });
         };
-        self.count(Outcome::of(result.map(|_| ())));
-        let record = result?;
+        let digest = sha256(secret.as_bytes());
+        let result = if record.holds(&digest, now) { record.admits(presenting, now) } else { Err(Reason::KeysUnknown) };
+        self.count(Outcome::of(result));
+        result?;
         if record.used.load(Ordering::Relaxed) != now {
             record.used.store(now, Ordering::Relaxed);
             self.touch(record);
         }
-        Ok(record.key(place, digest))
+        Ok(record.key(place, &digest))
     }
 
     /// The same for a key that counted before, without a use.
@@ -194,29 +188,32 @@ impl Slot {
     }
 
     /// Notes a use; once for all uses until it is told. The mark is set behind the second and taken away before the
-    /// second is read: what comes in between is noted again.
+    /// second is read, and `more` is looked at behind the mark and taken away before the walk: what comes in between is
+    /// noted again.
     fn touch(&self, record: &Record) {
-        if !record.touched.swap(true, Ordering::AcqRel) {
-            let mut touched = self.touched();
-            if touched.ids.len() < MAX_TOUCHED {
-                touched.ids.push(record.id);
-            } else {
-                touched.more = true;
-            }
+        if record.touched.swap(true, Ordering::SeqCst) || self.more.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut touched = self.touched();
+        if touched.len() < MAX_TOUCHED {
+            touched.push(record.id);
+        } else {
+            self.more.store(true, Ordering::SeqCst);
         }
     }
 
     /// Takes uses that have not been told until there are `most` of them; the others stay.
     pub(super) fn used(&self, told: &mut Vec<Used>, most: usize) {
+        if told.len() >= most {
+            return;
+        }
         let shard = self.read();
-        // What is used from here on is noted again.
-        let Touched { mut ids, more } = std::mem::take(&mut *self.touched());
+        let more = self.more.swap(false, Ordering::SeqCst);
+        let mut ids = std::mem::take(&mut *self.touched());
         while told.len() < most
             && let Some(id) = ids.pop()
         {
-            if let Some(record) = shard.find(Place::of(id)) {
-                told.extend(record.told());
-            }
+            told.extend(shard.find(Place::of(id)).and_then(Record::told));
         }
         let mut left = !ids.is_empty();
         if more && !left {
@@ -229,8 +226,7 @@ impl Slot {
             left = records.next().is_some();
         }
         if left {
-            // Some of them may still be in the list: they carry the mark, too.
-            self.touched().more = true;
+            self.more.store(true, Ordering::SeqCst);
         }
     }
 
@@ -249,7 +245,7 @@ impl Slot {
         let before = std::mem::replace(&mut *self.write(), fresh);
         let shard = self.read();
         for record in before.segments.iter().flatten().filter(|record| record.touched.load(Ordering::Acquire)) {
-            match shard.find(Place::of(record.id)) {
+            match shard.find(record.place()) {
                 Some(same) => {
                     same.used.fetch_max(record.used.load(Ordering::Relaxed), Ordering::Relaxed);
                     self.touch(same);
@@ -269,19 +265,15 @@ impl Slot {
         self.lookups[outcome as usize].load(Ordering::Relaxed)
     }
 
-    fn touched(&self) -> MutexGuard<'_, Touched> {
+    fn touched(&self) -> MutexGuard<'_, Vec<Id>> {
         self.touched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shard {
     fn find(&self, place: Place) -> Option<&Record> {
-        let number = self.index.find(place.hash, |&number| self.record(number).id == place.id)?;
-        Some(self.record(*number))
-    }
-
-    fn record(&self, number: u32) -> &Record {
-        &self.segments[number as usize / SEGMENT][number as usize % SEGMENT]
+        let number = self.index.find(place.hash, |number| record(&self.segments, number).id == place.id)?;
+        Some(record(&self.segments, number))
     }
 
     pub(super) fn holds(&self, place: Place) -> bool {
@@ -292,27 +284,29 @@ impl Shard {
         self.index.len()
     }
 
-    /// Adds a key, or puts it in place of the one with its id: that one's uses are kept, its grant is handed back.
-    pub(super) fn put(&mut self, place: Place, mut record: Record) -> Option<Arc<Grant>> {
-        self.boxed += record.boxed();
-        let segments = &self.segments;
-        let of = |number: u32| &segments[number as usize / SEGMENT][number as usize % SEGMENT];
-        if let Some(&number) = self.index.find(place.hash, |&number| of(number).id == place.id) {
-            let known = &mut self.segments[number as usize / SEGMENT][number as usize % SEGMENT];
-            self.boxed -= known.boxed();
-            record.used = AtomicU32::new(*known.used.get_mut());
-            record.touched = AtomicBool::new(*known.touched.get_mut());
-            return Some(std::mem::replace(known, record).grant);
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= MAX_RECORDS
+    }
+
+    /// Adds a key, or puts it in place of the one with its id: that one's uses are kept, its grant is handed back. There
+    /// has to be room.
+    pub(super) fn put(&mut self, place: Place, mut new: Record) -> Option<Arc<Grant>> {
+        let Shard { index, segments, boxed } = self;
+        *boxed += new.boxed();
+        if let Some(number) = index.find(place.hash, |number| record(segments, number).id == place.id) {
+            let known = record_mut(segments, number);
+            *boxed -= known.boxed();
+            new.used = AtomicU32::new(*known.used.get_mut());
+            new.touched = AtomicBool::new(*known.touched.get_mut());
+            return Some(std::mem::replace(known, new).grant);
         }
-        // Below the bound on all keys, so it fits.
-        let number = self.index.len() as u32;
-        self.index.insert_unique(place.hash, number, |&number| Place::of(of(number).id).hash);
-        match self.segments.last_mut() {
-            Some(last) if last.len() < SEGMENT => last.push(record),
+        index.insert(place.hash, index.len() as u32, |number| record(segments, number).place().hash);
+        match segments.last_mut() {
+            Some(last) if last.len() < SEGMENT => last.push(new),
             _ => {
                 let mut segment = Vec::with_capacity(SEGMENT);
-                segment.push(record);
-                self.segments.push(segment);
+                segment.push(new);
+                segments.push(segment);
             }
         }
         None
@@ -320,26 +314,20 @@ impl Shard {
 
     /// Forgets a key: its grant, and its use that has not been told. The last record moves into its place.
     pub(super) fn remove(&mut self, place: Place) -> Option<(Arc<Grant>, Option<Used>)> {
-        let segments = &self.segments;
-        let of = |number: u32| &segments[number as usize / SEGMENT][number as usize % SEGMENT];
-        let found = self.index.find_entry(place.hash, |&number| of(number).id == place.id).ok()?;
-        let (number, _) = found.remove();
-        let end = self.index.len() as u32;
+        let Shard { index, segments, boxed } = self;
+        let number = index.find(place.hash, |number| record(segments, number).id == place.id)?;
+        index.remove(place.hash, number, |number| record(segments, number).place().hash);
+        let end = index.len() as u32;
         if number != end {
-            let last = Place::of(of(end).id);
-            *self.index.find_mut(last.hash, |&known| known == end).expect("every record is in the index") = number;
+            index.renumber(record(segments, end).place().hash, end, number);
         }
-        let segment = self.segments.last_mut().expect("holds the last record");
+        let segment = segments.last_mut().expect("holds the last record");
         let last = segment.pop().expect("no segment is empty");
         if segment.is_empty() {
-            self.segments.pop();
+            segments.pop();
         }
-        let removed = if number == end {
-            last
-        } else {
-            std::mem::replace(&mut self.segments[number as usize / SEGMENT][number as usize % SEGMENT], last)
-        };
-        self.boxed -= removed.boxed();
+        let removed = if number == end { last } else { std::mem::replace(record_mut(segments, number), last) };
+        *boxed -= removed.boxed();
         let told = removed.told();
         Some((removed.grant, told))
     }
@@ -347,7 +335,7 @@ impl Shard {
     /// What it takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let segments = self.segments.iter().map(|segment| segment.capacity() * size_of::<Record>()).sum::<usize>();
-        segments + self.segments.capacity() * size_of::<Vec<Record>>() + self.index.allocation_size() + self.boxed
+        segments + self.segments.capacity() * size_of::<Vec<Record>>() + self.index.bytes() + self.boxed
     }
 
     /// Grants of all keys, one by one.
@@ -356,11 +344,19 @@ impl Shard {
     }
 }
 
+fn record(segments: &[Vec<Record>], number: u32) -> &Record {
+    &segments[number as usize / SEGMENT][number as usize % SEGMENT]
+}
+
+fn record_mut(segments: &mut [Vec<Record>], number: u32) -> &mut Record {
+    &mut segments[number as usize / SEGMENT][number as usize % SEGMENT]
+}
+
 impl Record {
     pub(super) fn new(entry: Entry, grants: &mut Grants) -> Record {
-        let Entry { id, digest, not_after, older, expires, grant, bindings } = entry;
+        let Entry { id, digest, expires, grant, rare } = entry;
         let (used, touched) = (AtomicU32::new(0), AtomicBool::new(false));
-        Record { digest, older, grant: grants.intern(grant), bindings, not_after, expires, used, id, touched }
+        Record { digest, grant: grants.intern(grant), rare, expires, used, id, touched }
     }
 
     pub(super) fn into_grant(self) -> Arc<Grant> {
@@ -371,9 +367,9 @@ impl Record {
     /// in any case.
     fn holds(&self, digest: &[u8; 32], now: u32) -> bool {
         let same = |known: &[u8; 32]| verify_slices_are_equal(known, digest).is_ok();
-        let newest = same(&self.digest) & (now < self.not_after);
-        let older = self.older.as_ref().is_some_and(|older| same(&older.digest) & (now < older.not_after));
-        newest | older
+        let Some(rare) = &self.rare else { return same(&self.digest) };
+        let newest = same(&self.digest) & (now < rare.not_after);
+        newest | rare.older.as_ref().is_some_and(|(older, not_after)| same(older) & (now < *not_after))
     }
 
     fn lasts(&self, now: u32) -> Result<(), Reason> {
@@ -384,7 +380,7 @@ impl Record {
         self.lasts(now)?;
         let hosts = &self.grant.hosts;
         let fits = (hosts.is_empty() || hosts.iter().any(|host| host_pattern::fits(host, presenting.host)))
-            && self.bindings.as_ref().is_none_or(|bindings| bindings.fit(presenting));
+            && self.rare.as_ref().is_none_or(|rare| rare.fits(presenting));
         if fits { Ok(()) } else { Err(Reason::KeysBinding) }
     }
 
@@ -395,24 +391,25 @@ impl Record {
 
     /// Its last use, if that has not been told.
     fn told(&self) -> Option<Used> {
-        let touched = self.touched.swap(false, Ordering::AcqRel);
+        let touched = self.touched.swap(false, Ordering::SeqCst);
         let at = u64::from(self.used.load(Ordering::Relaxed)) * 1000;
         touched.then(|| Used { id: KeyId::of(&self.id).to_string(), at })
     }
 
     fn boxed(&self) -> usize {
-        let older = self.older.as_ref().map_or(0, |_| size_of::<Older>());
-        older
-            + self.bindings.as_ref().map_or(0, |bindings| {
-                size_of::<Bindings>() + size_of_val(&*bindings.certificates) + size_of_val(&*bindings.networks)
-            })
+        let of = |rare: &Rare| size_of_val(&*rare.certificates) + size_of_val(&*rare.networks);
+        self.rare.as_ref().map_or(0, |rare| size_of::<Rare>() + of(rare))
+    }
+
+    fn place(&self) -> Place {
+        Place::of(self.id)
     }
 }
 
-impl Bindings {
-    fn fit(&self, presenting: &Presenting<'_>) -> bool {
-        let Bindings { certificates, networks } = self;
-        let address: IpAddr = presenting.address.to_canonical();
+impl Rare {
+    fn fits(&self, presenting: &Presenting<'_>) -> bool {
+        let Rare { certificates, networks, .. } = self;
+        let address = presenting.address.to_canonical();
         (certificates.is_empty() || presenting.certificate.is_some_and(|shown| certificates.contains(shown)))
             && (networks.is_empty() || networks.iter().any(|network| network.contains(&address)))
     }

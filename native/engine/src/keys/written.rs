@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 
 use super::form::{self, ID_DIGITS};
-use super::table::{Bindings, Grant, Id, NEVER, Older};
+use super::table::{Grant, Id, NEVER, Rare};
 
 /// Most scopes, certificates, networks or hosts of one key: an access rule, not a database.
 pub const MAX_LISTED: usize = 100;
@@ -67,11 +67,9 @@ impl fmt::Debug for Secret {
 pub(super) struct Entry {
     pub(super) id: Id,
     pub(super) digest: [u8; 32],
-    pub(super) not_after: u32,
-    pub(super) older: Option<Box<Older>>,
     pub(super) expires: u32,
     pub(super) grant: Grant,
-    pub(super) bindings: Option<Box<Bindings>>,
+    pub(super) rare: Option<Box<Rare>>,
 }
 
 impl Written {
@@ -82,7 +80,6 @@ impl Written {
         }
         let (digest, not_after) = newest.read()?;
         let older = older.first().map(Secret::read).transpose()?;
-        let older = older.map(|(digest, not_after)| Box::new(Older { digest, not_after }));
         let lists = [self.scopes.len(), self.certificates.len(), self.networks.len(), self.hosts.len()];
         if lists.into_iter().any(|listed| listed > MAX_LISTED) {
             return Err("has more than 100 scopes, certificates, networks or hosts");
@@ -93,10 +90,13 @@ impl Written {
         }
         let certificates: Option<Box<_>> = self.certificates.iter().map(|text| read_hex(text)).collect();
         let networks: Option<Box<_>> = self.networks.iter().map(|text| network(text)).collect();
-        let bindings = Bindings {
+        let rare = Rare {
+            not_after,
+            older,
             certificates: certificates.ok_or("has a certificate that is not the hex of a SHA-256")?,
             networks: networks.ok_or("has a network that is not a prefix with its host bits zero")?,
         };
+        let plain = (not_after, older) == (NEVER, None) && rare.certificates.is_empty() && rare.networks.is_empty();
         // A set: keys with the same ones share them, however they were written.
         let set = |list: &[String]| {
             let mut list = list.to_vec();
@@ -108,15 +108,13 @@ impl Written {
         Ok(Entry {
             id: read_id(&self.id)?,
             digest,
-            not_after,
-            older,
             expires: seconds(self.expires_at),
             grant: Grant {
                 partner: self.partner.as_deref().map(Into::into),
                 scopes: set(&self.scopes).into(),
                 hosts: hosts.collect(),
             },
-            bindings: (!bindings.certificates.is_empty() || !bindings.networks.is_empty()).then(|| Box::new(bindings)),
+            rare: (!plain).then(|| Box::new(rare)),
         })
     }
 }

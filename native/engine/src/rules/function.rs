@@ -70,7 +70,9 @@ pub(super) fn call(
     };
     if shape.function == Function::LookupJsonString {
         return Err(Fault::new(name_span.clone(), "`lookup_json_string` is not available yet")
-            .hint("rules do not see request bodies; describe the body in OpenAPI instead"));
+            .hint(
+                "rules do not see request bodies; of a token, `http.request.jwt.claims[\"role\"][0]` is a claim by its name",
+            ));
     }
     if arguments.len() < shape.least || arguments.len() > shape.most {
         let expected = match (shape.least, shape.most) {
