@@ -76,9 +76,28 @@ test('one fetch at a time: what comes while it lasts waits for the same', async 
     sends(keySet('two'))(_, response);
   };
   const set = refresh.find('customers');
-  await Promise.all([set?.fetch({ whole: true }), set?.fetch(), set?.fetch()]);
+  await Promise.all([set?.fetch(), set?.fetch(), set?.fetch()]);
   expect(from.asked).toHaveLength(2);
   expect(native.kids()).toEqual(['two']);
+});
+
+test('an operator gets what was published before asking, also while an older fetch is on its way', async () => {
+  const { refresh, native } = await started();
+  let answer = () => {};
+  from.answer = (request, response) => {
+    answer = () => sends(keySet('old'))(request, response);
+  };
+  const set = refresh.find('customers');
+  const older = set?.fetch();
+  await until(() => from.asked.length === 2);
+  const forced = set?.force();
+  from.answer = sends(keySet('new'));
+  answer();
+  await older;
+  expect(await forced).toBe(0);
+  expect(native.kids()).toEqual(['new']);
+  expect(await set?.force()).toBeGreaterThan(0);
+  expect(from.asked).toHaveLength(3);
 });
 
 test('what has not changed costs no body', async () => {
@@ -97,7 +116,7 @@ test('an operator gets the whole set, whatever its validators say', async () => 
     request.headers['if-none-match'] === undefined
       ? sends(keySet('two'), { etag: '"one"' })(request, response)
       : response.writeHead(304).end();
-  await refresh.find('customers')?.fetch({ whole: true });
+  await refresh.find('customers')?.force();
   expect(native.kids()).toEqual(['two']);
 });
 
