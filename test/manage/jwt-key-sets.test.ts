@@ -140,8 +140,16 @@ test('a provider that is down is asked with growing patience, told of once, and 
   expect(state()).toMatchObject({ state: 'stale', keys: [] });
   expect(told.at(-1)).toMatchObject(['jwt.key_set_stale', { Configuration: 'customers' }]);
   expect(await text()).toMatch(/portcullis_jwt_key_set_keys\{configuration="customers"\} 0/);
+  // While none serves it is asked for more often, though still not at every token.
+  const asked = from.asked.length;
+  for (let tick = 0; tick < 4 * 60; tick++) {
+    native.lacking = ['customers'];
+    await clock.advance(250, [refresh], 1);
+  }
+  expect(from.asked.length - asked).toBeGreaterThanOrEqual(2);
+  expect(from.asked.length - asked).toBeLessThanOrEqual(6);
   from.answer = sends(keySet('two'));
-  await clock.advance(HOUR_MS, [refresh], 4);
+  await clock.advance(30_000, [refresh], 2);
   expect(native.kids()).toEqual(['two']);
   expect(state()?.state).toBe('good');
 });
@@ -177,6 +185,14 @@ test('a configuration that stays keeps its set and when it is due; another URL b
   expect(refresh.states()).toEqual([]);
   await clock.advance(HOUR_MS, [refresh], 4);
   expect(from.asked).toHaveLength(3);
+});
+
+test('what was prepared for a policy that never came does not keep an old set beyond its end', async () => {
+  const { refresh, native, clock } = await started({ staleMs: 2 * HOUR_MS });
+  await refresh.prepare([plan({ ...from, url: `${from.url}other` })]);
+  from.answer = (_, response) => response.destroy();
+  await clock.advance(2 * HOUR_MS, [refresh], 120);
+  expect(native.kids()).toBeUndefined();
 });
 
 test('a set that arrives after its configuration is gone is not taken', async () => {

@@ -154,10 +154,10 @@ export class KeySet {
     return 0;
   }
 
-  /** The last good set serves no longer than the configuration says. */
-  expire(): void {
+  /** The last good set serves no longer than the configuration says. Whether that is now. */
+  expire(): boolean {
     const { native, clock, log, tell } = this.#parts;
-    if (!this.#good || clock.elapsed() - this.#goodAt < this.#plan.staleMs) return;
+    if (!this.#good || clock.elapsed() - this.#goodAt < this.#plan.staleMs) return false;
     const { name } = this.#plan;
     native.forgetKeySet(name);
     [this.#good, this.#outdated, this.#loaded] = [null, true, { keys: [], skipped: [] }];
@@ -167,6 +167,8 @@ export class KeySet {
       'the key set is too old: tokens of this configuration are answered 503 until it can be fetched',
     );
     tell('jwt.key_set_stale', { Configuration: name, KeySetURL: this.#shown, Error: error });
+    this.#due = clock.elapsed();
+    return true;
   }
 
   close(): void {
@@ -208,7 +210,7 @@ export class KeySet {
 
   async #attempt(whole: boolean): Promise<void> {
     const { clock, metrics } = this.#parts;
-    const { name, url, mostMs, allowPrivateAddresses, allowRedirects, allowHttp, ca } = this.#plan;
+    const { name, url, mostMs, cooldownMs, allowPrivateAddresses, allowRedirects, allowHttp, ca } = this.#plan;
     if (this.#wanted) [this.#wanted, this.#wantedAt] = [false, clock.elapsed()];
     try {
       const known = whole ? null : this.#good;
@@ -234,7 +236,9 @@ export class KeySet {
       if (this.#closing.signal.aborted) return;
       this.#failed(error as Error);
       const backoff = FIRST_BACKOFF_MS * 2 ** Math.min(30, this.#failures - 1);
-      this.#due = clock.elapsed() + jittered(Math.min(mostMs, backoff));
+      // While none serves, tokens are refused: as soon as its provider is back, they should not be.
+      const longest = this.#good ? mostMs : Math.min(mostMs, cooldownMs);
+      this.#due = clock.elapsed() + jittered(Math.min(longest, backoff));
     }
   }
 
