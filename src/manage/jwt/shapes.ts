@@ -76,7 +76,8 @@ export const value = z
   .string()
   .min(1)
   .max(MAX_VALUE_CHARACTERS)
-  .regex(/^\P{Cc}+$/u, { error: 'holds a control character' })
+  // Neither is in a claim that the engine has read, nor the same in every database.
+  .refine(text => !/[\p{Cc}\p{Cs}]/u.test(text), { error: 'holds a control character, or half of a surrogate pair' })
   .describe('As the claim has it, to the letter.');
 
 export const revoking = z.strictObject({
@@ -88,5 +89,11 @@ export const revoking = z.strictObject({
     .describe(
       'When it lapses; null: never. Unless given, when no token that is good now can be good any more by `maxLifetime`.',
     ),
-  why: z.string().min(1).max(MAX_WHY_CHARACTERS).optional().describe('For whoever reads the list.'),
+  why: z
+    .string()
+    .min(1)
+    .max(MAX_WHY_CHARACTERS)
+    .refine(text => !/[\p{Cc}\p{Cs}]/u.test(text), { error: 'holds a control character' })
+    .optional()
+    .describe('For whoever reads the list.'),
 });

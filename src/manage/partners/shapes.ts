@@ -3,6 +3,9 @@
 import { z } from 'zod';
 import { visible } from '../pki/names.js';
 import { time } from '../pki/shapes.js';
+import { partnerName } from './name.js';
+
+export { partnerName } from './name.js';
 
 /** A partner has some certificates and identity providers; what was issued for it here needs no pattern. */
 export const MAX_PATTERNS = 64;
@@ -13,11 +16,6 @@ const MAX_TEXT = 256;
 const MAX_PATTERN_CHARACTERS = 2_048;
 /** A year of an allowance that nobody uses up. */
 const MAX_REQUESTS = 1_000_000_000_000;
-
-export const partnerName = z
-  .string()
-  .regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'is no name: letters, digits, `-` and `_`, at most 64' })
-  .meta({ example: 'acme' });
 
 const owner = visible(MAX_TEXT).meta({ description: 'Who answers for the partner on this side.', example: 'Payments' });
 const contact = visible(MAX_TEXT).meta({
