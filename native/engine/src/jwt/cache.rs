@@ -15,8 +15,6 @@ use foldhash::quality::RandomState;
 use quick_cache::unsync::{self, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
-use super::algorithm::Algorithm;
-use super::compact::Header;
 use super::token::Token;
 use crate::meters::TokenTally;
 use crate::reason::Reason;
@@ -25,8 +23,8 @@ use crate::reason::Reason;
 const MAX_BYTES: u64 = if cfg!(test) { 64 * 1024 } else { 32 * 1024 * 1024 };
 /// What an entry takes besides the token's text and claims; with it the bytes bound the entries too.
 const ENTRY_BYTES: usize = 768;
-/// What the cache makes room for at first. It grows.
-const FIRST_ENTRIES: usize = 64;
+/// How many of them that are, about: it remembers half as many that had to go.
+const ENTRIES: usize = 10_000;
 
 /// Bounded; one per edge thread.
 pub struct Cache {
@@ -48,13 +46,9 @@ struct Asked<'a> {
     raw: &'a str,
 }
 
-/// A token that was verified, and what that was found by.
+/// A token that was verified, and when.
 pub(super) struct Known {
     pub(super) token: Arc<Token>,
-    pub(super) header: Header,
-    pub(super) algorithm: Algorithm,
-    /// Of the key.
-    pub(super) thumbprint: Box<str>,
     /// Epoch of the key sets that the key was last found in.
     pub(super) keys_epoch: Cell<u64>,
     /// Epoch of [`super::Revoked`] that `revoked` was found in.
@@ -103,7 +97,7 @@ impl Default for Cache {
         // A key of its own for each thread: nobody outside can tell which tokens would meet in one place.
         let hasher = RandomState::default();
         Cache {
-            entries: unsync::Cache::with(FIRST_ENTRIES, MAX_BYTES, Weight, hasher, DefaultLifecycle::default()),
+            entries: unsync::Cache::with(ENTRIES, MAX_BYTES, Weight, hasher, DefaultLifecycle::default()),
             tally: TokenTally::default(),
         }
     }

@@ -36,7 +36,8 @@ impl Claims {
 
     /// What they take in memory, about.
     pub(super) fn bytes(&self) -> usize {
-        self.text.len() + self.tape.decoded.capacity() + self.tape.entries.capacity() * size_of::<Entry>()
+        let Tape { entries, decoded, sorted, .. } = &self.tape;
+        self.text.len() + decoded.capacity() + size_of_val(&**entries) + size_of_val(&**sorted)
     }
 
     pub(super) fn json(&self) -> Parsed<'_> {

@@ -48,13 +48,14 @@ impl KeySet {
     /// read, or without a usable key, is refused.
     pub(super) fn of_json(document: &str, fetched: bool) -> Result<Read, String> {
         if document.len() > MAX_DOCUMENT_BYTES {
-            return Err("is larger than 1 MiB".to_owned());
+            return Err("the key set is larger than 1 MiB".to_owned());
         }
         json::with_tape(document.as_bytes(), |parsed| {
-            let json = parsed.map_err(|refusal| format!("is not JSON: {} (byte {})", refusal.fault, refusal.offset))?;
+            let json = parsed
+                .map_err(|refusal| format!("the key set is not JSON: {} (byte {})", refusal.fault, refusal.offset))?;
             let keys = json.member(0, "keys").map(|keys| (keys, json.tape.entries[keys as usize]));
             let Some((keys, Entry::Array { length, .. })) = keys else {
-                return Err("is no JWK Set: an object with a list `keys`".to_owned());
+                return Err("the key set is no JWK Set: an object with a list `keys`".to_owned());
             };
             let mut at = keys + 1;
             let each = (0..length).map(|_| {
@@ -70,10 +71,10 @@ impl KeySet {
     /// Reads public keys in PEM, one after the other.
     pub(super) fn of_pem(document: &str) -> Result<Read, String> {
         if document.len() > MAX_DOCUMENT_BYTES {
-            return Err("is larger than 1 MiB".to_owned());
+            return Err("the key set is larger than 1 MiB".to_owned());
         }
         let sections: Result<Vec<(SectionKind, Vec<u8>)>, _> = PemObject::pem_slice_iter(document.as_bytes()).collect();
-        let sections = sections.map_err(|_| "is not readable as PEM".to_owned())?;
+        let sections = sections.map_err(|_| "the key set is not readable as PEM".to_owned())?;
         let each = sections.into_iter().map(|(kind, der)| {
             let key = match kind {
                 SectionKind::PublicKey => Key::of_spki(&der),
@@ -87,7 +88,7 @@ impl KeySet {
 
     fn collect(each: impl ExactSizeIterator<Item = (Option<String>, Result<Key, Unfit>)>) -> Result<Read, String> {
         if each.len() > MAX_KEYS {
-            return Err(format!("holds more than {MAX_KEYS} keys"));
+            return Err(format!("the key set holds more than {MAX_KEYS} keys"));
         }
         let (mut keys, mut left_out): (Vec<Key>, Vec<LeftOut>) = Default::default();
         for (kid, key) in each {
@@ -107,9 +108,9 @@ impl KeySet {
             return Ok(Read { set: KeySet { keys }, left_out });
         }
         Err(match left_out.first() {
-            Some(LeftOut { kid: Some(kid), why }) => format!("holds no usable key: \"{kid}\" {why}"),
-            Some(LeftOut { kid: None, why }) => format!("holds no usable key: the first {why}"),
-            None => "holds no key".to_owned(),
+            Some(LeftOut { kid: Some(kid), why }) => format!("the key set holds no usable key: \"{kid}\" {why}"),
+            Some(LeftOut { kid: None, why }) => format!("the key set holds no usable key: the first {why}"),
+            None => "the key set holds no key".to_owned(),
         })
     }
 
@@ -217,7 +218,7 @@ impl KeySets {
         let changed = sets.get(&place).is_none_or(|known| !known.is_same(&set));
         if changed {
             if sets.len() >= MAX_SETS && !sets.contains_key(&place) {
-                return Err(format!("is one more than the {MAX_SETS} key sets that are held"));
+                return Err(format!("the key set is one more than the {MAX_SETS} key sets that are held"));
             }
             sets.insert(place, Arc::new(set));
             // While the table is still locked: who sees the new epoch finds the new set.
