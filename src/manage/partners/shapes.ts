@@ -38,12 +38,9 @@ const certificatePattern = z
         description:
           'RFC 4514, as certificates are shown. `*` stands for any characters of one value, alone between commas for any number of names.',
       }),
-    san: pattern
-      .refine(says, { error: 'would fit any name: leave it out, or say more than `*`' })
-      .optional()
-      .meta({
-        description: 'DNS name, URI or mail address among its alternative names; `*` stands for any characters.',
-      }),
+    san: pattern.refine(says, { error: 'would fit any name: leave it out, or say more than `*`' }).optional().meta({
+      description: 'DNS name, URI or mail address among its alternative names; `*` stands for any characters.',
+    }),
     fingerprint: z
       .string()
       .regex(/^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$/, { error: 'is no SHA-256 fingerprint: 64 hex digits' })
