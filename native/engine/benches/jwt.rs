@@ -147,6 +147,20 @@ fn bench(criterion: &mut Criterion) {
                 BatchSize::SmallInput,
             );
         });
+        let algorithm = case.algorithm.parse().unwrap();
+        let jwk = serde_json::from_value(case.jwk.clone()).unwrap();
+        let key = jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap();
+        let text = encode(&signature);
+        group.bench_function(format!("{}, jsonwebtoken's check alone", case.algorithm), |bencher| {
+            bencher
+                .iter(|| jsonwebtoken::crypto::verify(&text, black_box(signed.as_bytes()), &key, algorithm).unwrap());
+        });
+        let mut validation = jsonwebtoken::Validation::new(algorithm);
+        validation.set_audience(&["orders"]);
+        validation.set_issuer(&["https://login.example.com/realms/customers"]);
+        group.bench_function(format!("{}, jsonwebtoken's decode into serde_json", case.algorithm), |bencher| {
+            bencher.iter(|| jsonwebtoken::decode::<Value>(black_box(&raw), &key, &validation).unwrap());
+        });
         if case.algorithm != "ES256" {
             continue;
         }
