@@ -16,7 +16,7 @@ function load(): typeof Door {
   return module.exports as typeof Door;
 }
 
-const door = load() as typeof Door & { inspectToken(configuration: string, token: string): string };
+const door = load();
 
 /** What to do next with an exchange; the numbers of `Next` in native/door/src/edge.rs. */
 export const Next = {

@@ -166,7 +166,9 @@ describe('revocations', () => {
     ['/jwt/nobody/revocations', { kind: 'jti', value: 'x' }, 404],
     ['/jwt/customers/revocations', { kind: 'aud', value: 'x' }, 400],
     ['/jwt/customers/revocations', { kind: 'jti', value: '' }, 400],
-    ['/jwt/customers/revocations', { kind: 'jti', value: 'a\u0000b' }, 400],
+    ['/jwt/customers/revocations', { kind: 'jti', value: 'a\u0000b' }, 422],
+    ['/jwt/customers/revocations', { kind: 'jti', value: 'a\ud800b' }, 422],
+    ['/jwt/customers/revocations', { kind: 'jti', value: 'x', why: 'a\u0000b' }, 422],
     ['/jwt/customers/revocations', { kind: 'jti', value: 'x', until: '2020-01-01T00:00:00Z' }, 422],
     ['/jwt/customers/revocations', { kind: 'jti', value: 'x', until: 'tomorrow' }, 400],
   ])('%s refuses %j with %i', async (path, body, status) => {

@@ -80,7 +80,16 @@ fn rules(criterion: &mut Criterion) {
     head.parse_text(HEAD).expect("the head is clean");
     let identity = Identity::default();
     let (address, found, caller) = (IpAddr::from([203, 0, 113, 7]), Default::default(), Caller::default());
-    let request = Request { head: &head, address, identity, now: 0, found, caller: &caller, operation: None };
+    let request = Request {
+        head: &head,
+        address,
+        identity,
+        now: 0,
+        found,
+        caller: &caller,
+        configurations: &[],
+        operation: None,
+    };
     let mut group = criterion.benchmark_group("rules");
     group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(30);
     let sets = [

@@ -229,7 +229,9 @@ fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<()
         Presented::Fault(reason) => Identity { certificate: certificate(peer), fault: Some(reason), authority: None },
     };
     let now = exchange.started.unix_ms / 1000;
-    let openapi = exchange.host.and_then(|host| snapshot.hosts[host].openapi.as_ref());
+    let host = exchange.host.map(|host| &snapshot.hosts[host]);
+    let credentials = host.and_then(|host| host.credentials.as_ref());
+    let openapi = host.and_then(|host| host.openapi.as_ref());
     let operation = openapi.zip(exchange.operation).and_then(|(openapi, index)| openapi.operation(index));
     let request = rules::Request {
         head: &exchange.head,
@@ -238,6 +240,7 @@ fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<()
         now,
         found: exchange.found,
         caller: &exchange.caller,
+        configurations: credentials.map_or(&[], |credentials| credentials.meant(&exchange.caller)),
         operation: operation.map(|operation| rules::Called {
             id: &operation.id,
             parameters: &operation.parameters,

@@ -149,6 +149,9 @@ impl Exchange {
             let rule = denial.rule.and_then(|rule| Some(self.snapshot.as_ref()?.rule_series[rule as usize]));
             meters.denial(denial.reason, rule, blocked);
         }
+        if let Some(partner) = &self.caller.partner {
+            meters.partner(partner.series(), self.verdict());
+        }
         let Some(host) = self.host() else { return };
         let series = match (&host.openapi, self.operation) {
             (Some(openapi), Some(operation)) => openapi.operations[operation as usize].series,

@@ -27,3 +27,4 @@ pub mod reason;
 pub mod rules;
 pub mod schema;
 pub mod snapshot;
+mod wildcard;

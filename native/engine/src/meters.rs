@@ -10,12 +10,15 @@ use foldhash::HashMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::keys::{self, Keys};
 use crate::policy::Stale;
 use crate::reason::Reason;
 
 /// Most label sets of one kind that are told apart; what comes later is counted as `other`.
 /// 20,000 series of 15 counters are 2.4 MB a thread.
 const MAX_SERIES: usize = 20_000;
+/// Most partners that are told apart: each is a series in whatever stores the metrics, and a name is never given back.
+const MAX_PARTNERS: usize = 1_000;
 /// Bucket bounds of the duration histograms, seconds.
 const BOUNDS: [f64; 14] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
@@ -64,10 +67,14 @@ struct Names {
 
 impl Names {
     fn intern(&mut self, labels: Vec<String>) -> u32 {
+        self.intern_up_to(MAX_SERIES, labels)
+    }
+
+    fn intern_up_to(&mut self, most: usize, labels: Vec<String>) -> u32 {
         if let Some(&known) = self.index.get(&labels) {
             return known;
         }
-        if self.list.len() >= MAX_SERIES {
+        if self.list.len() >= most {
             let other = vec!["other".to_owned(); labels.len()];
             if labels != other && !self.index.contains_key(&other) {
                 self.index.insert(other.clone(), self.list.len() as u32);
@@ -128,7 +135,7 @@ pub fn rule_series(rule: &str) -> RuleSeries {
 
 /// A partner's name comes from the store, not from a request.
 pub fn partner_series(partner: &str) -> PartnerSeries {
-    PartnerSeries(with_registry(|registry| registry.partners.intern(vec![partner.to_owned()])))
+    PartnerSeries(with_registry(|registry| registry.partners.intern_up_to(MAX_PARTNERS, vec![partner.to_owned()])))
 }
 
 /// Requests that passed although a certificate's standing was unknown: soft, grace. Rare enough to be shared by threads.
@@ -414,6 +421,7 @@ pub fn ended(meters: &Arc<Mutex<Meters>>) {
 /// All families, as the JSON that the admin's `/metrics` renders.
 #[must_use]
 pub fn scrape(generation: u64) -> String {
+    let keys = Keys::of_process().figures();
     with_registry(|registry| {
         let mut sum = registry.ended.clone();
         for thread in &registry.threads {
@@ -442,6 +450,7 @@ pub fn scrape(generation: u64) -> String {
             json!({ "name": "portcullis_snapshot_generation", "help": "Number of the policy snapshot in force.", "type": "gauge", "samples": [{ "labels": {}, "value": generation }] }),
         ];
         families.extend(sum.scalars.families());
+        families.extend(key_families(&keys));
         Value::Array(families).to_string()
     })
 }
@@ -523,6 +532,17 @@ fn denials_family(sum: &Meters, rules: &Names) -> Value {
         }
     }
     json!({ "name": "portcullis_denials_total", "help": "Denials by reason, and whether they were only logged.", "type": "counter", "samples": samples })
+}
+
+fn key_families(figures: &keys::Figures) -> [Value; 3] {
+    let sample = |outcome, value| Sample { labels: json!({ "outcome": outcome }), value };
+    let lookups: Vec<Sample> = figures.lookups.iter().map(|&(outcome, value)| sample(outcome, value)).collect();
+    let held = |value: usize| json!([{ "labels": {}, "value": value }]);
+    [
+        json!({ "name": "portcullis_keys_lookups_total", "help": "API keys and service tokens that were presented, by what became of them. `malformed` ones cost no look-up.", "type": "counter", "samples": lookups }),
+        json!({ "name": "portcullis_keys_known", "help": "Keys that the engine knows.", "type": "gauge", "samples": held(figures.keys) }),
+        json!({ "name": "portcullis_keys_bytes", "help": "Memory that they take.", "type": "gauge", "samples": held(figures.bytes) }),
+    ]
 }
 
 fn histogram_family(name: &str, help: &str, histograms: &[Histogram], names: &Names) -> Value {

@@ -88,7 +88,10 @@ fn copy_fields<'a>(out: &mut Vec<u8>, head: &'a Head, forwarded: &Forwarded<'_>)
 /// Whether the credential of that place is the whole field, or may be read there by origins that fold `_` and `-`.
 fn holds(at: &CredentialLocation, name: &str) -> bool {
     match at {
-        CredentialLocation::Header { name: wanted, .. } => folds_to(name, wanted),
+        // A proof is of no use without its token.
+        CredentialLocation::Header { name: wanted, scheme } => {
+            folds_to(name, wanted) || (name == "dpop" && scheme.as_deref() == Some("dpop"))
+        }
         CredentialLocation::Pair { id, secret } => folds_to(name, id) || folds_to(name, secret),
         CredentialLocation::Basic => name == "authorization",
         CredentialLocation::Cookie { .. } | CredentialLocation::Query { .. } => false,

@@ -178,6 +178,9 @@ fn a_credential_in_a_field_stays_behind_in_every_spelling_of_its_name() {
     assert_eq!(left("GET /\nhost:a\nx-api-key2:k", header("x-api-key")), "/|x-api-key2: k|");
     let bearer = CredentialLocation::Header { name: "authorization".into(), scheme: Some("Bearer".into()) };
     assert_eq!(left("GET /\nhost:a\nauthorization:Bearer k\ncookie:k=1", bearer), "/|cookie: k=1|");
+    let dpop = CredentialLocation::Header { name: "authorization".into(), scheme: Some("dpop".into()) };
+    assert_eq!(left("GET /\nhost:a\nauthorization:DPoP k\ndpop:p\naccept:b", dpop), "/|accept: b|");
+    assert_eq!(left("GET /\nhost:a\nx-api-key:k\ndpop:p", header("x-api-key")), "/|dpop: p|");
     assert_eq!(left("GET /\nhost:a\nauthorization:Basic k", CredentialLocation::Basic), "/|");
     let pair = CredentialLocation::Pair { id: "x-id".into(), secret: "x-secret".into() };
     assert_eq!(left("GET /\nhost:a\nx-id:i\nx-secret:s\nx-secrets:s", pair), "/|x-secrets: s|");

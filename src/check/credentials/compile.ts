@@ -10,14 +10,13 @@ import type { PolicyClaim, PolicyCredentials, PolicyJwt, PolicyMtls, PolicyRequi
 import type { DescribedOperation, DescribedSecurity, Stated, StatedHost } from '../../config/security.js';
 import { type Alternative, isNothing, NOTHING, policyOf } from './alternatives.js';
 import type { Credentials, Operation, Alternative as Written } from './config.js';
+import { Names } from './names.js';
 import { compilePlaces, described, refuseTwoMeanings } from './places.js';
-import { type Accepted, Names, Schemes } from './schemes.js';
+import { asks, warnOfOpen, warnOfUnenforced } from './remarks.js';
+import { type Accepted, Schemes } from './schemes.js';
 import { compileTold } from './told.js';
 
 export { keysInQuery } from './places.js';
-
-/** Operations that let everybody pass and are told of one by one: nobody reads on. */
-const MAX_TOLD = 50;
 
 /** What the host and everything around it say. */
 export interface Around {
@@ -46,7 +45,7 @@ export function compileCredentials(
   loading: Loading,
 ): Compiled | null {
   if (written === undefined) {
-    warnOfUnenforced(around, loading);
+    warnOfUnenforced(around.described, around.mtls, loading);
     return null;
   }
   return new Compilation(written, around, loading).compile();
@@ -142,7 +141,7 @@ class Compilation {
     const found = used.flatMap(({ scheme }) => {
       const meant = Object.hasOwn(written.schemes, scheme.name) ? written.schemes[scheme.name] : undefined;
       const isKey = meant === undefined || (meant !== 'never' && meant.keys === true);
-      return (isKey && described(scheme)) || [];
+      return (isKey && described(scheme, meant !== undefined)) || [];
     });
     const alternatives = [
       ...(written.require ?? []),
@@ -184,8 +183,10 @@ class Compilation {
     const overrides = said?.overrides;
     if (said && overrides?.public) return this.#public(operation, said.overrides, said.at);
     const isPublic = own?.public === true && overrides?.public !== false;
-    const base =
-      said && overrides?.require ? this.#configured(overrides.require, said.at) : this.#described(operation, isPublic);
+    // What the description leaves open is as if it had said nothing.
+    const closed = overrides?.public === false && (operation.security === null || !asks(operation.security.any));
+    const described = () => (closed ? this.#default : this.#described(operation, isPublic));
+    const base = said && overrides?.require ? this.#configured(overrides.require, said.at) : described();
     const withOwn = own === null ? base.any : this.#with(base.any, { ...own, scopes: [] }, own.at);
     const any = said ? this.#with(withOwn, more(said.overrides), said.at) : withOwn;
     return { ...base, any };
@@ -204,13 +205,8 @@ class Compilation {
     const { security } = operation;
     if (security && asks(security.any)) {
       const { file, line, column } = loading.place(security.at);
-      loading.warning(
-        child(at, 'public'),
-        `everybody may call this operation, although its description asks for a credential`,
-        {
-          hint: `${file}:${line}:${column} asks for it`,
-        },
-      );
+      const message = 'everybody may call this operation, although its description asks for a credential';
+      loading.warning(child(at, 'public'), message, { hint: `${file}:${line}:${column} asks for it` });
     }
     return { any: [NOTHING], at: child(at, 'public'), stated: { by: 'configuration', public: true } };
   }
@@ -223,13 +219,9 @@ class Compilation {
   #described({ security, own, at }: DescribedOperation, isPublic: boolean): Required {
     const { loading } = this;
     if (isPublic && security && asks(security.any)) {
-      loading.problem(
-        child(own?.at ?? at, 'public'),
-        'this operation is `public`, and its `security` asks for a credential',
-        {
-          hint: 'write `security: []` beside it, or `public: true` under `credentials.operations`',
-        },
-      );
+      const message = 'this operation is `public`, and its `security` asks for a credential';
+      const hint = 'write `security: []` beside it, or `public: true` under `credentials.operations`';
+      loading.problem(child(own?.at ?? at, 'public'), message, { hint });
     }
     if (security === null) {
       return isPublic ? { any: [NOTHING], at, stated: { by: 'description', public: true } } : this.#default;
@@ -284,59 +276,9 @@ function more({ scopes = [], roles = [], claims = [] }: Operation | Written): Mo
   return { scopes, roles, claims };
 }
 
-/** Whether there is something to be asked for: no alternative, or an empty one, lets everybody pass. */
-function asks(any: readonly (readonly unknown[])[]): boolean {
-  return any.length > 0 && any.every(needs => needs.length > 0);
-}
-
 /** Authorities whose certificates count on some path of a host; null where none is looked at. */
 function trustedBy({ mode, trust, paths }: PolicyMtls): string[] | null {
   const all = [{ mode, trust }, ...paths.map(path => ({ mode: path.mode, trust: path.trust ?? trust }))];
-  const looked = all.filter(({ mode }) => mode !== 'off');
-  return looked.length > 0 ? [...new Set(looked.flatMap(({ trust }) => trust))] : null;
-}
-
-/** Operations that everybody may call although nobody said that it is meant so, and those that nobody speaks of. */
-function warnOfOpen(operations: readonly DescribedOperation[], stated: readonly Stated[], loading: Loading): void {
-  const open = operations.filter(({ security }, index) => {
-    const { by, public: said } = stated[index] as Stated;
-    return by === 'description' && !said && security !== null && !asks(security.any);
-  });
-  const hint = 'if it is meant so, `x-portcullis: { public: true }` beside it says it';
-  const places = [...new Set(open.map(({ at }) => at))];
-  for (const at of places.slice(0, MAX_TOLD)) {
-    loading.warning(at, 'this operation requires nothing, and does not say that it is public', { hint });
-  }
-  if (places.length > MAX_TOLD) {
-    const message = `${places.length - MAX_TOLD} more operations require nothing, the first of them here`;
-    loading.warning(places[MAX_TOLD] as string, message, { hint });
-  }
-  const silent = [...new Set(operations.flatMap(({ at }, index) => (stated[index]?.by === 'default' ? at : [])))];
-  if (silent.length > 0) {
-    const [words, verb] = silent.length === 1 ? ['1 operation', 'says'] : [`${silent.length} operations`, 'say'];
-    const first = silent.length === 1 ? '' : ', the first of them here';
-    loading.warning(
-      silent[0] as string,
-      `${words} ${verb} nothing of who may call: any token or key of the host is enough${first}`,
-      {
-        hint: '`security` in the description, or `require` under `credentials`, says which',
-      },
-    );
-  }
-}
-
-function warnOfUnenforced({ described, mtls }: Around, loading: Loading): void {
-  const demanded = mtls.mode === 'require' && mtls.action === 'block' && mtls.paths.length === 0;
-  const asking = (described?.operations ?? []).flatMap(({ security, own }) => {
-    if (own && (own.roles.length > 0 || own.claims.length > 0)) return own.at;
-    if (security === null || !asks(security.any)) return [];
-    const bySchemes = security.any.some(needs => needs.every(({ scheme }) => demanded && scheme.type === 'mutualTLS'));
-    return bySchemes ? [] : security.at;
-  });
-  if (asking.length === 0) return;
-  const [words, verb] = asking.length === 1 ? ['1 operation', 'asks'] : [`${asking.length} operations`, 'ask'];
-  const message = `${words} ${verb} for credentials that nobody checks: the host has no \`credentials\``;
-  loading.warning(asking[0] as string, message, {
-    hint: '`credentials: { action: log }` under the host watches first',
-  });
+  const looked = all.flatMap(({ mode, trust }) => (mode === 'off' ? [] : trust));
+  return looked.length > 0 ? [...new Set(looked)] : null;
 }

@@ -57,7 +57,12 @@ const require = oneOrMany(alternative);
 
 const operation = z
   .strictObject({
-    public: z.boolean().optional().describe('Nothing is required. Counts more than what the description says.'),
+    public: z
+      .boolean()
+      .optional()
+      .describe(
+        '`true`: nothing is required, whatever the description says. `false`: what the description leaves open is not.',
+      ),
     action: action.optional().describe('Instead of what is said further out.'),
     require: require.optional().describe('Instead of what the description says.'),
     scopes: names.optional().describe('Beside what else is required: all of them, of the token or the key.'),

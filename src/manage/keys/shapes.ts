@@ -1,7 +1,7 @@
 // What the admin API takes and says of keys.
 
 import { z } from 'zod';
-import { partnerName } from '../partners/shapes.js';
+import { partnerName } from '../partners/name.js';
 import { lifetime } from '../pki/lifetime.js';
 import { readNetwork } from './networks.js';
 

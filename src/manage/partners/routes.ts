@@ -7,12 +7,12 @@ import { rotationOfAll } from '../keys/shapes.js';
 import { listCertificates } from '../pki/certificates.js';
 import { by, type Pki } from '../pki/service.js';
 import { type PartnerRow, type Partners, shown } from './partners.js';
+import { rotated } from './rotation.js';
 import {
   changedPartner,
   madePartner,
   partner,
   partnerName,
-  rotated,
   STATUSES,
   shownPartner,
   wantedPartner,

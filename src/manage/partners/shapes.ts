@@ -1,9 +1,11 @@
 // What the admin API takes and tells of partners.
 
 import { z } from 'zod';
-import { madeKey } from '../keys/shapes.js';
 import { visible } from '../pki/names.js';
 import { time } from '../pki/shapes.js';
+import { partnerName } from './name.js';
+
+export { partnerName } from './name.js';
 
 /** A partner has some certificates and identity providers; what was issued for it here needs no pattern. */
 export const MAX_PATTERNS = 64;
@@ -14,11 +16,6 @@ const MAX_TEXT = 256;
 const MAX_PATTERN_CHARACTERS = 2_048;
 /** A year of an allowance that nobody uses up. */
 const MAX_REQUESTS = 1_000_000_000_000;
-
-export const partnerName = z
-  .string()
-  .regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'is no name: letters, digits, `-` and `_`, at most 64' })
-  .meta({ example: 'acme' });
 
 const owner = visible(MAX_TEXT).meta({ description: 'Who answers for the partner on this side.', example: 'Payments' });
 const contact = visible(MAX_TEXT).meta({
@@ -36,11 +33,16 @@ const certificatePattern = z
     subject: pattern
       .refine(saysSubject, { error: 'would fit any subject: leave it out, or say more than `*`' })
       .optional()
-      .meta({ description: 'RFC 4514, as certificates are shown; `*` stands for any characters.' }),
+      .meta({
+        description:
+          'RFC 4514, as certificates are shown; `*` stands for any characters of one value, alone for any names.',
+      }),
     san: pattern
       .refine(says, { error: 'would fit any name: leave it out, or say more than `*`' })
       .optional()
-      .meta({ description: 'DNS name, URI or mail address among its alternative names; `*` as above.' }),
+      .meta({
+        description: 'DNS name, URI or mail address among its alternative names; `*` stands for any characters.',
+      }),
     fingerprint: z
       .string()
       .regex(/^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$/, { error: 'is no SHA-256 fingerprint: 64 hex digits' })
@@ -150,17 +152,6 @@ export const madePartner = partner
   .extend({ warnings: z.array(text).meta({ description: 'What was taken, and may be meant otherwise.' }) })
   .meta({ id: 'MadePartner' });
 
-export const rotated = z
-  .object({
-    keys: z.array(madeKey).meta({ description: 'Each with its new secret, shown only this once.' }),
-    certificates: z
-      .array(z.object({ fingerprint: text, authority: text, name: text, serial: text, not_after: time }))
-      .meta({ description: 'Valid ones that were issued here for it: whoever holds their keys renews them.' }),
-    more_certificates: z.boolean().meta({ description: 'GET /pki/certificates lists them all.' }),
-  })
-  .meta({ id: 'RotatedPartner' });
-
-export type Rotated = z.output<typeof rotated>;
 export type Partner = z.output<typeof partner>;
 export type ShownPartner = z.output<typeof shownPartner>;
 export type MadePartner = z.output<typeof madePartner>;

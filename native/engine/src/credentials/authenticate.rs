@@ -1,9 +1,7 @@
 //! Looks for credentials and verifies them.
 
-use std::sync::Arc;
-
 use crate::head::Head;
-use crate::jwt::{self, Configuration, Token};
+use crate::jwt;
 use crate::keys::{self, Keys};
 use crate::reason::Reason;
 
@@ -41,46 +39,17 @@ fn find_token(
                 caller.presented = true;
                 continue;
             }
-            Standing::Value(raw) => verify(configurations, raw, presenting, cache),
+            Standing::Value(raw) => jwt::verify(configurations, raw, presenting, cache),
             Standing::Repeated => Err(Reason::CredentialsRepeated),
             Standing::Pair(..) | Standing::Basic(_) | Standing::Half => Err(Reason::JwtMalformed),
         };
         caller.presented = true;
         caller.token_place = Some(number as u8);
-        match verdict.and_then(|token| Ok((credentials.told.lines(&token)?, token))) {
+        match verdict.and_then(|token| Ok((credentials.told_of(&token)?, token))) {
             Ok((told, token)) => (caller.told, caller.token) = (told, Some(token)),
             Err(reason) => caller.token_fault = Some(reason),
         }
         return;
-    }
-}
-
-/// Whose issuer fits counts. What is told of several faults is the one that came furthest: that of a configuration which
-/// knows issuer and key.
-fn verify(
-    configurations: &[Arc<Configuration>],
-    raw: &str,
-    presenting: &jwt::Presenting<'_>,
-    cache: &mut jwt::Cache,
-) -> Result<Arc<Token>, Reason> {
-    let mut told = None;
-    for configuration in configurations {
-        match configuration.verify(raw, presenting, cache) {
-            Ok(token) => return Ok(token),
-            Err(reason) if told.is_none_or(|told| strangeness(reason) < strangeness(told)) => told = Some(reason),
-            Err(_) => {}
-        }
-    }
-    Err(told.unwrap_or(Reason::JwtIssuer))
-}
-
-/// How little a fault says about the token: it may be meant for another configuration.
-fn strangeness(reason: Reason) -> u8 {
-    match reason {
-        Reason::JwtIssuer => 3,
-        Reason::JwtKey => 2,
-        Reason::JwtNoKeys => 1,
-        _ => 0,
     }
 }
 

@@ -1,6 +1,7 @@
 //! From what the control plane hands over to what requests are held against.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::jwt::Configuration;
 use crate::mtls::Authority;
@@ -14,6 +15,8 @@ use super::{Credentials, KeyPlace, TokenPlace};
 
 /// Most places where tokens or keys of one host are looked for: each costs every request a look.
 const MAX_PLACES: usize = 32;
+
+static IDS: AtomicU64 = AtomicU64::new(1);
 
 /// What a host's credentials may speak of.
 #[derive(Clone, Copy)]
@@ -64,6 +67,7 @@ impl Credentials {
         let operations =
             written.operations.iter().map(|requirement| compiling.requirement(requirement, problems)).collect();
         Credentials {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
             unmatched,
             operations,
             sessions: (!written.session.is_empty()).then(|| Sessions::new(around.session_key, &written.session)),

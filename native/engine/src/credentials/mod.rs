@@ -5,6 +5,7 @@
 //! be told of it. One that is faulty counts as none, unless it is required: then its fault is the answer.
 
 mod authenticate;
+mod beside;
 mod challenge;
 mod compile;
 mod place;
@@ -24,6 +25,7 @@ use crate::policy::CredentialLocation;
 use crate::reason::Reason;
 
 pub use authenticate::authenticate;
+pub(crate) use beside::Beside;
 pub use compile::Around;
 pub use requirement::{Refusal, Requirement, Shown};
 pub use session::{SESSION_BYTES, SessionKey};
@@ -67,6 +69,8 @@ impl Caller {
 /// A host's part of the policy, compiled.
 #[derive(Debug)]
 pub struct Credentials {
+    /// Never used twice in a process: what is kept under it was made by these.
+    id: u64,
     /// Where tokens are looked for; the first that holds something counts.
     tokens: Vec<TokenPlace>,
     /// Where keys are looked for; the first that holds something counts.
@@ -121,9 +125,22 @@ impl Credentials {
         operation.and_then(|index| self.operations.get(index as usize)).unwrap_or(&self.unmatched)
     }
 
+    /// One of those whose tokens are looked for.
+    #[must_use]
+    pub fn configuration(&self, name: &str) -> Option<&Configuration> {
+        let mut all = self.tokens.iter().flat_map(|place| &place.configurations);
+        all.find(|configuration| *configuration.name == *name).map(|found| &**found)
+    }
+
     #[must_use]
     pub fn token_location(&self, place: u8) -> &CredentialLocation {
         &self.tokens[usize::from(place)].location
+    }
+
+    /// Those whose tokens may stand where the caller has one, whatever it is worth.
+    #[must_use]
+    pub fn meant(&self, caller: &Caller) -> &[Arc<Configuration>] {
+        caller.token_place.map_or(&[], |place| &self.tokens[usize::from(place)].configurations)
     }
 
     #[must_use]
@@ -142,6 +159,13 @@ impl Credentials {
             counted.count += 1;
         }
         counted
+    }
+
+    fn told_of(&self, token: &Token) -> Result<Option<Arc<str>>, Reason> {
+        if !self.told.tells_claims() {
+            return Ok(None);
+        }
+        token.beside.told(self.id, || self.told.lines(token))
     }
 
     /// Names of the headers that tell the origin who calls.

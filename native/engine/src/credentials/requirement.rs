@@ -196,13 +196,8 @@ fn allows(token: &Token, roles: &[String], claims: &[ClaimCondition]) -> Result<
     if !roles.is_empty() && !token.roles.iter().any(|role| roles.contains(role)) {
         return Err(Reason::CredentialsRole);
     }
-    if !claims.iter().all(|condition| meets(token, condition)) {
+    if !claims.iter().all(|condition| token.meets(condition)) {
         return Err(Reason::CredentialsClaim);
     }
     Ok(())
-}
-
-fn meets(token: &Token, ClaimCondition { claim, values }: &ClaimCondition) -> bool {
-    let mut texts = token.claim(claim);
-    if values.is_empty() { texts.next().is_some() } else { texts.any(|text| values.iter().any(|value| value == text)) }
 }

@@ -79,6 +79,10 @@ impl Told {
         self.names.iter().any(|ours| same(ours, name))
     }
 
+    pub(super) fn tells_claims(&self) -> bool {
+        !self.claims.is_empty()
+    }
+
     /// Whole lines, each ended by CR LF; None when there is nothing to tell.
     ///
     /// # Errors

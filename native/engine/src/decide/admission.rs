@@ -67,7 +67,12 @@ impl Admission {
             };
         }
         let caller = Caller {
-            token: self.token.clone().filter(|token| token.expires.is_none_or(|end| now.unix_ms / 1000 < end)),
+            token: self.token.clone().filter(|token| {
+                let by = host.credentials.as_ref().and_then(|host| host.configuration(&token.configuration));
+                let certificate = self.certificate.as_ref().filter(|_| presented == Presented::Verified);
+                let certificate = certificate.map(|known| known.certificate.sha256());
+                by.is_some_and(|by| by.still_counts(token, certificate, now).is_ok())
+            }),
             token_place: self.token_place,
             key: self.key.clone().filter(|key| Keys::of_process().counts(key, now)),
             key_place: self.key_place,

@@ -85,7 +85,10 @@ pub(super) fn belongs(
         return Ok(None);
     }
     let of_certificate = certificate.map_or(Ok(None), |(known, authority)| known.partner(authority));
-    let of_token = token.map_or(Ok(None), |token| partners.of_token(token));
+    let of_token = token.map_or(Ok(None), |token| {
+        let epoch = partners.epoch();
+        token.beside.partner(epoch, || partners.of_token(token))
+    });
     let of_key = of_key.map(|name| partners.of_key(name)).transpose();
     [of_certificate, of_token, of_key].into_iter().try_fold(None, |known: Option<Arc<Partner>>, found| {
         match (known, found?) {

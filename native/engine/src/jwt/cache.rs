@@ -15,8 +15,6 @@ use foldhash::quality::RandomState;
 use quick_cache::unsync::{self, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
-use super::algorithm::Algorithm;
-use super::compact::Header;
 use super::token::Token;
 use crate::meters::TokenTally;
 use crate::reason::Reason;
@@ -48,13 +46,9 @@ struct Asked<'a> {
     raw: &'a str,
 }
 
-/// A token that was verified, and what that was found by.
+/// A token that was verified, and when.
 pub(super) struct Known {
     pub(super) token: Arc<Token>,
-    pub(super) header: Header,
-    pub(super) algorithm: Algorithm,
-    /// Of the key.
-    pub(super) thumbprint: Box<str>,
     /// Epoch of the key sets that the key was last found in.
     pub(super) keys_epoch: Cell<u64>,
     /// Epoch of [`super::Revoked`] that `revoked` was found in.

@@ -8,11 +8,13 @@ use super::algorithm::{self, Algorithm};
 use super::cache::Known;
 use super::claims::Claims;
 use super::compact::{Compact, Header};
+use super::dpop;
 use super::inspection::{Silent, Telling};
 use super::key::{Key, Unfit};
 use super::key_set::{KeySet, KeySets};
+use super::proofs::Proofs;
 use super::revoked::Revoked;
-use super::token::Times;
+use super::token::{Signer, Times};
 use super::{Cache, Token};
 use crate::exchange::Now;
 use crate::head::Head;
@@ -53,7 +55,6 @@ pub struct Configuration {
 
 /// How a token has to be bound to who sends it.
 #[derive(Debug)]
-#[allow(dead_code, reason = "what proofs are held to, which are not read yet")]
 pub(super) struct Binding {
     pub(super) certificate: bool,
     pub(super) dpop: bool,
@@ -206,9 +207,7 @@ impl Configuration {
             && known.keys_epoch.get() != KeySets::of_process().epoch()
         {
             let (set, epoch) = KeySets::of_process().find(&self.name, url);
-            let set = set?;
-            let key = set.choose(&known.header, known.algorithm).ok()?;
-            if key.thumbprint != known.thumbprint {
+            if !known.token.signer.is_in(&*set?) {
                 return None;
             }
             known.keys_epoch.set(epoch);
@@ -258,7 +257,8 @@ impl Configuration {
         })?;
         let claims = Claims::read(compact.payload).ok_or(Reason::JwtMalformed);
         let claims = told.found("claims", claims, |_| "An object with one meaning.".to_owned())?;
-        let token = told.found("registered", Token::read(self, claims), |_| {
+        let signer = Signer { thumbprint: key.thumbprint.clone(), header, algorithm };
+        let token = told.found("registered", Token::read(self, signer, claims), |_| {
             "iss, aud, exp, nbf, iat, jti, sub and cnf are of their types.".to_owned()
         })?;
         for check in CHECKS {
@@ -267,14 +267,34 @@ impl Configuration {
         let (found, revoked_epoch) = revoked.look_up(&token.marks, now);
         told.step("revoked", found.map_or(Ok(()), Err), || "By `jti`, or by `sub` and `iat`.".to_owned())?;
         Ok(Known {
-            thumbprint: key.thumbprint.clone(),
             token: Arc::new(token),
-            header,
-            algorithm,
             keys_epoch: Cell::new(keys_epoch),
             revoked_epoch: Cell::new(revoked_epoch),
             revoked: Cell::new(None),
         })
+    }
+
+    /// Whether a token that counted still does, for connections that go on without requests: everything that can change
+    /// is asked again, whatever policy it was verified under.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn still_counts(&self, token: &Token, certificate: Option<&[u8; 32]>, now: Now) -> Result<(), Reason> {
+        let now = now.unix_ms;
+        self.algorithm(&token.signer.header)?;
+        self.typ(&token.signer.header)?;
+        let (set, _) = self.keys()?;
+        if !token.signer.is_in(&set) {
+            return Err(Reason::JwtKey);
+        }
+        for check in CHECKS {
+            (check.holds)(self, token, now)?;
+        }
+        if token.bound.certificate.as_ref().is_some_and(|wanted| certificate != Some(wanted)) {
+            return Err(Reason::JwtBinding);
+        }
+        let (revoked, _) = Revoked::of_process().look_up(&token.marks, now);
+        revoked.map_or(Ok(()), Err)
     }
 
     fn algorithm(&self, header: &Header) -> Result<Algorithm, Reason> {
@@ -365,15 +385,23 @@ impl Configuration {
         {
             return Err(Reason::JwtBinding);
         }
+        let is_sent_as = |scheme| dpop::is_sent_as(scheme, raw, presenting.head);
         match &token.bound.jkt {
+            None if is_sent_as("dpop") => Err(Reason::JwtBinding),
             None => Ok(()),
-            Some(jkt) => self.proved(jkt, raw, presenting),
+            Some(_) if is_sent_as("bearer") => Err(Reason::JwtBinding),
+            Some(jkt) => {
+                let asked = dpop::Asked {
+                    head: presenting.head,
+                    token: raw,
+                    jkt,
+                    algorithms: &self.binding.dpop_algorithms,
+                    lifetime_ms: self.binding.dpop_lifetime_s.saturating_mul(1000),
+                    now_ms: presenting.now.unix_ms,
+                };
+                dpop::prove(&asked, Proofs::of_process())
+            }
         }
-    }
-
-    /// Proofs of possession are not read yet: a token that needs one counts for nobody.
-    fn proved(&self, _jkt: &str, _raw: &str, _presenting: &Presenting<'_>) -> Result<(), Reason> {
-        Err(Reason::JwtBinding)
     }
 }
 

@@ -7,18 +7,22 @@
 
 mod algorithm;
 mod cache;
+mod choice;
 mod claims;
 mod compact;
 mod configuration;
+mod dpop;
 mod inspection;
 mod key;
 mod key_set;
+mod proofs;
 mod revoked;
 #[cfg(test)]
 mod tests;
 mod token;
 
 pub use cache::Cache;
+pub use choice::verify;
 pub use configuration::{Configuration, Presenting};
 pub use inspection::{Inspection, Step};
 pub use key_set::{KeySets, Loaded};

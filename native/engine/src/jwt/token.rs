@@ -6,9 +6,13 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::algorithm::Algorithm;
 use super::claims::{Claims, WrongType};
+use super::compact::Header;
 use super::configuration::Configuration;
+use super::key_set::KeySet;
 use super::revoked::Marks;
+use crate::credentials::Beside;
 use crate::policy::ClaimCondition;
 use crate::reason::Reason;
 use crate::schema::json::Entry;
@@ -23,6 +27,25 @@ pub struct Token {
     pub(super) bound: Bound,
     pub(super) marks: Marks,
     pub(super) claims: Claims,
+    pub(super) signer: Signer,
+    /// What hosts make of it.
+    pub(crate) beside: Beside,
+}
+
+/// What the signature was found good by.
+#[derive(Debug)]
+pub(super) struct Signer {
+    /// Of the key (RFC 7638).
+    pub(super) thumbprint: Box<str>,
+    pub(super) header: Header,
+    pub(super) algorithm: Algorithm,
+}
+
+impl Signer {
+    /// Whether the same key would be chosen from a set.
+    pub(super) fn is_in(&self, set: &KeySet) -> bool {
+        set.choose(&self.header, self.algorithm).is_ok_and(|key| key.thumbprint == self.thumbprint)
+    }
 }
 
 /// Unix milliseconds.
@@ -47,7 +70,7 @@ pub(super) struct Bound {
 
 impl Token {
     /// Reads the registered claims; whether they will do is for [`Configuration`] to say.
-    pub(super) fn read(by: &Configuration, claims: Claims) -> Result<Token, Reason> {
+    pub(super) fn read(by: &Configuration, signer: Signer, claims: Claims) -> Result<Token, Reason> {
         let (times, marks) = registered(by, &claims).map_err(|WrongType| Reason::JwtClaims)?;
         Ok(Token {
             configuration: by.name.clone(),
@@ -58,6 +81,8 @@ impl Token {
             bound: Bound::read(&claims)?,
             marks,
             claims,
+            signer,
+            beside: Beside::default(),
         })
     }
 
@@ -94,6 +119,27 @@ impl Token {
     #[must_use]
     pub fn needs_proof(&self) -> bool {
         self.bound.jkt.is_some()
+    }
+}
+
+#[cfg(test)]
+impl Token {
+    /// One that nobody verified. Scopes stand in `scope`, roles in `roles`.
+    pub(crate) fn of(configuration: &str, claims: &serde_json::Value) -> Token {
+        let claims = Claims::read(claims.to_string().into_bytes()).unwrap();
+        let header = Header::read(br#"{"alg":"ES256"}"#).unwrap();
+        Token {
+            configuration: configuration.into(),
+            expires: None,
+            scopes: words(&claims, &["scope".to_owned()]),
+            roles: words(&claims, &["roles".to_owned()]),
+            times: Times::default(),
+            bound: Bound::default(),
+            marks: Marks::default(),
+            signer: Signer { thumbprint: "".into(), algorithm: header.algorithm.unwrap(), header },
+            beside: Beside::default(),
+            claims,
+        }
     }
 }
 

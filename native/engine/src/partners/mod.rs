@@ -1,20 +1,45 @@
 //! Partners: to whom credentials belong, and whether they may come in at all.
 //!
 //! State of the process, told whole by the control plane: in force for every request that any thread begins after it.
+//! A table is made beside the one in force and put in its place; who reads takes no lock.
+//!
+//! A credential is of one partner. A fingerprint that two claim is refused when it is told; patterns that overlap show
+//! themselves only in what fits both, and that is refused when it comes. A key names its partner: one that does not exist
+//! is refused, so the control plane tells partners before keys.
 
-use std::sync::{Arc, LazyLock};
+mod name;
+mod subject;
+mod table;
+#[cfg(test)]
+mod tests;
 
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use foldhash::{HashMap, HashSet};
 use serde::Deserialize;
 
+use crate::host_pattern;
 use crate::jwt::Token;
+use crate::meters::{self, PartnerSeries};
 use crate::mtls::Certificate;
 use crate::reason::Reason;
+use table::Table;
+
+pub use table::{MAX_CLAIMS, MAX_FINGERPRINTS, MAX_OPERATIONS, MAX_PARTNERS, MAX_PATTERNS, MAX_TEXT_BYTES, MAX_WALKED};
 
 /// One a process: [`Partners::of_process`].
-#[derive(Debug, Default)]
-pub struct Partners {}
+#[derive(Default)]
+pub struct Partners {
+    table: ArcSwap<Table>,
+    some: AtomicBool,
+    epoch: AtomicU64,
+    replacing: Mutex<()>,
+}
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Written {
     pub name: String,
@@ -35,9 +60,11 @@ pub struct Written {
 #[serde(deny_unknown_fields, default)]
 pub struct CertificatePattern {
     pub authority: Option<String>,
-    /// RFC 2253, `*` stands for any characters.
+    /// RFC 2253. `*` stands for any characters of one value, alone between commas for any number of names: `CN=*,O=Acme`
+    /// has two names, `*,O=Acme` ends with that one. `\*` is a star.
     pub subject: Option<String>,
-    /// DNS, URI or mail name of the alternative names, `*` as above.
+    /// One of the alternative names: with a `:` a URI, with an `@` a mail address, else a DNS name. `*` stands for any
+    /// characters, but not beyond a URI's scheme or authority, or a mail address's local part.
     pub san: Option<String>,
     /// SHA-256, hex.
     pub fingerprint: Option<String>,
@@ -50,13 +77,26 @@ pub struct TokenPattern {
     /// Name of the token configuration.
     pub configuration: Option<String>,
     pub claim: Option<String>,
+    /// What the claim is, or one of what it lists, to the letter; None: anything.
     pub value: Option<String>,
 }
 
 /// A partner as it is at this moment.
-#[derive(Debug)]
 pub struct Partner {
     pub name: Arc<str>,
+    suspended: bool,
+    expires_ms: Option<u64>,
+    /// None: all.
+    operations: Option<Operations>,
+    series: PartnerSeries,
+}
+
+#[derive(Default)]
+struct Operations {
+    /// By what an operation is called, on any host.
+    anywhere: HashSet<String>,
+    /// `METHOD /template`, by host.
+    on_hosts: HashMap<String, HashSet<String>>,
 }
 
 static OF_PROCESS: LazyLock<Partners> = LazyLock::new(Partners::default);
@@ -70,7 +110,7 @@ impl Partners {
     /// Moves with each change.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        0
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// Puts these in place of all before.
@@ -78,14 +118,22 @@ impl Partners {
     /// # Errors
     /// An entry that cannot be read, or more than the engine holds: those before stay.
     pub fn replace(&self, written: &[Written]) -> Result<(), String> {
-        let _ = written;
+        // One after the other, so that the last one that returns is the one in force.
+        let replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = Table::new(written)?;
+        let some = !table.is_empty();
+        self.table.store(Arc::new(table));
+        self.some.store(some, Ordering::Release);
+        // Behind the table: who sees the new epoch finds the new table.
+        self.epoch.fetch_add(1, Ordering::Release);
+        drop(replacing);
         Ok(())
     }
 
     /// No certificate and no token is anybody's. A key can still name a partner: ask [`Partners::of_key`].
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        true
+        !self.some.load(Ordering::Acquire)
     }
 
     /// Whose a certificate is. Costs a walk: keep the answer with the epoch that was read before.
@@ -93,8 +141,7 @@ impl Partners {
     /// # Errors
     /// It fits several partners: `partners.mismatch`.
     pub fn of_certificate(&self, certificate: &Certificate, authority: &str) -> Result<Option<Arc<Partner>>, Reason> {
-        let _ = (certificate, authority);
-        Ok(None)
+        self.table.load().of_certificate(certificate, authority)
     }
 
     /// Whose a token is. Costs a walk: keep the answer with the epoch that was read before.
@@ -102,8 +149,7 @@ impl Partners {
     /// # Errors
     /// It fits several partners: `partners.mismatch`.
     pub fn of_token(&self, token: &Token) -> Result<Option<Arc<Partner>>, Reason> {
-        let _ = token;
-        Ok(None)
+        self.table.load().of_token(&token.configuration, |claim, tell| token.claim(claim).for_each(tell))
     }
 
     /// Whose a key is that names a partner.
@@ -116,26 +162,89 @@ impl Partners {
 
     #[must_use]
     pub fn named(&self, name: &str) -> Option<Arc<Partner>> {
-        let _ = name;
-        None
+        self.table.load().named(name)
     }
 }
 
 impl Partner {
+    fn new(written: &Written) -> Result<Partner, String> {
+        let Written { name, suspended, expires_at, operations, .. } = written;
+        if name.is_empty() || operations.iter().any(String::is_empty) {
+            return Err("has an empty name or operation".to_owned());
+        }
+        if operations.iter().chain([name]).any(|text| text.len() > MAX_TEXT_BYTES) {
+            return Err(format!("has a name or operation longer than {MAX_TEXT_BYTES} bytes"));
+        }
+        if operations.len() > MAX_OPERATIONS {
+            return Err(format!("has more than {MAX_OPERATIONS} operations"));
+        }
+        let mut read = Operations::default();
+        for operation in operations {
+            match on_host(operation) {
+                Some((host, operation)) => {
+                    read.on_hosts.entry(host.to_ascii_lowercase()).or_default().insert(operation.to_owned());
+                }
+                None => drop(read.anywhere.insert(operation.clone())),
+            }
+        }
+        Ok(Partner {
+            name: name.as_str().into(),
+            suspended: *suspended,
+            expires_ms: *expires_at,
+            operations: (!operations.is_empty()).then_some(read),
+            series: meters::partner_series(name),
+        })
+    }
+
     /// Whether the partner may come in at all.
     ///
     /// # Errors
     /// Why not.
     pub fn admits(&self, now_ms: u64) -> Result<(), Reason> {
-        let _ = now_ms;
-        Ok(())
+        if self.suspended {
+            return Err(Reason::PartnersSuspended);
+        }
+        match self.expires_ms {
+            Some(expires) if expires <= now_ms => Err(Reason::PartnersExpired),
+            _ => Ok(()),
+        }
     }
 
     /// Whether an operation is part of the agreement; None: what is not described. An operation goes by its id and by
     /// `METHOD /template`: one that has an `operationId` is asked for with both.
     #[must_use]
     pub fn may_call(&self, host: &str, operation: Option<&str>) -> bool {
-        let _ = (host, operation);
-        true
+        let Some(Operations { anywhere, on_hosts }) = &self.operations else { return true };
+        let Some(operation) = operation else { return false };
+        let there = || on_hosts.iter().filter(|(pattern, _)| host_pattern::fits(pattern, host));
+        anywhere.contains(operation) || there().any(|(_, operations)| operations.contains(operation))
+    }
+
+    /// What its requests are counted under.
+    #[must_use]
+    pub fn series(&self) -> PartnerSeries {
+        self.series
+    }
+}
+
+/// Host and operation of `api.example.com GET /orders/{id}`; None: the whole text is what an operation is called.
+fn on_host(operation: &str) -> Option<(&str, &str)> {
+    let (host, rest) = operation.split_once(' ')?;
+    let (method, path) = rest.split_once(' ')?;
+    let method = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase());
+    (method && path.starts_with('/')).then_some((host, rest))
+}
+
+impl fmt::Debug for Partners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Partners").field("epoch", &self.epoch()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Partner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Partner { name, suspended, expires_ms, .. } = self;
+        let mut shown = f.debug_struct("Partner");
+        shown.field("name", name).field("suspended", suspended).field("expires_ms", expires_ms).finish_non_exhaustive()
     }
 }

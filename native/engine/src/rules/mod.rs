@@ -19,7 +19,6 @@ mod request;
 mod set;
 mod spelling;
 mod syntax;
-mod wildcard;
 
 #[cfg(test)]
 mod properties;
@@ -27,6 +26,7 @@ mod properties;
 mod tests;
 
 use crate::policy::{self, Problem, RuleAction};
+use crate::wildcard;
 
 use check::Scope;
 use condition::Condition;

@@ -5,9 +5,11 @@
 
 use std::net::IpAddr;
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use crate::credentials::Caller;
 use crate::head::Head;
+use crate::jwt::Configuration;
 use crate::mtls::{CertificateField, CertificateNames};
 use crate::pairs::{arguments, cookies, decodes_to, escape};
 use crate::peer::Identity;
@@ -25,6 +27,8 @@ pub struct Request<'a> {
     pub found: Found,
     /// `http.request.jwt.*`, `portcullis.*`
     pub caller: &'a Caller,
+    /// Whose tokens may stand where the request has one, whatever it is worth.
+    pub configurations: &'a [Arc<Configuration>],
     pub operation: Option<Called<'a>>,
 }
 
@@ -290,11 +294,11 @@ pub(super) struct Tokened {
 
 impl Tokened {
     pub fn holds(&self, request: &Request<'_>) -> bool {
-        let Caller { token, token_fault, .. } = request.caller;
-        let counts = token
-            .as_ref()
-            .is_some_and(|token| self.configuration.as_ref().is_none_or(|name| **name == *token.configuration));
-        counts || (!self.valid && token_fault.is_some())
+        let is_meant = |name: &str| self.configuration.as_ref().is_none_or(|wanted| **wanted == *name);
+        match self.valid {
+            true => request.caller.token.as_ref().is_some_and(|token| is_meant(&token.configuration)),
+            false => request.configurations.iter().any(|known| is_meant(&known.name)),
+        }
     }
 }
 

@@ -3,14 +3,20 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use serde::Deserialize;
 
 use super::{Called, Request, Rules, Scratch, parse};
 use crate::credentials::Caller;
 use crate::endpoints::{self, Endpoints, Match};
+use crate::exchange::Now;
 use crate::head::Head;
+use crate::jwt::{Cache, Configuration, Presenting, Token};
 use crate::keys::Key;
 use crate::mtls::Certificate;
 use crate::peer::Identity;
@@ -50,18 +56,60 @@ struct CallerOf {
     presented: bool,
     key: Option<String>,
     scopes: Vec<String>,
-    token_is_faulty: bool,
+    /// Names of the configurations whose tokens may stand where there is one.
+    token_for: Vec<String>,
     session: Option<[u8; 16]>,
+    token: Option<TokenOf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenOf {
+    configuration: String,
+    claims: serde_json::Value,
+}
+
+const SECRET: [u8; 32] = [7; 32];
+
+/// One whose tokens are signed with [`SECRET`].
+fn configuration(name: &str) -> Arc<Configuration> {
+    let written = Jwt {
+        name: name.to_owned(),
+        algorithms: vec!["HS256".to_owned()],
+        keys: Some(format!(r#"{{"keys":[{{"kty":"oct","k":"{}"}}]}}"#, URL_SAFE_NO_PAD.encode(SECRET))),
+        allow_no_expiry: true,
+        max_bytes: 8192,
+        scope_claims: vec!["scope".to_owned()],
+        ..Jwt::default()
+    };
+    let mut problems = Vec::new();
+    let configuration = Configuration::compile(&written, &mut problems);
+    assert_eq!(problems, []);
+    Arc::new(configuration)
+}
+
+impl TokenOf {
+    fn token(self) -> Arc<Token> {
+        let [header, claims] =
+            [r#"{"alg":"HS256"}"#.to_owned(), self.claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let signed = format!("{header}.{claims}");
+        let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &SECRET), signed.as_bytes());
+        let raw = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+        let head = Head::default();
+        let now = Now { mono_us: 0, unix_ms: NOW * 1000 };
+        let presenting = Presenting { head: &head, certificate: None, now };
+        configuration(&self.configuration).verify(&raw, &presenting, &mut Cache::default()).unwrap()
+    }
 }
 
 impl CallerOf {
     fn caller(self) -> Caller {
-        let CallerOf { presented, key, scopes, token_is_faulty, session } = self;
+        let CallerOf { presented, key, scopes, token_for: _, session, token } = self;
         Caller {
             presented,
             key: key.map(|id| Key::of(&id, None, &scopes.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()),
-            token_fault: token_is_faulty.then_some(Reason::JwtExpired),
             session,
+            token: token.map(TokenOf::token),
             ..Caller::default()
         }
     }
@@ -191,6 +239,8 @@ fn expressions_of_the_corpus_match_as_written() {
             let head = head(&group.head);
             let identity = identity(&certificate, group.certificate);
             let now = if matches!(group.certificate, Some(Presented::Expired)) { NOW + 40 * 86_400 } else { NOW };
+            let token_for = group.caller.as_ref().map(|caller| caller.token_for.as_slice()).unwrap_or_default();
+            let configurations: Vec<_> = token_for.iter().map(|name| configuration(name)).collect();
             let caller = group.caller.map(CallerOf::caller).unwrap_or_default();
             let called = group.operation.map(|operation| operation.called(&head));
             let request = Request {
@@ -200,6 +250,7 @@ fn expressions_of_the_corpus_match_as_written() {
                 now,
                 found: Default::default(),
                 caller: &caller,
+                configurations: &configurations,
                 operation: called.as_ref().map(|(id, parameters, captures)| Called { id, parameters, captures }),
             };
             for case in group.cases {
@@ -261,6 +312,7 @@ fn outcome(rules: &[(&str, RuleAction)]) -> (Option<u32>, Vec<u32>) {
         now: NOW,
         found: Default::default(),
         caller: &Caller::default(),
+        configurations: &[],
         operation: None,
     };
     let (mut scratch, mut logged) = (Scratch::default(), Vec::new());
@@ -398,7 +450,7 @@ fn every_certificate_field_is_the_certificates_own() {
     let identity = identity(&certificate, Some(Presented::Verified));
     let (caller, found) = (Caller::default(), Default::default());
     let (address, now, caller) = (loopback(), NOW, &caller);
-    let request = Request { head: &head, address, identity, now, found, caller, operation: None };
+    let request = Request { head: &head, address, identity, now, found, caller, configurations: &[], operation: None };
     let mut checked = 0;
     for (name, field) in super::field::FIELDS {
         let super::field::Field::Text(super::request::TextField::Certificate(field)) = field else { continue };

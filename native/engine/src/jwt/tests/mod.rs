@@ -3,6 +3,7 @@
 mod attacks;
 mod caching;
 mod claims;
+mod dpop;
 mod keys;
 mod properties;
 mod revocations;

@@ -1,28 +1,27 @@
-//! Facts about what callers have to present.
+//! How a caller is held against a requirement.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::*;
+use super::super::*;
 use crate::exchange::Presented;
 use crate::policy::HostCredentials;
 
 const REALM: &str = "api";
 
-fn token(configuration: &str, scopes: &[&str], roles: &[&str]) -> Arc<Token> {
-    let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
-    Arc::new(Token { configuration: configuration.into(), expires: None, scopes: owned(scopes), roles: owned(roles) })
+pub(super) fn token(configuration: &str, scopes: &[&str], roles: &[&str]) -> Arc<Token> {
+    Arc::new(Token::of(configuration, &json!({ "scope": scopes, "roles": roles })))
 }
 
-fn key(scopes: &[&str]) -> Option<Key> {
+pub(super) fn key(scopes: &[&str]) -> Option<Key> {
     Key::of("0123456789ab", None, scopes)
 }
 
 fn compiled(any: &Value) -> Credentials {
     let jwt: Vec<crate::policy::Jwt> = serde_json::from_value(json!([
-        { "name": "a", "locations": [{ "in": "header", "name": "authorization", "scheme": "Bearer" }] },
-        { "name": "b", "locations": [{ "in": "header", "name": "authorization", "scheme": "Bearer" }] },
+        { "name": "a", "algorithms": ["ES256"], "url": "https://a.test", "locations": [{ "in": "header", "name": "authorization", "scheme": "Bearer" }] },
+        { "name": "b", "algorithms": ["ES256"], "url": "https://b.test", "locations": [{ "in": "header", "name": "authorization", "scheme": "Bearer" }] },
     ]))
     .unwrap();
     let mut problems = Vec::new();

@@ -4,7 +4,7 @@ use memchr::memmem::{Finder, FinderBuilder};
 
 /// Compiled to its literal parts, so that matching is one forward search per part: linear, whatever the pattern.
 #[derive(Debug)]
-pub(super) struct Wildcard {
+pub(crate) struct Wildcard {
     prefix: Box<[u8]>,
     /// None: the pattern has no star.
     rest: Option<Rest>,
@@ -58,6 +58,21 @@ impl Wildcard {
         Ok(Wildcard { prefix: parts.swap_remove(0).into_boxed_slice(), rest })
     }
 
+    /// From bytes that stand for themselves, and None for each star; several in a row are one.
+    pub fn of(parts: impl IntoIterator<Item = Option<u8>>) -> Wildcard {
+        let (mut pattern, mut previous_star) = (Vec::new(), false);
+        for part in parts {
+            match part {
+                None if previous_star => {}
+                None => pattern.push(b'*'),
+                Some(byte @ (b'*' | b'\\')) => pattern.extend([b'\\', byte]),
+                Some(byte) => pattern.push(byte),
+            }
+            previous_star = part.is_none();
+        }
+        Wildcard::new(&pattern).expect("what was just escaped can be read")
+    }
+
     pub fn matches(&self, text: &[u8]) -> bool {
         let Some(Rest { middle, suffix }) = &self.rest else { return *text == *self.prefix };
         let Some(mut text) = text.strip_prefix(&*self.prefix).and_then(|text| text.strip_suffix(&**suffix)) else {
@@ -84,5 +99,31 @@ impl Wildcard {
     /// What a match starts with, and whether that is all of it.
     pub fn prefix(&self) -> (&[u8], bool) {
         (&self.prefix, self.rest.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Wildcard;
+
+    /// What a pattern means, whatever it costs.
+    fn fits(pattern: &[Option<u8>], text: &[u8]) -> bool {
+        match pattern {
+            [] => text.is_empty(),
+            [None, rest @ ..] => (0..=text.len()).any(|skipped| fits(rest, &text[skipped..])),
+            [Some(byte), rest @ ..] => text.first() == Some(byte) && fits(rest, &text[1..]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parts_of_any_kind_match_what_they_mean(
+            pattern in proptest::collection::vec(proptest::option::of(prop_oneof![Just(b'*'), Just(b'\\'), Just(b'a')]), 0..7),
+            text in proptest::collection::vec(prop_oneof![Just(b'*'), Just(b'\\'), Just(b'a')], 0..7),
+        ) {
+            prop_assert_eq!(Wildcard::of(pattern.iter().copied()).matches(&text), fits(&pattern, &text));
+        }
     }
 }
