@@ -42,11 +42,15 @@ fn claims(padding: usize) -> String {
     .to_string()
 }
 
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+/// Of a message and its signature.
+type Check = Box<dyn Fn(&[u8], &[u8]) -> bool>;
+
 struct Case {
     algorithm: &'static str,
     jwk: Value,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
-    bare: Box<dyn Fn(&[u8], &[u8]) -> bool>,
+    sign: Sign,
+    bare: Check,
 }
 
 fn cases() -> Vec<Case> {
