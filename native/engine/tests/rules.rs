@@ -31,7 +31,8 @@ fn token(claims: &Value) -> String {
 
 /// What becomes of requests where one expression blocks: the reason's id, or none.
 fn judged(expression: &str) -> impl Fn(&str, Option<&str>) -> Option<String> {
-    let operation = |id: &str, path: &str| json!({ "id": id, "at": "", "method": "GET", "path": path, "action": "off" });
+    let operation =
+        |id: &str, path: &str| json!({ "id": id, "at": "", "method": "GET", "path": path, "action": "off" });
     let keys = json!({ "keys": [{ "kty": "oct", "k": URL_SAFE_NO_PAD.encode(*SECRET) }] }).to_string();
     let policy: Policy = serde_json::from_value(json!({
         "session_key": "00".repeat(32),
@@ -47,7 +48,8 @@ fn judged(expression: &str) -> impl Fn(&str, Option<&str>) -> Option<String> {
                 "operations": [{ "action": "off" }, { "action": "off" }] } }],
     }))
     .unwrap();
-    let snapshot = Arc::new(Snapshot::compile(&policy, NOW.unix_ms / 1000, 1).unwrap_or_else(|problems| panic!("{problems:?}")));
+    let snapshot =
+        Arc::new(Snapshot::compile(&policy, NOW.unix_ms / 1000, 1).unwrap_or_else(|problems| panic!("{problems:?}")));
     move |target, token| {
         let authorization = token.map(|token| format!("\nauthorization:Bearer {token}")).unwrap_or_default();
         let mut exchange = Exchange::default();
@@ -65,9 +67,8 @@ fn judged(expression: &str) -> impl Fn(&str, Option<&str>) -> Option<String> {
 
 #[test]
 fn only_the_owner_of_what_a_path_names_gets_through() {
-    let judged = judged(
-        r#"portcullis.operation eq "getAccount" and not path.accountId eq http.request.jwt.claims["sub"]"#,
-    );
+    let judged =
+        judged(r#"portcullis.operation eq "getAccount" and not path.accountId eq http.request.jwt.claims["sub"]"#);
     let blocked = Some("rules.r".to_owned());
     let ada = token(&json!({ "sub": "ada b" }));
     assert_eq!(judged("/accounts/ada%20b", Some(&ada)), None);
@@ -87,7 +88,9 @@ fn only_the_owner_of_what_a_path_names_gets_through() {
 
 #[test]
 fn ne_between_two_fields_lets_nobody_through_who_has_none() {
-    let judged = judged(r#"starts_with(http.request.uri.path, "/accounts/") and path.accountId ne http.request.jwt.claims["accounts"]"#);
+    let judged = judged(
+        r#"starts_with(http.request.uri.path, "/accounts/") and path.accountId ne http.request.jwt.claims["accounts"]"#,
+    );
     let blocked = Some("rules.r".to_owned());
     let both = token(&json!({ "accounts": ["a", "b"] }));
     assert_eq!(judged("/accounts/a", Some(&both)), None);

@@ -1,7 +1,7 @@
 //! What a token says: a JSON object, read once and kept as it was sent.
 
 use crate::policy::ClaimCondition;
-use crate::schema::json::{Entry, Parsed, Tape};
+use crate::schema::json::{self, Entry, Parsed, Tape};
 
 /// Latest moment of a claim, Unix seconds: the last second that RFC 3339 can write. Milliseconds that somebody took for
 /// seconds lie far behind it.
@@ -20,12 +20,11 @@ pub(super) struct WrongType;
 impl Claims {
     /// None: not an object with one meaning.
     pub(super) fn read(payload: Vec<u8>) -> Option<Claims> {
-        let mut tape = Tape::default();
-        tape.parse(&payload).ok()?;
+        // Read on the thread's tape, which has grown already, and kept on one that just fits.
+        let tape = json::with_tape(&payload, |parsed| Some(parsed.ok()?.tape.fitting()))?;
         if !matches!(tape.entries.first(), Some(Entry::Object { .. })) {
             return None;
         }
-        tape.shrink();
         Some(Claims { text: String::from_utf8(payload).ok()?.into_boxed_str(), tape })
     }
 

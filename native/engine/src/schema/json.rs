@@ -230,12 +230,14 @@ impl Tape {
         self.names.clear();
     }
 
-    /// Gives back what its buffers do not need: for a tape that is kept with what it was read from.
-    pub fn shrink(&mut self) {
-        self.entries.shrink_to_fit();
-        self.decoded.shrink_to_fit();
-        self.sorted.shrink_to_fit();
-        self.names = Vec::new();
+    /// What was parsed, on a tape without room for more: to be kept.
+    pub fn fitting(&self) -> Tape {
+        Tape {
+            entries: self.entries.clone(),
+            decoded: self.decoded.clone(),
+            sorted: self.sorted.clone(),
+            names: Vec::new(),
+        }
     }
 
     /// Appends `text` from `start` on if all of it is a number.

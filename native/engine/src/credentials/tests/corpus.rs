@@ -191,7 +191,8 @@ impl Made {
             text = text.replace(&format!("{{basic:{name}}}"), &STANDARD.encode(format!("{id}:{key}")));
         }
         assert!(!text.contains("{token:") && !text.contains("{key:"), "{}: {text}", case.name);
-        let (line, fields) = text.split_once('\n').map_or((&*text, String::new()), |(line, rest)| (line, format!("{rest}\n")));
+        let (line, fields) =
+            text.split_once('\n').map_or((&*text, String::new()), |(line, rest)| (line, format!("{rest}\n")));
         format!("{line}\nhost:a\n{fields}")
     }
 }

@@ -213,3 +213,28 @@ fn a_binding_that_cannot_be_checked_binds_to_nobody() {
         assert_eq!(thread.bound(&configuration, &raw, NOW, Some(&[7; 32])).err(), Some(expected), "{cnf}");
     }
 }
+
+#[test]
+fn how_tokens_were_judged_is_counted_by_configuration() {
+    let signer = Signer::es256("k1");
+    let counted = configuration(&[&signer], |written| written.name = "counted".to_owned());
+    let mut thread = Thread::new();
+    let raw = signer.token(&claims(|_| {}));
+    for raw in [&raw, &raw, &raw, &"nonsense".to_owned()] {
+        let _ = thread.judged(&counted, raw, NOW);
+    }
+    let meters = crate::meters::Meters::register();
+    // The second time there is nothing left to move over.
+    meters.lock().unwrap().tokens(&mut thread.cache.tally);
+    meters.lock().unwrap().tokens(&mut thread.cache.tally);
+    let families: serde_json::Value = serde_json::from_str(&crate::meters::scrape(0)).unwrap();
+    let family =
+        families.as_array().unwrap().iter().find(|family| family["name"] == "portcullis_jwt_verifications_total");
+    let samples = family.unwrap()["samples"].as_array().unwrap().clone();
+    let of = |outcome: &str| {
+        let labels = serde_json::json!({ "configuration": "counted", "outcome": outcome });
+        samples.iter().find(|sample| sample["labels"] == labels).map(|sample| sample["value"].clone())
+    };
+    assert_eq!((of("verified"), of("cached"), of("refused")), (Some(1.into()), Some(2.into()), Some(1.into())));
+    crate::meters::ended(&meters);
+}

@@ -46,7 +46,7 @@ fn a_key_that_cannot_be_used_says_why() {
     let secret = Signer::hs256("k", &[7; 32]).jwk();
     let small = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
     let modulus = small.public_key().modulus().big_endian_without_leading_zero().to_vec();
-    let smaller = encode(&modulus[1..]);
+    let smaller = encode([&[0x7f], &modulus[1..]].concat());
     let larger = encode([&[1], &modulus[..], &[0; 768], &[1]].concat());
     let coordinate = ec["x"].as_str().unwrap().to_owned();
     for (jwk, why) in [
