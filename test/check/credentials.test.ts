@@ -2,6 +2,7 @@
 // What is said about both, what `portcullis check --requires` shows and the policy that comes of it is <case>.txt, word
 // for word. A new case needs no code: write the YAML, run once, read what appears.
 
+import { generateKeyPairSync } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -40,3 +41,17 @@ for (const name of readdirSync(CASES).filter(name => name.endsWith('.yaml'))) {
     await expect(text).toMatchFileSnapshot(join(CASES, name.replace('.yaml', '.txt')));
   });
 }
+
+test('the recipe requires what its README shows', async () => {
+  const recipe = (name: string) => readFileSync(join(import.meta.dirname, '../../examples/callers', name), 'utf8');
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  folder.write('jwks.json', JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), alg: 'ES256' }] }));
+  folder.write('openapi.yaml', recipe('openapi.yaml'));
+  const config = recipe('portcullis.yaml')
+    .replace(/\.\.\/\.\.\/\.portcullis\/pki\/localhost/g, 'pki/server')
+    .replace('../../.portcullis/callers/', '');
+  const { remarks, policy, stated } = await check(folder.write('portcullis.yaml', config), taken, lookups);
+  expect(remarks).toEqual([]);
+  const shown = policy ? callersTable(policy, stated).replace(/^/gm, '    ') : '';
+  expect(recipe('README.md')).toContain(`${shown}\n`);
+});

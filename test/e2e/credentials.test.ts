@@ -207,6 +207,14 @@ describe('a key', () => {
     expect((await call(`/query?api_key=${key.secret}`)).status).toBe(200);
   });
 
+  test('in the query is no unknown parameter, also where no description speaks of it', async () => {
+    expect((await call(`/silent?api_key=${key.secret}`)).status).toBe(200);
+    expect(told(await call(`/silent?api_key=${key.secret}&debug=1`))).toMatchObject({
+      status: 400,
+      reason: 'schema.unknown_parameter',
+    });
+  });
+
   test('in another place than the operation says is of no use there', async () => {
     const answered = await call('/basic', { headers: { 'x-api-key': key.secret } });
     expect(told(answered)).toMatchObject({ status: 403, reason: 'credentials.unaccepted' });

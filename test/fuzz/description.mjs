@@ -11,6 +11,7 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '../..');
 const { compileOpenapi } = await import(join(root, 'dist/check/endpoints/compile.js'));
+const { openapi } = await import(join(root, 'dist/check/endpoints/config.js'));
 const { Text } = await import(join(root, 'dist/check/endpoints/text.js'));
 const { Loading } = await import(join(root, 'dist/config/loading.js'));
 const { Source } = await import(join(root, 'dist/config/read.js'));
@@ -138,8 +139,7 @@ for (; Date.now() < end; runs++) {
   const started = performance.now();
   try {
     const loading = new Loading(new Source('portcullis.yaml', '', { env: {}, file: () => '' }), folder);
-    const openapi = { file, action: 'block', fallthrough: 'log', allowRemoteReferences: [] };
-    const policy = await compileOpenapi(openapi, '/openapi', loading);
+    const policy = await compileOpenapi(openapi.parse({ file }), '/openapi', loading);
     const faults = loading.problems.filter(({ severity }) => severity === 'problem').length;
     if (policy === null && faults === 0) fail('refused without a word');
     for (const { place } of loading.problems) {

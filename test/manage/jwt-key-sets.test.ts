@@ -76,9 +76,28 @@ test('one fetch at a time: what comes while it lasts waits for the same', async 
     sends(keySet('two'))(_, response);
   };
   const set = refresh.find('customers');
-  await Promise.all([set?.fetch({ whole: true }), set?.fetch(), set?.fetch()]);
+  await Promise.all([set?.fetch(), set?.fetch(), set?.fetch()]);
   expect(from.asked).toHaveLength(2);
   expect(native.kids()).toEqual(['two']);
+});
+
+test('an operator gets what was published before asking, also while an older fetch is on its way', async () => {
+  const { refresh, native } = await started();
+  let answer = () => {};
+  from.answer = (request, response) => {
+    answer = () => sends(keySet('old'))(request, response);
+  };
+  const set = refresh.find('customers');
+  const older = set?.fetch();
+  await until(() => from.asked.length === 2);
+  const forced = set?.force();
+  from.answer = sends(keySet('new'));
+  answer();
+  await older;
+  expect(await forced).toBe(0);
+  expect(native.kids()).toEqual(['new']);
+  expect(await set?.force()).toBeGreaterThan(0);
+  expect(from.asked).toHaveLength(3);
 });
 
 test('what has not changed costs no body', async () => {
@@ -97,7 +116,7 @@ test('an operator gets the whole set, whatever its validators say', async () => 
     request.headers['if-none-match'] === undefined
       ? sends(keySet('two'), { etag: '"one"' })(request, response)
       : response.writeHead(304).end();
-  await refresh.find('customers')?.fetch({ whole: true });
+  await refresh.find('customers')?.force();
   expect(native.kids()).toEqual(['two']);
 });
 
@@ -121,8 +140,16 @@ test('a provider that is down is asked with growing patience, told of once, and 
   expect(state()).toMatchObject({ state: 'stale', keys: [] });
   expect(told.at(-1)).toMatchObject(['jwt.key_set_stale', { Configuration: 'customers' }]);
   expect(await text()).toMatch(/portcullis_jwt_key_set_keys\{configuration="customers"\} 0/);
+  // While none serves it is asked for more often, though still not at every token.
+  const asked = from.asked.length;
+  for (let tick = 0; tick < 4 * 60; tick++) {
+    native.lacking = ['customers'];
+    await clock.advance(250, [refresh], 1);
+  }
+  expect(from.asked.length - asked).toBeGreaterThanOrEqual(2);
+  expect(from.asked.length - asked).toBeLessThanOrEqual(6);
   from.answer = sends(keySet('two'));
-  await clock.advance(HOUR_MS, [refresh], 4);
+  await clock.advance(30_000, [refresh], 2);
   expect(native.kids()).toEqual(['two']);
   expect(state()?.state).toBe('good');
 });
@@ -158,6 +185,14 @@ test('a configuration that stays keeps its set and when it is due; another URL b
   expect(refresh.states()).toEqual([]);
   await clock.advance(HOUR_MS, [refresh], 4);
   expect(from.asked).toHaveLength(3);
+});
+
+test('what was prepared for a policy that never came does not keep an old set beyond its end', async () => {
+  const { refresh, native, clock } = await started({ staleMs: 2 * HOUR_MS });
+  await refresh.prepare([plan({ ...from, url: `${from.url}other` })]);
+  from.answer = (_, response) => response.destroy();
+  await clock.advance(2 * HOUR_MS, [refresh], 120);
+  expect(native.kids()).toBeUndefined();
 });
 
 test('a set that arrives after its configuration is gone is not taken', async () => {

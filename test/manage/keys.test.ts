@@ -126,7 +126,8 @@ describeStores('/keys', newPlace => {
     expect(pushed.body.secrets).toMatchObject([{ valid_until: null }, { valid_until: iso(clock.now() + HOUR_MS) }]);
     expect((await rotate({ overlap: '0h' })).body.secrets).toMatchObject([{ valid_until: null }]);
     expect((await rotate({ deadline: iso(clock.now() + DAY_MS) })).body.secrets).toHaveLength(2);
-    expect((await store.db.selectFrom('key_secrets').selectAll().execute()).length).toBeLessThanOrEqual(4);
+    // What ended at once counts by nobody's clock any more.
+    expect(await store.db.selectFrom('key_secrets').selectAll().execute()).toHaveLength(2);
     const ended = await ask('PATCH', `/keys/${body.id}`, { end_previous: true }, ANY);
     expect(ended.body.secrets).toMatchObject([{ valid_until: null }]);
   });

@@ -23,8 +23,8 @@ describeStores('following partners', newPlace => {
     await here.partners.start();
     expect(here.told).toHaveLength(1);
     expect(here.told[0]?.map(({ name, suspended }) => [name, suspended])).toEqual([
-      ['acme', false],
       ['other', true],
+      ['acme', false],
     ]);
     const [pattern, ...prints] = here.known('acme')?.certificates ?? [];
     expect(pattern).toEqual({ authority: 'devices', san: '*.acme.test' });
@@ -100,6 +100,22 @@ describeStores('following partners', newPlace => {
     await until(async () => /portcullis_partners_read_failures_total [1-9]/.test(await here.metrics()), WITHIN_MS);
     full = false;
     await until(() => here.known('acme')?.suspended === true, 5_000);
+  });
+
+  test('a row that the engine does not take keeps no other from coming into force, and is refused itself', async () => {
+    const store = await (await newPlace()).open();
+    await add(store, 'acme');
+    await add(store, 'broken', { certificates: [{ authority: 'devices', subject: 'CN=odd' }] });
+    const [print] = await issued(store, { partner: 'broken' });
+    const refuse = (told: { name: string; certificates: { subject?: string }[] }[]) => {
+      const at = told.findIndex(({ certificates }) => certificates.some(({ subject }) => subject === 'CN=odd'));
+      if (at >= 0) throw new Error(`[${at}] "${told[at]?.name}" certificates[0] is odd`);
+    };
+    const here = callers(store, { clock: systemClock, refuse });
+    await here.partners.start();
+    expect(here.known('broken')).toMatchObject({ suspended: true, certificates: [{ fingerprint: print }] });
+    await change(store, 'acme', { suspended_at: Date.now() });
+    await until(() => here.known('acme')?.suspended === true, WITHIN_MS);
   });
 
   test('a store that was put back to an older state gives nothing back, until an operator says so', async () => {

@@ -274,6 +274,8 @@ describe('what is no partner', () => {
       422,
       { certificates: [{ authority: 'devices', subject: '*,O=*,2.5.4.5=*' }] },
     ],
+    ['with a subject of no attribute', 422, { certificates: [{ subject: 'pump' }] }],
+    ['with a star of more than a value', 422, { certificates: [{ subject: '*O=Acme' }] }],
     ['with any name', 422, { certificates: [{ san: '*.*' }] }],
     ['with half a fingerprint', 400, { certificates: [{ fingerprint: 'abcd' }] }],
     ['with more patterns than anybody reads', 400, { certificates: Array(MAX_PATTERNS + 1).fill({ authority: 'x' }) }],

@@ -45,7 +45,7 @@ export interface Callers {
 /** One process. */
 export function callers(
   store: Store,
-  { clock = new FakeClock(), refuse }: { clock?: Clock; refuse?: () => void } = {},
+  { clock = new FakeClock(), refuse }: { clock?: Clock; refuse?: (told: Told[]) => void } = {},
 ): Callers {
   const told: Told[][] = [];
   const events: Callers['events'] = [];
@@ -57,8 +57,9 @@ export function callers(
     changeKeys: () => {},
     usedKeys: () => '[]',
     replacePartners: (text: string) => {
-      refuse?.();
-      told.push(JSON.parse(text));
+      const partners: Told[] = JSON.parse(text);
+      refuse?.(partners);
+      told.push(partners);
     },
   };
   const metrics = new PartnerMetrics(registry);

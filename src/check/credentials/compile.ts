@@ -141,7 +141,7 @@ class Compilation {
     const found = used.flatMap(({ scheme }) => {
       const meant = Object.hasOwn(written.schemes, scheme.name) ? written.schemes[scheme.name] : undefined;
       const isKey = meant === undefined || (meant !== 'never' && meant.keys === true);
-      return (isKey && described(scheme)) || [];
+      return (isKey && described(scheme, meant !== undefined)) || [];
     });
     const alternatives = [
       ...(written.require ?? []),

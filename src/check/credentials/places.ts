@@ -7,15 +7,19 @@ import type { PolicyJwt, PolicyLocation } from '../../config/policy.js';
 import type { DescribedScheme } from '../../config/security.js';
 import type { Credentials, Place } from './config.js';
 
+/** What follows `Authorization: Bearer`. */
+export const BEARER: PolicyLocation = { in: 'header', name: 'authorization', scheme: 'Bearer' };
+
 /** Where keys are looked for when neither the configuration nor the description says. */
 const USUAL: readonly PolicyLocation[] = [
   { in: 'header', name: 'x-api-key', scheme: null },
-  { in: 'header', name: 'authorization', scheme: 'Bearer' },
+  BEARER,
   { in: 'pair', id: 'cf-access-client-id', secret: 'cf-access-client-secret' },
 ];
 
-/** Where a scheme says that a key stands; null for schemes that are no keys. */
-export function described(scheme: DescribedScheme): PolicyLocation | null {
+/** Where a scheme says that a key stands; null for schemes that are no keys. `told`: that it is one is known. */
+export function described(scheme: DescribedScheme, told = false): PolicyLocation | null {
+  if (scheme.type === 'http' && scheme.scheme === 'bearer') return told ? BEARER : null;
   if (scheme.type === 'http') return scheme.scheme === 'basic' ? { in: 'basic' } : null;
   if (scheme.type !== 'apiKey') return null;
   if (scheme.in === 'header') return { in: 'header', name: scheme.key.toLowerCase(), scheme: null };

@@ -9,7 +9,7 @@ import { suggest } from '../../config/suggest.js';
 import { type Alternative, both, NOTHING } from './alternatives.js';
 import type { Credentials } from './config.js';
 import type { Names } from './names.js';
-import { described, same, shown } from './places.js';
+import { BEARER, described, same, shown } from './places.js';
 
 /** What counts as a credential on a host. */
 export interface Accepted {
@@ -127,7 +127,7 @@ export class Schemes {
     const meant = this.names.alternative(written, at);
     if (meant === null || meant.key === null) return meant;
     // Where the description has it, when that is a place where keys are looked for.
-    const location = described(scheme);
+    const location = described(scheme, true);
     const looked = this.accepted.keys.filter(key => location !== null && same(key, location));
     return { ...meant, key: { ...meant.key, locations: looked } };
   }
@@ -171,8 +171,7 @@ export class Schemes {
   /** `Authorization: Bearer` of a host that takes no tokens, and looks for keys there. */
   #bearerKey(scheme: DescribedScheme): Alternative | null {
     if (scheme.type !== 'http' || scheme.scheme !== 'bearer' || this.accepted.configurations.length > 0) return null;
-    const bearer: PolicyLocation = { in: 'header', name: 'authorization', scheme: 'Bearer' };
-    const key = this.accepted.keys.find(key => same(key, bearer));
+    const key = this.accepted.keys.find(key => same(key, BEARER));
     return key ? { ...NOTHING, key: { scopes: [], locations: [key] } } : null;
   }
 

@@ -4,7 +4,7 @@ import type { EngineProblem, Policy } from '../../config/policy.js';
 import { flat, inOrder, type Problem, render, wantsColour } from '../../config/problem.js';
 import { callersTable, enforced, table } from './operations.js';
 import { CONFIG_OPTION, DEFAULT_FILE } from './options.js';
-import type { StatedByHost } from './requirements.js';
+import { requiresOf, type StatedByHost } from './requirements.js';
 
 export type Compile = (policy: string, activate: boolean) => string;
 
@@ -61,7 +61,12 @@ function asText(file: string, { remarks, policy, stated }: Checked, show: typeof
 
 function asJson({ remarks, policy, stated }: Checked): string {
   const operations = policy ? enforced(policy, stated) : [];
-  return `${JSON.stringify({ problems: remarks.map(flat), operations }, null, 2)}\n`;
+  // What every other request has to come with.
+  const others = (policy?.hosts ?? []).map(({ name }) => ({
+    host: name,
+    requires: policy && requiresOf(policy, stated, name, null),
+  }));
+  return `${JSON.stringify({ problems: remarks.map(flat), operations, others }, null, 2)}\n`;
 }
 
 function number(remarks: readonly Problem[], severity: Problem['severity']): string {

@@ -16,8 +16,8 @@ const FRESH_MS = 600_000;
 const FIRST_BACKOFF_MS = 1_000;
 /** So that a fleet, and the clients of one provider, do not all come at once. */
 const JITTER = 0.1;
-/** An operator who asks again and again. */
-export const FORCED_MS = 1_000;
+/** Between two fetches that operators ask for. */
+const FORCED_MS = 1_000;
 /** Of a set that is found unchanged; one that changed is kept at once. */
 const KEEP_EVERY_MS = 60_000;
 /** RFC 7517, 8.5.2; providers send the general one. A page of HTML that somebody put there is none. */
@@ -85,7 +85,7 @@ export class KeySet {
   #failures = 0;
   /** By the steady clock. */
   #due: number;
-  #startedAt = Number.NEGATIVE_INFINITY;
+  #forcedAt = Number.NEGATIVE_INFINITY;
   /** A token came whose key the set lacks. */
   #wanted = false;
   #wantedAt = Number.NEGATIVE_INFINITY;
@@ -102,10 +102,6 @@ export class KeySet {
 
   get plan(): KeySetPlan {
     return this.#plan;
-  }
-
-  get busy(): boolean {
-    return this.#fetching !== null;
   }
 
   /** Other settings of the same set: they may be what it lacked. */
@@ -139,25 +135,29 @@ export class KeySet {
     return now >= this.#due || (this.#wanted && now - this.#wantedAt >= this.#plan.cooldownMs);
   }
 
-  /** How long an operator has to wait; 0: not at all. */
-  get forcedInMs(): number {
-    if (this.#fetching) return 0;
-    return Math.max(0, this.#startedAt + FORCED_MS - this.#parts.clock.elapsed());
+  /** One fetch at a time: whoever asks meanwhile waits for the same. Never rejects. */
+  fetch(): Promise<void> {
+    return this.#fetch(false);
   }
 
-  /** One fetch at a time: whoever asks meanwhile waits for the same. Never rejects. `whole`: whatever there is. */
-  fetch({ whole = false } = {}): Promise<void> {
-    this.#fetching ??= this.#attempt(whole).finally(() => {
-      this.#fetching = null;
-      this.#tried();
-    });
-    return this.#fetching;
+  /**
+   * For an operator: whatever validators say, and after a fetch that has begun already, which may not have seen what the
+   * operator knows. Answers 0, or how long to wait when that was asked for within this second.
+   */
+  async force(): Promise<number> {
+    const now = this.#parts.clock.elapsed();
+    const early = this.#forcedAt + FORCED_MS - now;
+    if (early > 0) return early;
+    this.#forcedAt = now;
+    await this.#fetching;
+    await this.#fetch(true);
+    return 0;
   }
 
-  /** The last good set serves no longer than the configuration says. */
-  expire(): void {
+  /** The last good set serves no longer than the configuration says. Whether that is now. */
+  expire(): boolean {
     const { native, clock, log, tell } = this.#parts;
-    if (!this.#good || clock.elapsed() - this.#goodAt < this.#plan.staleMs) return;
+    if (!this.#good || clock.elapsed() - this.#goodAt < this.#plan.staleMs) return false;
     const { name } = this.#plan;
     native.forgetKeySet(name);
     [this.#good, this.#outdated, this.#loaded] = [null, true, { keys: [], skipped: [] }];
@@ -167,6 +167,8 @@ export class KeySet {
       'the key set is too old: tokens of this configuration are answered 503 until it can be fetched',
     );
     tell('jwt.key_set_stale', { Configuration: name, KeySetURL: this.#shown, Error: error });
+    this.#due = clock.elapsed();
+    return true;
   }
 
   close(): void {
@@ -198,12 +200,18 @@ export class KeySet {
     return `${origin}${pathname}${search === '' ? '' : '?...'}`;
   }
 
+  #fetch(whole: boolean): Promise<void> {
+    this.#fetching ??= this.#attempt(whole).finally(() => {
+      this.#fetching = null;
+      this.#tried();
+    });
+    return this.#fetching;
+  }
+
   async #attempt(whole: boolean): Promise<void> {
     const { clock, metrics } = this.#parts;
-    const { name, url, mostMs, allowPrivateAddresses, allowRedirects, allowHttp, ca } = this.#plan;
-    const startedAt = clock.elapsed();
-    if (this.#wanted) [this.#wanted, this.#wantedAt] = [false, startedAt];
-    this.#startedAt = startedAt;
+    const { name, url, mostMs, cooldownMs, allowPrivateAddresses, allowRedirects, allowHttp, ca } = this.#plan;
+    if (this.#wanted) [this.#wanted, this.#wantedAt] = [false, clock.elapsed()];
     try {
       const known = whole ? null : this.#good;
       const found = await download(url, {
@@ -228,7 +236,9 @@ export class KeySet {
       if (this.#closing.signal.aborted) return;
       this.#failed(error as Error);
       const backoff = FIRST_BACKOFF_MS * 2 ** Math.min(30, this.#failures - 1);
-      this.#due = clock.elapsed() + jittered(Math.min(mostMs, backoff));
+      // While none serves, tokens are refused: as soon as its provider is back, they should not be.
+      const longest = this.#good ? mostMs : Math.min(mostMs, cooldownMs);
+      this.#due = clock.elapsed() + jittered(Math.min(longest, backoff));
     }
   }
 

@@ -88,8 +88,7 @@ export class Refresh {
     for (const name of JSON.parse(this.#parts.native.unknownKeyIds()) as string[]) this.#sets.get(name)?.want();
     const fetches: Promise<void>[] = [];
     for (const set of this.#sets.values()) {
-      // The engine forgets by name, also what is about to follow.
-      if (!this.#coming.has(set.plan.name)) set.expire();
+      if (set.expire()) this.#drop(set.plan.name);
       if (this.#busy >= CONCURRENT || !set.isDue()) continue;
       this.#busy += 1;
       const fetch = set.fetch().finally(() => {
@@ -106,6 +105,12 @@ export class Refresh {
 
   find(name: string): KeySet | undefined {
     return this.#sets.get(name);
+  }
+
+  /** The engine forgets by name: also what is about to follow, which is then fetched when it does. */
+  #drop(name: string): void {
+    this.#coming.get(name)?.close();
+    this.#coming.delete(name);
   }
 
   #made(plan: KeySetPlan): KeySet {

@@ -82,11 +82,11 @@ export function jwtRoutes(api: Api, parts: JwtParts): void {
       if (!set) {
         throw new Refusal(409, 'The keys stand in the configuration.', 'Change them there; the gateway takes them up.');
       }
-      if (set.forcedInMs > 0) {
-        const headers = { 'Retry-After': String(Math.ceil(set.forcedInMs / 1_000)) };
-        throw new Refusal(429, 'It was fetched within this second.', undefined, [], { headers });
+      const earlyMs = await set.force();
+      if (earlyMs > 0) {
+        const headers = { 'Retry-After': String(Math.ceil(earlyMs / 1_000)) };
+        throw new Refusal(429, 'Somebody asked for it within this second.', undefined, [], { headers });
       }
-      await set.fetch({ whole: true });
       const after = set.state();
       const { error, keys } = after;
       await store.write([], (tx, revisions) =>

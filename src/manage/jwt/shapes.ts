@@ -1,6 +1,7 @@
 // What the admin API takes and says of token configurations, their key sets, and tokens that were taken back.
 
 import { z } from 'zod';
+import { time } from '../pki/shapes.js';
 
 /** Above the longest that `maxBytes` lets through; what is longer is told as such by the engine. */
 export const MAX_TOKEN_CHARACTERS = 64 * 1024;
@@ -8,7 +9,6 @@ export const MAX_TOKEN_CHARACTERS = 64 * 1024;
 const MAX_VALUE_CHARACTERS = 1_024;
 const MAX_WHY_CHARACTERS = 500;
 
-const time = z.iso.datetime({ offset: true }).meta({ example: '2027-01-31T00:00:00Z' });
 export const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/);
 export const kind = z
   .enum(['jti', 'subject'])

@@ -54,6 +54,18 @@ const COLUMNS = [
 ] as const;
 const SECRET_COLUMNS = ['digest', 'key_id', 'not_after'] as const;
 
+/** A row that cannot be meant. */
+interface Fault {
+  id: string;
+  error: string;
+}
+
+interface Change {
+  keys: Written[];
+  removed: string[];
+  faults: Fault[];
+}
+
 interface Page {
   rows: Pick<KeysTable, (typeof COLUMNS)[number]>[];
   secrets: Secret[];
@@ -192,7 +204,7 @@ export class Enforcing {
             .orderBy('id')
             .limit(PAGE)
             .execute();
-          if (rows.length > 0) this.#tell({ keys: [], removed: rows.map(({ id }) => id) });
+          if (rows.length > 0) this.#tell({ keys: [], removed: rows.map(({ id }) => id), faults: [] });
           const last = rows.at(-1);
           if (!last || rows.length < PAGE) break;
           [at, after] = [last.expires_at ?? at, last.id];
@@ -216,11 +228,18 @@ export class Enforcing {
    * A row that the engine does not take keeps no other one from coming into force, least of all a revocation: it does
    * not count itself, and that is told.
    */
-  #tell({ keys, removed }: { keys: Written[]; removed: string[] }): void {
+  #tell({ keys, removed, faults }: Change): void {
+    if (this.#taken({ keys, removed }) !== null) {
+      this.#must({ removed });
+      this.#tellHalves(keys, faults);
+    }
+    if (faults.length === 0) return;
     const { log, metrics } = this.#parts;
-    if (this.#taken({ keys, removed }) === null) return;
-    this.#must({ removed });
-    const faults: { id: string; error: string }[] = [];
+    for (const _ of faults) metrics.unusable();
+    log.error({ keys: faults.slice(0, NAMED), count: faults.length }, 'keys cannot be used: they are refused');
+  }
+
+  #tellHalves(keys: readonly Written[], faults: Fault[]): void {
     const halves = (some: readonly Written[]): void => {
       const [key] = some;
       const error = key ? this.#taken({ keys: some }) : null;
@@ -231,13 +250,9 @@ export class Enforcing {
         return;
       }
       if (ID.test(key.id)) this.#must({ removed: [key.id] });
-      metrics.unusable();
       faults.push({ id: key.id, error });
     };
     halves(keys);
-    if (faults.length > 0) {
-      log.error({ keys: faults.slice(0, NAMED), count: faults.length }, 'keys cannot be used: they are refused');
-    }
   }
 
   #must(change: object): void {
@@ -278,25 +293,34 @@ const ID = /^[0-9a-f]{12}$/;
 /** Behind every id. */
 const AFTER_ALL = 'g';
 
-function changeOf({ rows, secrets }: Page, now: number): { keys: Written[]; removed: string[] } {
+function changeOf({ rows, secrets }: Page, now: number): Change {
   const of = new Map<string, Secret[]>();
   for (const secret of counting(secrets, now)) {
     const known = of.get(secret.key_id);
     if (known) known.push(secret);
     else of.set(secret.key_id, [secret]);
   }
-  const change = { keys: [] as Written[], removed: [] as string[] };
+  const change: Change = { keys: [], removed: [], faults: [] };
   for (const row of rows) {
-    const { id, partner, expires_at, revoked_at } = row;
+    const { id, revoked_at, expires_at } = row;
     const over = revoked_at !== null || (expires_at !== null && expires_at <= now - EXPIRED_MS);
     const valid = of.get(id) ?? [];
-    if (over || valid.length === 0) {
-      // Anything else is no key that anybody could come with.
-      if (ID.test(id)) change.removed.push(id);
-    } else {
-      const digests = valid.map(({ digest, not_after }) => ({ digest, not_after }));
-      change.keys.push({ id, secrets: digests, partner, expires_at, ...listsOf(row) });
+    try {
+      if (!over && valid.length > 0) {
+        change.keys.push(writtenOf(row, valid));
+        continue;
+      }
+    } catch (error) {
+      change.faults.push({ id, error: (error as Error).message });
     }
+    // Anything else is no key that anybody could come with.
+    if (ID.test(id)) change.removed.push(id);
   }
   return change;
+}
+
+function writtenOf(row: Page['rows'][number], valid: readonly Secret[]): Written {
+  const { id, partner, expires_at } = row;
+  const secrets = valid.map(({ digest, not_after }) => ({ digest, not_after }));
+  return { id, secrets, partner, expires_at, ...listsOf(row) };
 }

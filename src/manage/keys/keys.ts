@@ -178,7 +178,7 @@ export class Keys {
       refuseRevoked(row);
       const name = wanted.name ?? row.name;
       const after = { ...row, ...bound, name, expires_at: expires === undefined ? row.expires_at : expires };
-      if (wanted.end_previous) await endAt(tx, secrets.slice(1), now);
+      if (wanted.end_previous) await end(tx, secrets.slice(1));
       return { action: 'keys.change', after, by };
     });
   }
@@ -402,21 +402,23 @@ async function addSecret(
     );
   }
   // What counts no longer is not kept: nobody could ask for more rows than these.
-  const ended = secrets.filter(one => one !== newest && one !== oldest).map(({ digest }) => digest);
-  if (ended.length > 0) await tx.deleteFrom('key_secrets').where('digest', 'in', ended).execute();
-  await endAt(tx, older, now);
-  if (newest) await endAt(tx, [newest], deadline);
+  await end(
+    tx,
+    secrets.filter(one => one !== newest || deadline <= now),
+  );
+  if (newest && deadline > now) {
+    const ends = Math.min(deadline, newest.not_after ?? deadline);
+    await tx.updateTable('key_secrets').set({ not_after: ends }).where('digest', '=', newest.digest).execute();
+  }
   const secret: Secret = { digest: digestOf(key), key_id: id, created_at: now, not_after: null };
   await tx.insertInto('key_secrets').values(secret).execute();
   return newest && deadline > now ? rfc3339(deadline) : null;
 }
 
-/** Not later than they end anyway. */
-async function endAt(tx: Writing, secrets: readonly Secret[], at: number): Promise<void> {
-  for (const { digest, not_after } of secrets) {
-    const ends = Math.min(at, not_after ?? at);
-    await tx.updateTable('key_secrets').set({ not_after: ends }).where('digest', '=', digest).execute();
-  }
+/** At once, and on every gateway alike: an end by the clock would be as far off as another machine's clock is. */
+async function end(tx: Writing, secrets: readonly Secret[]): Promise<void> {
+  const digests = secrets.map(({ digest }) => digest);
+  if (digests.length > 0) await tx.deleteFrom('key_secrets').where('digest', 'in', digests).execute();
 }
 
 interface Ending {

@@ -11,12 +11,18 @@ import type { Clock } from '../pki/clock.js';
 import { Pulling } from '../pulling.js';
 import type { Store } from '../store/open.js';
 import type { PartnersTable } from '../store/tables.js';
-import { patternsOf } from './shapes.js';
+import { type CertificatePattern, patternsOf, type TokenPattern } from './shapes.js';
 
 /** Rows that are read at once. */
 const PAGE = 5_000;
 /** Telling tells all, and every verdict about partners is made anew: changes that come close together go together. */
 const GATHER_MS = 250;
+/** Lone fingerprints that the engine holds (native/engine/src/partners/table.rs). */
+const MAX_FINGERPRINTS = 1_000_000;
+/** Partners that are left out one by one; more than that is no fault of single rows. */
+const MAX_FAULTS = 100;
+/** Partners that one line of the log names. */
+const NAMED = 5;
 /** After the engine did not take what it was told. */
 const RETRY_MS = 2_000;
 
@@ -55,6 +61,8 @@ export class PartnerFollowing {
   #toldAt = Number.NEGATIVE_INFINITY;
   #later: NodeJS.Timeout | undefined;
   #refused = false;
+  #faulty = false;
+  #full = false;
 
   constructor(parts: FollowingParts) {
     const { metrics } = parts;
@@ -221,12 +229,12 @@ export class PartnerFollowing {
   }
 
   #tell(): void {
-    const { native, metrics, clock } = this.#parts;
+    const { metrics, clock } = this.#parts;
     clearTimeout(this.#later);
     this.#toldAt = clock.elapsed();
     const now = clock.now();
     const all = this.#inForce();
-    native.replacePartners(JSON.stringify(all.map(row => this.#written(row, now))));
+    this.#replace(this.#written(all, now));
     this.#untold = false;
     const suspended = all.filter(({ suspended_at }) => suspended_at !== null);
     for (const { name, suspended_at } of suspended) {
@@ -250,21 +258,80 @@ export class PartnerFollowing {
     return [...there.values()];
   }
 
-  #written(row: Row, now: number) {
-    const { name, expires_at, suspended_at, operations } = row;
-    const { certificates, tokens } = patternsOf(row);
-    const theirs = this.#issued.get(name) ?? new Map<string, number>();
-    for (const [fingerprint, until] of theirs) {
-      // What has expired is refused as that, whosever it was.
-      if (until <= now) theirs.delete(fingerprint);
+  /**
+   * A partner that the engine does not take keeps no other one from coming into force, least of all a suspension: it is
+   * refused itself, with all that was issued for it, and that is told.
+   */
+  #replace(partners: Written[]): void {
+    const faults: { partner: string; error: string }[] = [];
+    for (;;) {
+      try {
+        this.#parts.native.replacePartners(JSON.stringify(partners));
+        break;
+      } catch (error) {
+        const { message } = error as Error;
+        // `[7] "acme" ...`: which of them it is.
+        const index = Number(/^\[(\d+)\] /.exec(message)?.[1] ?? Number.NaN);
+        const partner = partners[index];
+        if (!partner || faults.length === MAX_FAULTS) throw error;
+        const known = faults.some(fault => fault.partner === partner.name);
+        partners[index] = { ...partner, ...CLOSED, certificates: known ? [] : partner.certificates.filter(isIssued) };
+        faults.push({ partner: partner.name, error: message });
+      }
     }
-    return {
-      name,
-      suspended: suspended_at !== null,
-      expires_at,
-      certificates: [...certificates, ...[...theirs.keys()].map(fingerprint => ({ fingerprint }))],
-      tokens,
-      operations: JSON.parse(operations) as string[],
-    };
+    if (faults.length > 0 && !this.#faulty) {
+      this.#parts.log.error({ faults: faults.slice(0, NAMED) }, 'partners cannot be taken up: they are refused');
+    }
+    this.#faulty = faults.length > 0;
   }
+
+  #written(rows: readonly Row[], now: number): Written[] {
+    let left = MAX_FINGERPRINTS;
+    // Whoever is refused is so by all that was issued, whatever is left for the others.
+    const inTurn = [...rows].sort((a, b) => Number(b.suspended_at !== null) - Number(a.suspended_at !== null));
+    const written = inTurn.map(row => {
+      const { name, expires_at, suspended_at, operations } = row;
+      const { certificates, tokens } = patternsOf(row);
+      const theirs = this.#issued.get(name) ?? new Map<string, number>();
+      for (const [fingerprint, until] of theirs) {
+        // What has expired is refused as that, whosever it was.
+        if (until <= now) theirs.delete(fingerprint);
+      }
+      const issued = [...theirs.keys()].slice(0, Math.max(0, left)).map(fingerprint => ({ fingerprint }));
+      left -= theirs.size + certificates.length;
+      return {
+        name,
+        suspended: suspended_at !== null,
+        expires_at,
+        certificates: [...certificates, ...issued],
+        tokens,
+        operations: JSON.parse(operations) as string[],
+      };
+    });
+    if (left < 0 && !this.#full) {
+      this.#parts.log.error(
+        { above: MAX_FINGERPRINTS },
+        'more certificates are in force for partners than the engine holds: the others count as nobody’s',
+      );
+    }
+    this.#full = left < 0;
+    return written;
+  }
+}
+
+/** Of native/engine/src/partners/mod.rs. */
+interface Written {
+  name: string;
+  suspended: boolean;
+  expires_at: number | null;
+  certificates: CertificatePattern[];
+  tokens: TokenPattern[];
+  operations: string[];
+}
+
+const CLOSED = { suspended: true, tokens: [], operations: [] };
+
+/** Nothing but a fingerprint. */
+function isIssued({ authority, subject, san }: CertificatePattern): boolean {
+  return authority === undefined && subject === undefined && san === undefined;
 }

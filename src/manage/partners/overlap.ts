@@ -1,4 +1,5 @@
-// What two partners would claim at once, as far as patterns show it: the engine refuses a credential that fits both.
+// What partners have in common: credentials that two would claim, as far as patterns show it (the engine refuses one that
+// fits both), and how many patterns the engine holds.
 
 import { Refusal } from '../admin/api.js';
 import type { Writing } from '../store/open.js';
@@ -7,9 +8,13 @@ import { type CertificatePattern, patternsOf, type TokenPattern } from './shapes
 /** SQLite takes 32,766 values in a statement. */
 const NAMED = 1_000;
 
+/** As many as the engine holds of all partners (native/engine/src/partners/table.rs): there a full table takes nothing. */
+const MAX_WALKED = 20_000;
+const MAX_CLAIMS = 100;
+
 interface Patterns {
-  certificates: readonly CertificatePattern[];
-  tokens: readonly TokenPattern[];
+  certificates: CertificatePattern[];
+  tokens: TokenPattern[];
 }
 
 /** Throws a Refusal when another partner has one of these patterns, or a certificate that they name. */
@@ -21,12 +26,16 @@ export async function refuseShared(tx: Writing, name: string, wanted: Patterns):
     .execute();
   const theirs = new Map<string, string>();
   const claimed: { fingerprint: string; partner: string }[] = [];
+  const all: Patterns = { certificates: [...wanted.certificates], tokens: [...wanted.tokens] };
   for (const other of others) {
     const { certificates, tokens } = patternsOf(other);
+    all.certificates.push(...certificates);
+    all.tokens.push(...tokens);
     for (const claim of [...certificates.map(certificateClaim), ...tokens.map(tokenClaim)])
       theirs.set(claim, other.name);
     for (const { fingerprint } of certificates) if (fingerprint) claimed.push({ fingerprint, partner: other.name });
   }
+  refuseTooMany(all);
   for (const [kind, claims] of [
     ['certificates', wanted.certificates.map(certificateClaim)],
     ['tokens', wanted.tokens.map(tokenClaim)],
@@ -57,6 +66,28 @@ export async function refuseShared(tx: Writing, name: string, wanted: Patterns):
       409,
       `${taken.partner} names a certificate by its fingerprint that was issued for ${name}.`,
       `Take ${taken.fingerprint} from ${taken.partner} first.`,
+    );
+  }
+}
+
+function refuseTooMany({ certificates, tokens }: Patterns): void {
+  const open = (text: string | undefined) => text === undefined || text.includes('*');
+  const walked = certificates.filter(
+    ({ subject, san, fingerprint }) => fingerprint === undefined && open(subject) && open(san),
+  );
+  if (walked.length > MAX_WALKED) {
+    throw new Refusal(
+      409,
+      `All partners together have more than ${MAX_WALKED} patterns with \`*\`, or of whole authorities.`,
+      'Name subjects, names or fingerprints as they are.',
+    );
+  }
+  const claims = new Set(tokens.flatMap(({ configuration = '', claim }) => (claim ? `${configuration}:${claim}` : [])));
+  if (claims.size > MAX_CLAIMS) {
+    throw new Refusal(
+      409,
+      `The tokens of all partners are told apart by more than ${MAX_CLAIMS} claims.`,
+      'Go by the same claim for several partners.',
     );
   }
 }

@@ -31,13 +31,19 @@ const certificatePattern = z
   .strictObject({
     authority: configured.optional().meta({ description: 'Name of the authority that verifies it.' }),
     subject: pattern
+      .refine(isSubject, { error: 'is no subject: between commas stands `TYPE=value`, or `*` alone' })
       .refine(saysSubject, { error: 'would fit any subject: leave it out, or say more than `*`' })
       .optional()
-      .meta({ description: 'RFC 4514, as certificates are shown; `*` stands for any characters.' }),
+      .meta({
+        description:
+          'RFC 4514, as certificates are shown. `*` stands for any characters of one value, alone between commas for any number of names.',
+      }),
     san: pattern
       .refine(says, { error: 'would fit any name: leave it out, or say more than `*`' })
       .optional()
-      .meta({ description: 'DNS name, URI or mail address among its alternative names; `*` as above.' }),
+      .meta({
+        description: 'DNS name, URI or mail address among its alternative names; `*` stands for any characters.',
+      }),
     fingerprint: z
       .string()
       .regex(/^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$/, { error: 'is no SHA-256 fingerprint: 64 hex digits' })
@@ -178,6 +184,12 @@ function given(one: object): boolean {
 /** More than wildcards and what joins them. */
 function says(pattern: string): boolean {
   return /[^*.@:/,+=\s]/.test(pattern);
+}
+
+/** As native/engine/src/partners/subject.rs takes it apart: what it could not, would fit nothing. */
+function isSubject(pattern: string): boolean {
+  const names = pattern.split(/(?<!\\)[,]/).map(name => name.trim());
+  return names.every(name => name === '*' || name.split(/(?<!\\)[+]/).every(one => /^\s*[A-Za-z0-9.-]+\s*=/.test(one)));
 }
 
 /** `CN=*` and `*,O=*` are as good as `*`: attribute types are in every subject. */

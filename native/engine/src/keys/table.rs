@@ -1,12 +1,13 @@
-//! The table of keys: a quarter of what a map of plain structs would take, and no lock that all threads meet at.
+//! The table of keys: one access to memory a look-up, and no lock that all threads meet at.
 //!
 //! It is cut into shards by the key's id, each with a lock of its own: two edge threads meet only when they look at the
-//! same 64th at the same moment, and who reads waits for one insertion at most, or for one shard's index to grow (16,000
-//! records of a million). A lock that all shared would be one cache line that every request of every thread writes twice.
+//! same 64th at the same moment, and who reads waits for one insertion at most, or for one shard to grow (16,000 records
+//! of a million). A lock that all shared would be one cache line that every request of every thread writes twice.
 //!
-//! A shard is an index of numbers over records in segments that never move as a whole: growing copies no record and leaves
-//! no half of a doubled vector empty. A record is one cache line with what each key has of its own. What keys have in
-//! common (partner, scopes, hosts) is kept once, what few have (a second secret, bindings) in a box.
+//! In a shard records stand in the table itself, one cache line each, near where the hash of their id says: with a million
+//! keys a look-up waits for memory, and this way it waits once, while the hash of the secret is made. An index beside the
+//! records would take less room (73 bytes a key instead of 100) and wait twice. A record holds what each key has of its
+//! own. What keys have in common (partner, scopes, hosts) is kept once, what few have (a second secret, bindings) in a box.
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -17,7 +18,6 @@ use foldhash::HashSet;
 use foldhash::fast::FixedState;
 use ipnet::IpNet;
 
-use super::index::{Index, MAX_RECORDS};
 use super::written::Entry;
 use super::{Key, KeyId, Presenting, Used, sha256};
 use crate::exchange::Now;
@@ -27,9 +27,11 @@ use crate::reason::Reason;
 pub(super) type Id = [u8; 6];
 
 /// Shards: more than edge threads on any machine that is common, so that two of them seldom meet.
-pub(super) const SHARDS: usize = 64;
-/// Records of a segment: 16 KiB.
-const SEGMENT: usize = if cfg!(test) { 2 } else { 256 };
+pub(super) const SHARDS: usize = if cfg!(test) { 2 } else { 64 };
+/// At most 7 in 10 places are taken: two records are looked at for one that is found, on average.
+const MOST_TAKEN: (usize, usize) = (7, 10);
+/// Places of the smallest table that holds anything.
+const FIRST_PLACES: usize = 8;
 /// Most used keys of one shard that are noted one by one between two drains; more are found by a walk over the shard.
 const MAX_TOUCHED: usize = if cfg!(test) { 2 } else { 1_024 };
 /// The second that never comes.
@@ -69,12 +71,13 @@ pub(super) struct Record {
     touched: AtomicBool,
 }
 
-const _: () = assert!(size_of::<Record>() == 64);
+const _: () = assert!(size_of::<Option<Record>>() == 64);
 
+/// Open addressing with linear probing. Whoever is removed leaves no mark: those behind move up.
 #[derive(Default)]
 pub(super) struct Shard {
-    index: Index,
-    segments: Vec<Vec<Record>>,
+    places: Box<[Option<Record>]>,
+    taken: usize,
     /// What hangs on boxes, in bytes.
     boxed: usize,
 }
@@ -133,9 +136,9 @@ impl Place {
         Place { id, hash: FixedState::with_seed(0).hash_one(u64::from_be_bytes([0, 0, a, b, c, d, e, f])) }
     }
 
-    /// From other bits than those that the index takes: the low ones for a place, the high ones for the tag.
+    /// From other bits than those that say where in the shard.
     pub(super) fn shard(&self) -> usize {
-        (self.hash >> 32) as usize % SHARDS
+        self.hash as usize % SHARDS
     }
 }
 
@@ -217,7 +220,7 @@ impl Slot {
         }
         let mut left = !ids.is_empty();
         if more && !left {
-            let mut records = shard.segments.iter().flatten();
+            let mut records = shard.records();
             while told.len() < most
                 && let Some(record) = records.next()
             {
@@ -244,7 +247,7 @@ impl Slot {
     pub(super) fn replace(&self, fresh: Shard, mut left: impl FnMut(Used)) -> Shard {
         let before = std::mem::replace(&mut *self.write(), fresh);
         let shard = self.read();
-        for record in before.segments.iter().flatten().filter(|record| record.touched.load(Ordering::Acquire)) {
+        for record in before.records().filter(|record| record.touched.load(Ordering::Acquire)) {
             match shard.find(record.place()) {
                 Some(same) => {
                     same.used.fetch_max(record.used.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -272,8 +275,29 @@ impl Slot {
 
 impl Shard {
     fn find(&self, place: Place) -> Option<&Record> {
-        let number = self.index.find(place.hash, |number| record(&self.segments, number).id == place.id)?;
-        Some(record(&self.segments, number))
+        self.places.get(self.look(place)?)?.as_ref()
+    }
+
+    /// Where a record stands, or else the place where it would.
+    fn look(&self, place: Place) -> Option<usize> {
+        let mut at = self.home(place)?;
+        while let Some(record) = &self.places[at] {
+            if record.id == place.id {
+                break;
+            }
+            at = self.behind(at);
+        }
+        Some(at)
+    }
+
+    /// By the high bits of the hash, for a number of places that is no power of two; None: there are none.
+    fn home(&self, place: Place) -> Option<usize> {
+        let home = (u128::from(place.hash) * self.places.len() as u128) >> 64;
+        (!self.places.is_empty()).then_some(home as usize)
+    }
+
+    fn behind(&self, at: usize) -> usize {
+        if at + 1 == self.places.len() { 0 } else { at + 1 }
     }
 
     pub(super) fn holds(&self, place: Place) -> bool {
@@ -281,75 +305,75 @@ impl Shard {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.index.len()
+        self.taken
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.len() >= MAX_RECORDS
-    }
-
-    /// Adds a key, or puts it in place of the one with its id: that one's uses are kept, its grant is handed back. There
-    /// has to be room.
+    /// Adds a key, or puts it in place of the one with its id: that one's uses are kept, its grant is handed back.
     pub(super) fn put(&mut self, place: Place, mut new: Record) -> Option<Arc<Grant>> {
-        let Shard { index, segments, boxed } = self;
-        *boxed += new.boxed();
-        if let Some(number) = index.find(place.hash, |number| record(segments, number).id == place.id) {
-            let known = record_mut(segments, number);
-            *boxed -= known.boxed();
+        self.boxed += new.boxed();
+        if let Some(at) = self.look(place)
+            && let Some(known) = &mut self.places[at]
+        {
+            self.boxed -= known.boxed();
             new.used = AtomicU32::new(*known.used.get_mut());
             new.touched = AtomicBool::new(*known.touched.get_mut());
             return Some(std::mem::replace(known, new).grant);
         }
-        index.insert(place.hash, index.len() as u32, |number| record(segments, number).place().hash);
-        match segments.last_mut() {
-            Some(last) if last.len() < SEGMENT => last.push(new),
-            _ => {
-                let mut segment = Vec::with_capacity(SEGMENT);
-                segment.push(new);
-                segments.push(segment);
-            }
+        if (self.taken + 1) * MOST_TAKEN.1 > self.places.len() * MOST_TAKEN.0 {
+            self.grow();
+        }
+        if let Some(at) = self.look(place) {
+            self.places[at] = Some(new);
+            self.taken += 1;
         }
         None
     }
 
-    /// Forgets a key: its grant, and its use that has not been told. The last record moves into its place.
+    /// By a quarter: half of a doubled table would be empty.
+    fn grow(&mut self) {
+        let length = (self.places.len() + self.places.len() / 4).max(FIRST_PLACES);
+        let places = std::iter::repeat_with(|| None).take(length).collect();
+        for record in std::mem::replace(&mut self.places, places).into_iter().flatten() {
+            if let Some(at) = self.look(record.place()) {
+                self.places[at] = Some(record);
+            }
+        }
+    }
+
+    /// Forgets a key: its grant, and its use that has not been told.
     pub(super) fn remove(&mut self, place: Place) -> Option<(Arc<Grant>, Option<Used>)> {
-        let Shard { index, segments, boxed } = self;
-        let number = index.find(place.hash, |number| record(segments, number).id == place.id)?;
-        index.remove(place.hash, number, |number| record(segments, number).place().hash);
-        let end = index.len() as u32;
-        if number != end {
-            index.renumber(record(segments, end).place().hash, end, number);
+        let mut hole = self.look(place)?;
+        let removed = self.places[hole].take()?;
+        let mut at = hole;
+        loop {
+            at = self.behind(at);
+            let Some(home) = self.places[at].as_ref().and_then(|record| self.home(record.place())) else { break };
+            // Into the hole moves what would be looked for there on the way to its place.
+            let steps = |from: usize| if at >= from { at - from } else { at + self.places.len() - from };
+            if steps(home) >= steps(hole) {
+                self.places.swap(hole, at);
+                hole = at;
+            }
         }
-        let segment = segments.last_mut().expect("holds the last record");
-        let last = segment.pop().expect("no segment is empty");
-        if segment.is_empty() {
-            segments.pop();
-        }
-        let removed = if number == end { last } else { std::mem::replace(record_mut(segments, number), last) };
-        *boxed -= removed.boxed();
+        self.taken -= 1;
+        self.boxed -= removed.boxed();
         let told = removed.told();
         Some((removed.grant, told))
     }
 
     /// What it takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let segments = self.segments.iter().map(|segment| segment.capacity() * size_of::<Record>()).sum::<usize>();
-        segments + self.segments.capacity() * size_of::<Vec<Record>>() + self.index.bytes() + self.boxed
+        size_of_val(&*self.places) + self.boxed
+    }
+
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        self.places.iter().flatten()
     }
 
     /// Grants of all keys, one by one.
     pub(super) fn into_grants(self) -> impl Iterator<Item = Arc<Grant>> {
-        self.segments.into_iter().flatten().map(Record::into_grant)
+        self.places.into_iter().flatten().map(Record::into_grant)
     }
-}
-
-fn record(segments: &[Vec<Record>], number: u32) -> &Record {
-    &segments[number as usize / SEGMENT][number as usize % SEGMENT]
-}
-
-fn record_mut(segments: &mut [Vec<Record>], number: u32) -> &mut Record {
-    &mut segments[number as usize / SEGMENT][number as usize % SEGMENT]
 }
 
 impl Record {

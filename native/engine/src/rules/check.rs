@@ -6,7 +6,7 @@ use std::sync::Arc;
 use memchr::memmem::FinderBuilder;
 
 use super::condition::{Condition, Number, Text, TextTest};
-use super::field::{self, Boolean, FIELDS, Field};
+use super::field::{self, Boolean, Field};
 use super::function;
 use super::list::{List, ListItems};
 use super::pattern::Patterns;
@@ -143,8 +143,7 @@ impl Scope<'_> {
             }
             None => {
                 let fault = Fault::new(span.clone(), format!("there is no field `{name}`"));
-                let names: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
-                return Err(match spelling::nearest(name, &names) {
+                return Err(match spelling::nearest(name, &field::names()) {
                     _ if name.starts_with("http.request.body") => fault.hint("rules do not see request bodies"),
                     _ if function::exists(name) => fault.hint(format!("`{name}` is a function: `{name}(..)`")),
                     Some(near) => fault.hint(format!("did you mean `{near}`?")),

@@ -122,6 +122,10 @@ pub(super) fn exists(name: &str) -> bool {
     find(name).is_some() || name.starts_with(PATH)
 }
 
+pub(super) fn names() -> Vec<&'static str> {
+    FIELDS.iter().map(|(name, _)| *name).collect()
+}
+
 pub(super) fn find(name: &str) -> Option<Field> {
     FIELDS.iter().find(|(field, _)| *field == name).map(|(_, field)| *field)
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::field;
+use super::spelling;
 use super::syntax::{Fault, Literal, Span};
 
 /// A literal without quotes.
@@ -38,7 +39,10 @@ pub(super) fn bare(text: &str, span: Span) -> Result<Literal, Fault> {
     Err(match text {
         _ if field::exists(text) => fault.hint("a field stands on the right side of `eq` and `ne` only"),
         "true" | "false" => fault.hint("a boolean stands by itself: `ssl`, or `not ssl`"),
-        _ => fault.hint(format!("strings stand in quotes: `\"{text}\"`")),
+        _ => match spelling::nearest(text, &field::names()) {
+            Some(near) => fault.hint(format!("did you mean the field `{near}`? strings stand in quotes")),
+            None => fault.hint(format!("strings stand in quotes: `\"{text}\"`")),
+        },
     })
 }
 
