@@ -1,4 +1,5 @@
-//! What one request costs the engine: head text in, verdict out, 20 rules, 50 operations, a verified certificate.
+//! What one request costs the engine: head text in, verdict out, 20 rules, 50 operations, a verified certificate, with
+//! and without a token that is required.
 //!
 //! `cargo bench --profile release -p portcullis-engine --bench decide`
 
@@ -8,6 +9,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{Criterion, criterion_group, criterion_main};
 use portcullis_engine::decide::{self, Known, Outcome, Tally};
 use portcullis_engine::event::{self, Ending};
@@ -32,6 +36,48 @@ fn pki() -> (String, String) {
     let mut client = CertificateParams::new(Vec::new()).unwrap();
     client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     (ca_pem, client.signed_by(&key, &issuer).unwrap().pem())
+}
+
+/// Who signs tokens, and for how long: the JWK's secret.
+const SECRET: [u8; 32] = [0x5a; 32];
+
+/// A token of the usual size that the policy's configuration accepts.
+fn token(now: u64) -> String {
+    let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let header = encode(json!({ "alg": "HS256", "kid": "2030-01", "typ": "at+jwt" }));
+    let claims = encode(json!({
+        "iss": "https://login.example.com/realms/customers", "aud": "orders", "sub": "b2f0c7d4-6a51-4f4e-9d0b-6f2f1f0c7d4a",
+        "iat": now - 60, "exp": now + 3600, "jti": "0f9d2f6e-5e0c-4a57-8f0a-3f6e5e0c4a57", "azp": "orders-web",
+        "scope": "orders:read orders:write profile", "realm_access": { "roles": ["clerk", "viewer"] },
+    }));
+    let signed = format!("{header}.{claims}");
+    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &SECRET), signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+}
+
+/// What is asked of callers: every operation requires a token with a scope.
+fn callers(policy: &mut Policy, beside: serde_json::Value) {
+    let jwk = json!({ "kty": "oct", "kid": "2030-01", "k": URL_SAFE_NO_PAD.encode(SECRET) });
+    policy.jwt = serde_json::from_value(json!([{
+        "name": "customers", "issuer": "https://login.example.com/realms/customers", "audiences": ["orders"],
+        "algorithms": ["HS256"], "keys": json!({ "keys": [jwk] }).to_string(),
+        "locations": [{ "in": "header", "name": "authorization", "scheme": "Bearer" }],
+        "skew_s": 60, "types": ["", "jwt", "at+jwt"], "max_lifetime_s": 86_400, "max_bytes": 8192,
+        "scope_claims": ["scope"], "role_claims": ["realm_access.roles"],
+    }]))
+    .unwrap();
+    let need = json!({ "kind": "jwt", "configurations": ["customers"], "scopes": ["orders:read"] });
+    let requirement = json!({ "realm": "api", "any": [[need]] });
+    let mut credentials = json!({
+        "jwt": ["customers"],
+        "keys": [{ "in": "header", "name": "x-api-key" }, { "in": "header", "name": "authorization", "scheme": "Bearer" }],
+        "unmatched": requirement,
+        "operations": vec![requirement.clone(); 50],
+    });
+    for (name, value) in beside.as_object().unwrap() {
+        credentials[name] = value.clone();
+    }
+    policy.hosts[0].credentials = Some(serde_json::from_value(credentials).unwrap());
 }
 
 fn policy(ca: &str, rules: usize) -> Policy {
@@ -71,7 +117,7 @@ fn policy(ca: &str, rules: usize) -> Policy {
     .unwrap()
 }
 
-fn head() -> String {
+fn head(token: &str) -> String {
     let mut head = String::from("GET /orders/4711?expand=lines\nhost:localhost:8443\n");
     for (name, value) in [
         (
@@ -81,7 +127,7 @@ fn head() -> String {
         ("accept", "application/json, text/plain, */*"),
         ("accept-encoding", "gzip, deflate, br"),
         ("accept-language", "en-GB,en;q=0.9,de;q=0.8"),
-        ("authorization", "Bearer 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+        ("authorization", &format!("Bearer {token}")),
         ("cookie", "session=0123456789abcdef0123456789abcdef; theme=dark"),
         ("x-client-version", "3.14.1"),
     ] {
@@ -96,7 +142,7 @@ fn bench(criterion: &mut Criterion) {
     let address: IpAddr = "192.0.2.77".parse().unwrap();
     let peer = Peer::new(address, Some(Rc::new(Known::new(Arc::new(Certificate::from_pem(&client))))));
     let started = Now { mono_us: 1, unix_ms: now * 1000 };
-    let head = head();
+    let head = head(&token(now));
     let mut tally = Tally::default();
     let mut tokens = jwt::Cache::default();
     let mut exchange = Exchange::default();
@@ -111,6 +157,23 @@ fn bench(criterion: &mut Criterion) {
         };
         assert_eq!(decided(), Outcome::Pass);
         criterion.bench_function(&format!("decide, {rules} rules"), |bencher| bencher.iter(&mut decided));
+    }
+    for (name, beside) in [
+        ("a cached token", json!({})),
+        ("a cached token, claims told", json!({ "claims": [{ "header": "x-user-id", "claim": "sub" }] })),
+        ("a cached token, session by its subject", json!({ "session": [{ "by": "jwt", "claim": "sub" }] })),
+    ] {
+        let mut policy = policy(&ca, 20);
+        callers(&mut policy, beside);
+        let snapshot = Arc::new(Snapshot::compile(&policy, now, 1).unwrap());
+        let mut decided = || {
+            exchange.head.buffer().push_str(black_box(&head));
+            exchange.begin(started, id);
+            let malformed = exchange.head.parse().err();
+            decide::decide(&mut exchange, &snapshot, &peer, malformed, &mut tally, &mut tokens)
+        };
+        assert_eq!(decided(), Outcome::Pass);
+        criterion.bench_function(&format!("decide, 20 rules, {name}"), |bencher| bencher.iter(&mut decided));
     }
     criterion.bench_function("parse the head", |bencher| {
         bencher.iter(|| exchange.head.parse_text(black_box(&head)));

@@ -71,7 +71,7 @@ impl Credentials {
             unmatched,
             operations,
             sessions: (!written.session.is_empty()).then(|| Sessions::new(around.session_key, &written.session)),
-            told: Told::compile(written, problems),
+            told: Told::compile(written, &tokens, problems),
             strip: written.strip,
             tokens,
             keys,

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::TokenPlace;
 use crate::jwt::Token;
 use crate::policy::{CredentialLocation, HostCredentials, Problem, SessionSource, ToldClaim};
 use crate::reason::Reason;
@@ -53,13 +54,15 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) fn compile(written: &HostCredentials, problems: &mut Vec<Problem>) -> Told {
+    pub(super) fn compile(written: &HostCredentials, tokens: &[TokenPlace], problems: &mut Vec<Problem>) -> Told {
+        let places: Vec<&CredentialLocation> =
+            tokens.iter().map(|place| &place.location).chain(&written.keys).collect();
         let partner = Some(written.partner_header.clone()).filter(|name| !name.is_empty());
         let mut told = Told { claims: written.claims.clone(), partner, names: Vec::new() };
         let claims = written.claims.iter().map(|told| (&told.header, format!("{}/claims", written.at)));
         for (name, at) in claims.chain(told.partner.iter().map(|name| (name, format!("{}/partnerHeader", written.at))))
         {
-            if let Some(why) = unfit(name, written)
+            if let Some(why) = unfit(name, &places, &written.session)
                 .or_else(|| told.names.iter().any(|known| same(known, name)).then_some("two values would stand in it"))
             {
                 problems.push(Problem {
@@ -131,7 +134,7 @@ fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().map(fold).eq(b.bytes().map(fold))
 }
 
-fn unfit(name: &str, written: &HostCredentials) -> Option<&'static str> {
+fn unfit(name: &str, places: &[&CredentialLocation], sessions: &[SessionSource]) -> Option<&'static str> {
     let is_token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_token) {
         return Some("that is no name of a header, or not in lower case");
@@ -143,14 +146,14 @@ fn unfit(name: &str, written: &HostCredentials) -> Option<&'static str> {
     {
         return Some("it has a meaning of its own");
     }
-    let stands = |location: &CredentialLocation| match location {
+    let stands = |location: &&CredentialLocation| match location {
         CredentialLocation::Header { name: known, .. } => same(known, name),
         CredentialLocation::Pair { id, secret } => same(id, name) || same(secret, name),
         CredentialLocation::Cookie { .. } | CredentialLocation::Query { .. } | CredentialLocation::Basic => false,
     };
     let identifies =
         |source: &SessionSource| matches!(source, SessionSource::Header { name: known } if same(known, name));
-    if written.keys.iter().any(stands) || written.session.iter().any(identifies) {
+    if places.iter().any(stands) || sessions.iter().any(identifies) {
         return Some("clients send it");
     }
     None

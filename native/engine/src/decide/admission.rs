@@ -1,5 +1,6 @@
 //! What let a connection in that goes on without requests (a WebSocket).
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,8 +9,9 @@ use super::{Known, Tally};
 use crate::credentials::{Caller, Shown};
 use crate::endpoints::Match;
 use crate::exchange::{Exchange, Now, Presented};
-use crate::jwt::Token;
+use crate::jwt::{KeySets, Revoked, Token};
 use crate::keys::{Key, Keys};
+use crate::partners::Partners;
 use crate::peer::Peer;
 use crate::policy::{Action, MtlsMode};
 use crate::snapshot::{Host, Snapshot};
@@ -26,6 +28,20 @@ pub struct Admission {
     host: String,
     method: String,
     path: String,
+    /// When it was let in last: while nothing has changed since, nothing is asked again.
+    admitted: Cell<Option<Moment>>,
+}
+
+/// Everything that an answer can turn with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moment {
+    generation: u64,
+    second: u64,
+    key_sets: u64,
+    revoked: u64,
+    keys: u64,
+    partners: u64,
+    presented: Presented,
 }
 
 impl Admission {
@@ -46,6 +62,7 @@ impl Admission {
             host: exchange.head.host().to_owned(),
             method: exchange.head.method().to_owned(),
             path: exchange.head.path().to_owned(),
+            admitted: Cell::new(None),
         })
     }
 
@@ -66,39 +83,64 @@ impl Admission {
                 Err(reason) => Presented::Fault(reason),
             };
         }
-        let caller = Caller {
-            token: self.token.clone().filter(|token| {
-                let by = host.credentials.as_ref().and_then(|host| host.configuration(&token.configuration));
-                let certificate = self.certificate.as_ref().filter(|_| presented == Presented::Verified);
-                let certificate = certificate.map(|known| known.certificate.sha256());
-                by.is_some_and(|by| by.still_counts(token, certificate, now).is_ok())
-            }),
+        // Read before what is asked in them.
+        let moment = Moment {
+            generation: snapshot.generation,
+            second: now.unix_ms / 1000,
+            key_sets: KeySets::of_process().epoch(),
+            revoked: Revoked::of_process().epoch(),
+            keys: Keys::of_process().epoch(),
+            partners: Partners::of_process().epoch(),
+            presented,
+        };
+        if self.admitted.get() == Some(moment) {
+            return false;
+        }
+        let certificate = self.certificate.as_deref().filter(|_| presented == Presented::Verified);
+        let caller = self.caller(host, certificate, now);
+        let shown = Shown { caller: &caller, presented, authority: authority.as_deref() };
+        let operation = self.operation(host);
+        let certificate = certificate.map(|known| (known, authority.as_ref()));
+        let admitted =
+            is_admitted(host, operation, &shown) && self.is_agreed(host, operation, &caller, certificate, now);
+        self.admitted.set(admitted.then_some(moment));
+        !admitted
+    }
+
+    /// What still counts.
+    fn caller(&self, host: &Host, certificate: Option<&Known>, now: Now) -> Caller {
+        let certificate = certificate.map(|known| known.certificate.sha256());
+        let counts = |token: &Arc<Token>| {
+            let by = host.credentials.as_ref().and_then(|credentials| credentials.configuration(&token.configuration));
+            by.is_some_and(|by| by.still_counts(token, certificate, now).is_ok())
+        };
+        Caller {
+            token: self.token.clone().filter(counts),
             token_place: self.token_place,
             key: self.key.clone().filter(|key| Keys::of_process().counts(key, now)),
             key_place: self.key_place,
             ..Caller::default()
-        };
-        let shown = Shown { caller: &caller, presented, authority: authority.as_deref() };
-        let operation = self.operation(host);
-        !is_admitted(host, operation, &shown) || !self.is_agreed(host, operation, &shown, authority.as_ref(), now)
+        }
     }
 
-    /// Whether whoever what still counts belongs to is let in.
+    /// Whether whoever it belongs to is let in.
     fn is_agreed(
         &self,
         host: &Host,
         operation: Option<u32>,
-        shown: &Shown<'_>,
-        authority: Option<&Arc<str>>,
+        caller: &Caller,
+        certificate: Option<(&Known, Option<&Arc<str>>)>,
         now: Now,
     ) -> bool {
-        let certificate = self.certificate.as_deref().filter(|_| shown.presented == Presented::Verified);
-        let certificate = certificate.map(|known| (known, authority));
-        let Caller { token, key, .. } = shown.caller;
-        let Ok(partner) = belongs(certificate, token.as_deref(), key.as_ref()) else { return false };
-        let Some(partner) = partner else { return true };
-        let operation = host.openapi.as_ref().zip(operation).and_then(|(openapi, index)| openapi.operation(index));
-        partner.admits(now.unix_ms).is_ok() && may_call(&partner, &self.host, operation)
+        match belongs(certificate, caller.token.as_deref(), caller.key.as_ref()) {
+            Err(_) => false,
+            Ok(None) => true,
+            Ok(Some(partner)) => {
+                let openapi = host.openapi.as_ref();
+                let operation = openapi.zip(operation).and_then(|(openapi, index)| openapi.operation(index));
+                partner.admits(now.unix_ms).is_ok() && may_call(&partner, &self.host, operation)
+            }
+        }
     }
 
     fn operation(&self, host: &Host) -> Option<u32> {

@@ -21,15 +21,15 @@ use crate::jwt;
 use crate::keys::{self, Keys};
 use crate::mtls::Certificate;
 use crate::peer::Peer;
-use crate::policy::{self, Policy};
+use crate::policy::{self, Policy, Problem};
 use crate::snapshot::Snapshot;
 
 /// 2030-01-01
-const NOW: u64 = 1_893_456_000;
+pub(super) const NOW: u64 = 1_893_456_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Corpus {
+pub(super) struct Corpus {
     #[serde(rename = "description")]
     _description: String,
     /// Token configurations; their keys are made at run time.
@@ -45,7 +45,7 @@ struct Corpus {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
+pub(super) struct Case {
     name: String,
     /// In place of the host's `unmatched.any`.
     require: Option<Value>,
@@ -93,7 +93,7 @@ struct Expected {
 }
 
 /// What is made at run time.
-struct Made {
+pub(super) struct Made {
     signers: HashMap<String, EcdsaKeyPair>,
     keys: HashMap<String, (String, String)>,
     ca: String,
@@ -101,7 +101,7 @@ struct Made {
 }
 
 impl Made {
-    fn of(corpus: &Corpus) -> Made {
+    pub(super) fn of(corpus: &Corpus) -> Made {
         let named = corpus.jwt.iter().map(|written| written["name"].as_str().unwrap().to_owned());
         let signers = named.map(|name| (name, EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()));
         let mut written = Vec::new();
@@ -211,53 +211,66 @@ fn pki() -> (String, String) {
     (pem, client.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().pem())
 }
 
+/// A request that was decided.
+pub(super) struct Decided {
+    pub(super) exchange: Exchange,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) peer: Peer,
+    outcome: Outcome,
+}
+
+impl Made {
+    pub(super) fn decide(&self, corpus: &Corpus, case: &Case) -> Result<Decided, Vec<Problem>> {
+        let snapshot = Arc::new(Snapshot::compile(&self.policy(corpus, case), NOW, 1)?);
+        let peer = Peer::new("192.0.2.7".parse().unwrap(), case.certificate.then(|| self.client.clone()));
+        let mut exchange = Exchange::default();
+        let malformed = exchange.head.parse_text(&self.head(case)).err();
+        let (mut tally, mut tokens, mut outcome) = (Tally::default(), jwt::Cache::default(), Outcome::Deny);
+        // Twice: the second time, what is kept is used.
+        for _ in 0..2 {
+            exchange.begin(Now { mono_us: 1, unix_ms: NOW * 1000 }, "0123456789abcdef0123456789abcdef");
+            outcome = decide::decide(&mut exchange, &snapshot, &peer, malformed, &mut tally, &mut tokens);
+        }
+        Ok(Decided { exchange, snapshot, peer, outcome })
+    }
+}
+
 /// What is not as it is expected.
 fn run(corpus: &Corpus, made: &Made, case: &Case) -> Vec<String> {
-    let snapshot = match Snapshot::compile(&made.policy(corpus, case), NOW, 1) {
-        Ok(snapshot) => Arc::new(snapshot),
+    let Decided { mut exchange, peer, outcome, .. } = match made.decide(corpus, case) {
+        Ok(decided) => decided,
         Err(problems) => return vec![format!("{problems:?}")],
     };
-    let peer = Peer::new("192.0.2.7".parse().unwrap(), case.certificate.then(|| made.client.clone()));
-    let mut exchange = Exchange::default();
-    exchange.head.buffer().push_str(&made.head(case));
-    exchange.begin(Now { mono_us: 1, unix_ms: NOW * 1000 }, "0123456789abcdef0123456789abcdef");
-    let malformed = exchange.head.parse().err();
-    let (mut tally, mut tokens) = (Tally::default(), jwt::Cache::default());
     let mut wrong = Vec::new();
     let mut same = |what: &str, found: Value, expected: Value| {
         if found != expected {
             wrong.push(format!("{what}: {found}, not {expected}"));
         }
     };
-    // Twice: the second time, what is kept is used.
-    for _ in 0..2 {
-        exchange.begin(exchange.started, "0123456789abcdef0123456789abcdef");
-        let outcome = decide::decide(&mut exchange, &snapshot, &peer, malformed, &mut tally, &mut tokens);
-        let Expected { reason, logged, status, challenges, told, stripped, presented } = &case.expect;
-        same("reason", json!(exchange.denial.as_ref().map(|denial| denial.reason.id())), json!(reason));
-        same("denied", json!(outcome != Outcome::Pass), json!(reason.is_some()));
-        let ids: Vec<_> = exchange.logged.iter().map(|denial| denial.reason.id()).collect();
-        same("logged", json!(ids), json!(logged));
-        if let Some(presented) = presented {
-            same("presented", json!(exchange.caller.presented), json!(presented));
+    let Expected { reason, logged, status, challenges, told, stripped, presented } = &case.expect;
+    same("reason", json!(exchange.denial.as_ref().map(|denial| denial.reason.id())), json!(reason));
+    same("denied", json!(outcome != Outcome::Pass), json!(reason.is_some()));
+    let ids: Vec<_> = exchange.logged.iter().map(|denial| denial.reason.id()).collect();
+    same("logged", json!(ids), json!(logged));
+    if let Some(presented) = presented {
+        same("presented", json!(exchange.caller.presented), json!(presented));
+    }
+    if let Some(denial) = exchange.denial.take() {
+        let mut answer = Answer::default();
+        answer.render(&exchange, &denial);
+        let sent = answer.fields.split("\r\n").filter_map(|line| line.strip_prefix("WWW-Authenticate: "));
+        let sent: Vec<_> = sent.collect();
+        if let Some(challenges) = challenges {
+            same("challenges", json!(sent), json!(challenges));
         }
-        if let Some(denial) = exchange.denial.take() {
-            let mut answer = Answer::default();
-            answer.render(&exchange, &denial);
-            let sent = answer.fields.split("\r\n").filter_map(|line| line.strip_prefix("WWW-Authenticate: "));
-            let sent: Vec<_> = sent.collect();
-            if let Some(challenges) = challenges {
-                same("challenges", json!(sent), json!(challenges));
-            }
-            same("status", json!(answer.status), json!(status.unwrap_or(answer.status)));
-            // RFC 9110, 15.5.2.
-            same("401 without a challenge", json!(answer.status == 401 && sent.is_empty()), json!(false));
-        } else {
-            let lines = decide::told(&exchange, &peer);
-            same("told", json!(lines.caller().split_terminator("\r\n").collect::<Vec<_>>()), json!(told));
-            let names: Vec<&str> = lines.stripped().iter().flat_map(|place| names(place)).collect();
-            same("stripped", json!(names), json!(stripped));
-        }
+        same("status", json!(answer.status), json!(status.unwrap_or(answer.status)));
+        // RFC 9110, 15.5.2.
+        same("401 without a challenge", json!(answer.status == 401 && sent.is_empty()), json!(false));
+    } else {
+        let lines = decide::told(&exchange, &peer);
+        same("told", json!(lines.caller().split_terminator("\r\n").collect::<Vec<_>>()), json!(told));
+        let names: Vec<&str> = lines.stripped().iter().flat_map(|place| names(place)).collect();
+        same("stripped", json!(names), json!(stripped));
     }
     wrong
 }
