@@ -18,9 +18,9 @@ use foldhash::{HashSet, HashSetExt as _};
 
 use crate::reason::Reason;
 
-/// Most proofs that are remembered at once: 1,600 a second when each lives for the two minutes that a lifetime of 60 s
-/// can mean. They take some 15 MB.
-pub(super) const MAX_PROOFS: usize = 200_000;
+/// Most proofs that are remembered at once: 16,000 a second with the lifetime of 60 s, which is more signatures than a
+/// core verifies. They take up to 100 MB, and nothing while there are none.
+const MAX_PROOFS: usize = 1_000_000;
 /// Enough that the threads of a large machine rarely meet.
 const SHARDS: usize = 16;
 
