@@ -66,7 +66,6 @@ catalogue! {
     CredentialsScope = "credentials.scope", 403, 7, "The credential lacks a scope.", "The scopes of the token or key do not cover what the operation requires.";
     CredentialsRole = "credentials.role", 403, 7, "The credential lacks a role.", "None of the token's roles is one of those that the operation requires.";
     CredentialsClaim = "credentials.claim", 403, 7, "A claim of the token does not allow this.", "A claim that the operation requires is missing or has another value.";
-    CredentialsWithdrawn = "credentials.withdrawn", 401, 16, "The credential no longer counts.", "It was good when the connection was opened.";
 
     // jwt: tokens
     JwtMalformed = "jwt.malformed", 401, 16, "The token is malformed.", "Not three base64url parts without padding, not JSON objects, a name twice, or nested too deeply (RFC 7515, RFC 7519).";
