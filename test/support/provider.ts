@@ -62,11 +62,11 @@ export class FakeKeySets {
     try {
       keys = JSON.parse(document).keys;
     } catch {
-      return '{"problem":"is not JSON"}';
+      return '{"problem":"the key set is not JSON"}';
     }
-    if (!Array.isArray(keys)) return '{"problem":"is no JWK Set: an object with a list `keys`"}';
+    if (!Array.isArray(keys)) return '{"problem":"the key set is no JWK Set: an object with a list `keys`"}';
     const usable = keys.filter(({ kty }) => kty === 'EC');
-    if (usable.length === 0) return '{"problem":"holds no usable key"}';
+    if (usable.length === 0) return '{"problem":"the key set holds no usable key"}';
     const kids = usable.map(({ kid }) => kid);
     const changed = JSON.stringify({ url, kids }) !== JSON.stringify(this.held.get(configuration));
     this.held.set(configuration, { url, kids });

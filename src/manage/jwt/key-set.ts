@@ -272,7 +272,7 @@ export class KeySet {
   #load(document: string): LoadedKeys {
     const { name, url } = this.#plan;
     const answer = JSON.parse(this.#parts.native.loadKeySet(name, url, document)) as LoadedKeys & { problem?: string };
-    if (answer.problem !== undefined) throw new Refused(`the answer ${answer.problem}`);
+    if (answer.problem !== undefined) throw new Refused(answer.problem);
     return answer;
   }
 
