@@ -75,7 +75,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// `$KEY` in the input is the key, `$BASIC` what Basic makes of it.
+// `$KEY` in the input is the key, `$BASIC` what Basic makes of it.
 fuzz_target!(|text: &str| {
     let key = &**KEY;
     let basic = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{ID}:{key}"));
