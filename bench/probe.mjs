@@ -34,18 +34,18 @@ export function ask(
   });
 }
 
-/** Waits until the gateway answers, then shows that it proxies for a client certificate and not without one. */
+/** `headers` of the gateway come with every request. Waits until it answers, then shows that it proxies for a client certificate and not without one. */
 export async function prove(place, gateway, more = [], readyMs = READY_MS) {
-  const { plain } = gateway;
+  const { plain, headers } = gateway;
   const deadline = performance.now() + readyMs;
-  let answer = await ask(place, gateway.port, { plain });
+  let answer = await ask(place, gateway.port, { plain, headers });
   while (answer.status !== 200) {
     const ended = await Promise.race([gateway.program.ended, sleep(100, null)]);
     if (ended !== null || performance.now() > deadline) {
       const { out, err } = gateway.program;
       throw new Error(`${gateway.name} does not serve: ${answer.status} ${answer.body}\n${(out + err).slice(-3_000)}`);
     }
-    answer = await ask(place, gateway.port, { plain });
+    answer = await ask(place, gateway.port, { plain, headers });
   }
   const facts = [
     ...(plain ? [] : [CERTIFICATE]),
@@ -57,7 +57,7 @@ export async function prove(place, gateway, more = [], readyMs = READY_MS) {
     ...more,
   ];
   for (const fact of facts) {
-    const seen = await ask(place, gateway.port, { ...fact.ask, plain });
+    const seen = await ask(place, gateway.port, { ...fact.ask, plain, headers: { ...headers, ...fact.ask.headers } });
     if (!fact.holds(seen))
       throw new Error(`${gateway.name} should be one that ${fact.what}: ${seen.status} ${seen.body}`);
   }

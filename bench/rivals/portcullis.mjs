@@ -26,12 +26,13 @@ export function version() {
 /**
  * `called` tells several of them in one scenario apart; `policy` replaces the 20 rules, `description` the 50
  * operations (`file` names one that exists), `openapi` adds to the settings of that name, `host` to those of the host, `config` to all others;
+ * `headers` come with the requests of the proofs;
  * `facts` are those of `prove`.
  */
-export async function start(place, { called = name, facts = FACTS, readyMs, ...options } = {}) {
+export async function start(place, { called = name, facts = FACTS, readyMs, headers, ...options } = {}) {
   const { config, events, port, adminPort } = await configure(place, called, options);
   const program = startProgram('gateway', process.execPath, [MAIN, 'run', '--config', config]);
-  const gateway = await prove(place, { name: called, port, program }, facts, readyMs);
+  const gateway = await prove(place, { name: called, port, program, headers }, facts, readyMs);
   gateway.program.stop = stopAfterProof(program, events);
   gateway.admin = adminPort;
   return gateway;

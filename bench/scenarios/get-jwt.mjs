@@ -10,7 +10,9 @@ export const absent = onlyPortcullis;
 export async function run(place) {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'bench', alg: 'ES256', use: 'sig' };
+  const headers = { authorization: `Bearer ${token(privateKey)}` };
   const required = {
+    headers,
     config: {
       jwt: { bench: { issuer: ISSUER, audiences: [AUDIENCE], keys: { inline: JSON.stringify({ keys: [jwk] }) } } },
     },
@@ -20,7 +22,7 @@ export async function run(place) {
     place,
     name,
     {
-      'seen before': { path: '/orders/1', headers: { authorization: `Bearer ${token(privateKey)}` }, connections: 64 },
+      'seen before': { path: '/orders/1', headers, connections: 64 },
     },
     {
       description: openapi(),
