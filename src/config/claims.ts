@@ -7,12 +7,15 @@ import type { PolicyClaim } from './policy.js';
 const value = z.union([z.string().min(1), z.number(), z.boolean()]);
 
 /** A claim's name, with the steps into it. */
-const MAX_NAME = 256;
+export const MAX_CLAIM_CHARACTERS = 256;
 const MAX_VALUES = 256;
 
 export function claims() {
   return z
-    .record(z.string().min(1).max(MAX_NAME), z.union([z.literal(true), value, z.array(value).min(1).max(MAX_VALUES)]))
+    .record(
+      z.string().min(1).max(MAX_CLAIM_CHARACTERS),
+      z.union([z.literal(true), value, z.array(value).min(1).max(MAX_VALUES)]),
+    )
     .transform((written): PolicyClaim[] => Object.entries(written).map(([claim, values]) => claimOf(claim, values)));
 }
 

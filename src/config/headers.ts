@@ -2,8 +2,8 @@
 
 import { z } from 'zod';
 
-/** RFC 9110, 5.6.2. */
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** RFC 9110, 5.6.2; names of cookies are tokens too (RFC 6265, 4.1.1). */
+export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** Longer ones are typing errors: with a value they have to find room in a head of 16 KiB. */
 const MAX_NAME = 128;
 

@@ -3,6 +3,8 @@
 
 import { X509Certificate } from 'node:crypto';
 import { isInside } from '../../config/addresses.js';
+import { claimOf, MAX_CLAIM_CHARACTERS } from '../../config/claims.js';
+import { TOKEN } from '../../config/headers.js';
 import type { Loading } from '../../config/loading.js';
 import { child, pointer } from '../../config/pointer.js';
 import type { PolicyClaim, PolicyJwt, PolicyLocation } from '../../config/policy.js';
@@ -11,10 +13,6 @@ import { type Jwt, SECRET_BYTES } from './config.js';
 /** Of a document with keys, wherever it comes from: a key with its certificates has some KiB. */
 export const MAX_KEY_SET_BYTES = 2 ** 20;
 const MAX_URL_CHARACTERS = 2_048;
-/** A claim's name, with the steps into it. */
-const MAX_CLAIM_CHARACTERS = 256;
-/** RFC 9110, 5.6.2; names of cookies too (RFC 6265, 4.1.1). */
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** What says where a message ends, who it is for, and other credentials: no place for a token. */
 const TAKEN = new Set(
   'connection content-length cookie dpop expect host keep-alive te trailer transfer-encoding upgrade'.split(' '),
@@ -366,7 +364,7 @@ function compileClaims(claims: Jwt['requiredClaims'], at: string, loading: Loadi
     if (by && (written !== true || PARTIES.includes(claim))) {
       loading.problem(place, `\`${claim}\` is judged by ${by}`, { key: true, hint: 'leave it out' });
     }
-    return { claim, values: written === true ? [] : [written].flat().map(String) };
+    return claimOf(claim, written);
   });
 }
 
