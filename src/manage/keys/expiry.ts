@@ -3,6 +3,7 @@
 import type { Tell } from '../../journal/events/notices.js';
 import type { KeyMetrics } from '../../journal/metrics/keys.js';
 import { DAYS, type Days } from '../../journal/metrics/revocation.js';
+import { EndWatch } from '../end-watch.js';
 import { type Mark, tellOfEnds } from '../ends.js';
 import type { Log } from '../log.js';
 import type { Clock } from '../pki/clock.js';
@@ -11,8 +12,6 @@ import type { Store } from '../store/open.js';
 import type { KeysTable } from '../store/tables.js';
 
 const DAY_MS = 86_400_000;
-/** Dates are days away: this is often enough to be told on the day. */
-const LOOK_MS = 60_000;
 
 export interface ExpiryParts {
   store: Store;
@@ -24,39 +23,16 @@ export interface ExpiryParts {
 
 type EndingKey = Pick<KeysTable, 'id' | 'name' | 'kind' | 'partner' | 'expires_at'>;
 
-export class KeyExpiry {
+export class KeyExpiry extends EndWatch {
   readonly #parts: ExpiryParts;
-  #looking: Promise<void> | null = null;
-  #stop = () => {};
 
   constructor(parts: ExpiryParts) {
+    super(parts, 'which keys expire cannot be looked up now');
     this.#parts = parts;
   }
 
-  start(): void {
-    void this.look();
-    this.#stop = this.#parts.clock.every(LOOK_MS, () => void this.look());
-  }
-
-  stop(): void {
-    this.#stop();
-  }
-
-  /** Never rejects. */
-  look(): Promise<void> {
-    this.#looking ??= this.#look()
-      .catch(error => {
-        this.#parts.log.warn({ error: (error as Error).message }, 'which keys expire cannot be looked up now');
-      })
-      .finally(() => {
-        this.#looking = null;
-      });
-    return this.#looking;
-  }
-
-  async #look(): Promise<void> {
-    const { store, metrics, clock } = this.#parts;
-    const now = clock.now();
+  protected override async lookAt(now: number): Promise<void> {
+    const { store, metrics } = this.#parts;
     metrics.expiring(await Promise.all(DAYS.map(async days => ({ days, count: await this.#count(now, days) }))));
     await tellOfEnds({
       ...{ store, now, name: 'expiry keys' },

@@ -3,6 +3,7 @@
 import type { Tell } from '../../journal/events/notices.js';
 import type { PartnerMetrics } from '../../journal/metrics/partners.js';
 import { DAYS, type Days } from '../../journal/metrics/revocation.js';
+import { EndWatch } from '../end-watch.js';
 import { type Mark, tellOfEnds } from '../ends.js';
 import type { Log } from '../log.js';
 import type { Clock } from '../pki/clock.js';
@@ -12,8 +13,6 @@ import type { PartnersTable } from '../store/tables.js';
 import { statusOf } from './partners.js';
 
 const DAY_MS = 86_400_000;
-/** Dates are days away: this is often enough to be told on the day. */
-const LOOK_MS = 60_000;
 
 export interface ExpiryParts {
   store: Store;
@@ -25,39 +24,16 @@ export interface ExpiryParts {
 
 type EndingPartner = Pick<PartnersTable, 'name' | 'owner' | 'expires_at'>;
 
-export class PartnerExpiry {
+export class PartnerExpiry extends EndWatch {
   readonly #parts: ExpiryParts;
-  #looking: Promise<void> | null = null;
-  #stop = () => {};
 
   constructor(parts: ExpiryParts) {
+    super(parts, 'which partners expire cannot be looked up now');
     this.#parts = parts;
   }
 
-  start(): void {
-    void this.look();
-    this.#stop = this.#parts.clock.every(LOOK_MS, () => void this.look());
-  }
-
-  stop(): void {
-    this.#stop();
-  }
-
-  /** Never rejects. */
-  look(): Promise<void> {
-    this.#looking ??= this.#look()
-      .catch(error => {
-        this.#parts.log.warn({ error: (error as Error).message }, 'which partners expire cannot be looked up now');
-      })
-      .finally(() => {
-        this.#looking = null;
-      });
-    return this.#looking;
-  }
-
-  async #look(): Promise<void> {
-    const { store, metrics, clock } = this.#parts;
-    const now = clock.now();
+  protected override async lookAt(now: number): Promise<void> {
+    const { store, metrics } = this.#parts;
     const rows = await store.db.selectFrom('partners').select(['suspended_at', 'expires_at']).execute();
     const counts = { active: 0, suspended: 0, expired: 0 };
     for (const row of rows) counts[statusOf(row, now)] += 1;

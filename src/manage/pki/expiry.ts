@@ -7,6 +7,7 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import type { Tell } from '../../journal/events/notices.js';
 import { DAYS, type Days, type Expiry, type RevocationMetrics } from '../../journal/metrics/revocation.js';
+import { EndWatch } from '../end-watch.js';
 import { type Mark, tellOfEnds } from '../ends.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
@@ -16,8 +17,6 @@ import { rfc3339 } from './lifetime.js';
 import { takeTurn } from './turns.js';
 
 const DAY_MS = 86_400_000;
-/** Dates are days away: this is often enough to be told on the day. */
-const LOOK_MS = 60_000;
 const TURN_MS = 30_000;
 /** More server certificates than any one gateway has. */
 const MAX_REMEMBERED = 5_000;
@@ -52,24 +51,14 @@ export interface ExpiryParts {
 /** By fingerprint: the smallest distance that was told, and the end, after which it is forgotten. */
 type Told = Record<string, { days: Days; at: number }>;
 
-export class ExpiryWatch {
+export class ExpiryWatch extends EndWatch {
   readonly #parts: ExpiryParts;
   /** Of the configuration in force. */
   #configured: readonly Ending[] = [];
-  #looking: Promise<void> | null = null;
-  #stop = () => {};
 
   constructor(parts: ExpiryParts) {
+    super(parts, 'what expires cannot be looked up now');
     this.#parts = parts;
-  }
-
-  start(): void {
-    void this.look();
-    this.#stop = this.#parts.clock.every(LOOK_MS, () => void this.look());
-  }
-
-  stop(): void {
-    this.#stop();
   }
 
   adopt(authorities: readonly Brought[], servers: readonly Ending[]): void {
@@ -77,21 +66,8 @@ export class ExpiryWatch {
     this.#configured = [...servers, ...brought];
   }
 
-  /** Never rejects. */
-  look(): Promise<void> {
-    this.#looking ??= this.#look()
-      .catch(error => {
-        this.#parts.log.warn({ error: (error as Error).message }, 'what expires cannot be looked up now');
-      })
-      .finally(() => {
-        this.#looking = null;
-      });
-    return this.#looking;
-  }
-
-  async #look(): Promise<void> {
-    const { metrics, clock } = this.#parts;
-    const now = clock.now();
+  protected override async lookAt(now: number): Promise<void> {
+    const { metrics } = this.#parts;
     const few = [...this.#configured, ...(await this.#hosted()), ...(await this.#lists())];
     metrics.expiries(earliest(few));
     metrics.expiring(await this.#counts(now));
