@@ -74,7 +74,7 @@ export class WebSocketBridge {
 
   /** The client may not be here any more (RFC 6455, 7.4.1: 1008, policy). */
   withdraw(): void {
-    this.client?.end(1008, 'the client certificate is not accepted any more');
+    this.client?.end(1008, 'what let this connection in is not accepted any more');
   }
 
   terminate(): void {
