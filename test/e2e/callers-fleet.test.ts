@@ -136,14 +136,14 @@ function tests(makeStore: () => Promise<object>): void {
     const { acme, other } = await partners();
     const ending = await Promise.all(acme.map(open));
     const lasting = await Promise.all(other.map(open));
-    const closed = ending.flatMap(({ socket, atOrigin }) => [once(socket, 'close'), once(atOrigin, 'close')]);
+    for (const { states } of ending) expect(states()).toEqual([WebSocket.OPEN, WebSocket.OPEN]);
     const since = Date.now();
     await manage('POST', '/partners/acme/suspend', { why: 'keys on a forum' });
-    const codes = (await Promise.all(closed)).map(([code]) => code);
+    const codes = (await Promise.all(ending.map(({ closed }) => closed))).flat();
     expect(new Set(codes)).toEqual(new Set([1008]));
     expect(Date.now() - since).toBeLessThan(WITHIN_MS);
-    for (const { socket, atOrigin } of lasting) {
-      expect([socket.readyState, atOrigin.readyState]).toEqual([WebSocket.OPEN, WebSocket.OPEN]);
+    for (const { socket, states } of lasting) {
+      expect(states()).toEqual([WebSocket.OPEN, WebSocket.OPEN]);
       socket.terminate();
     }
     await manage('POST', '/partners/acme/resume', undefined, { 'if-match': '*' });
@@ -151,12 +151,10 @@ function tests(makeStore: () => Promise<object>): void {
 
   test('an open WebSocket of a revoked key ends', async () => {
     const leaked = await key();
-    const { socket, atOrigin } = await open(leaked);
-    const closed = Promise.all([once(socket, 'close'), once(atOrigin, 'close')]);
+    const { closed } = await open(leaked);
     const since = Date.now();
     await manage('POST', `/keys/${leaked.id}/revoke`, {}, { 'if-match': '*' });
-    const [[code]] = await closed;
-    expect(code).toBe(1008);
+    expect((await closed)[0]).toBe(1008);
     expect(Date.now() - since).toBeLessThan(WITHIN_MS);
   });
 
@@ -222,6 +220,7 @@ function tests(makeStore: () => Promise<object>): void {
     return clients;
   }
 
+  /** A WebSocket through the second gateway, watched on both sides from the start. */
   async function open({ identity, headers = {} }: Credential) {
     const { port, ...rest } = whereto(gateways[1] as Gateway, { identity, headers } as Credential);
     const options = { ...rest, servername: 'live.test', headers: { host: 'live.test', ...headers } };
@@ -239,7 +238,9 @@ function tests(makeStore: () => Promise<object>): void {
     });
     await once(socket, 'open');
     socket.send(name);
-    return { socket, atOrigin: await arrived };
+    const atOrigin = await arrived;
+    const closed = Promise.all([socket, atOrigin].map(async side => (await once(side, 'close'))[0] as number));
+    return { socket, closed, states: () => [socket.readyState, atOrigin.readyState] };
   }
 
   async function manage(method: string, path: string, body?: object, headers: Record<string, string> = {}) {
