@@ -7,6 +7,7 @@ import type { JwtMetrics } from '../../journal/metrics/jwt.js';
 import { download, MAX_REDIRECTS } from '../download.js';
 import type { Log } from '../log.js';
 import type { Clock } from '../pki/clock.js';
+import { backoff, JITTER } from '../pki/rounds.js';
 import type { KeptKeySet } from './kept.js';
 
 /** In all, from the name being looked up to the last byte. A provider answers within a second. */
@@ -14,8 +15,6 @@ export const FETCH_MS = 5_000;
 /** Of a provider that says nothing about it. */
 const FRESH_MS = 600_000;
 const FIRST_BACKOFF_MS = 1_000;
-/** So that a fleet, and the clients of one provider, do not all come at once. */
-const JITTER = 0.1;
 /** Between two fetches that operators ask for. */
 const FORCED_MS = 1_000;
 /** Of a set that is found unchanged; one that changed is kept at once. */
@@ -235,10 +234,9 @@ export class KeySet {
     } catch (error) {
       if (this.#closing.signal.aborted) return;
       this.#failed(error as Error);
-      const backoff = FIRST_BACKOFF_MS * 2 ** Math.min(30, this.#failures - 1);
       // While none serves, tokens are refused: as soon as its provider is back, they should not be.
       const longest = this.#good ? mostMs : Math.min(mostMs, cooldownMs);
-      this.#due = clock.elapsed() + jittered(Math.min(longest, backoff));
+      this.#due = clock.elapsed() + sooner(backoff(this.#failures, FIRST_BACKOFF_MS, longest));
     }
   }
 
@@ -300,12 +298,12 @@ export class KeySet {
 
   #within(ms: number): number {
     const { leastMs, mostMs } = this.#plan;
-    return Math.max(leastMs, Math.min(mostMs, jittered(ms)));
+    return Math.max(leastMs, Math.min(mostMs, sooner(ms)));
   }
 }
 
-/** Rather sooner than later. */
-function jittered(ms: number): number {
+/** So that a fleet does not come at once; rather sooner than later. */
+function sooner(ms: number): number {
   return ms * (1 - JITTER * Math.random());
 }
 

@@ -4,9 +4,9 @@
 import type { Clock } from './clock.js';
 
 /** So that a fleet, and the clients of one authority, do not all come at once. */
-const JITTER = 0.1;
+export const JITTER = 0.1;
 /** Beyond this the longest wait is reached, whatever the first was. */
-const MOST_DOUBLINGS = 10;
+const MOST_DOUBLINGS = 30;
 
 /** Something to ask for again and again. */
 export interface Due {
