@@ -20,6 +20,10 @@ const RESERVED = new Set(
 );
 const RESERVED_PREFIXES = ['x-forwarded-', 'cf-cert-', 'cf-client-cert-'];
 
+export function isHeaderName(name: string): boolean {
+  return name.length <= MAX_NAME && TOKEN.test(name);
+}
+
 /** A name as an operator writes it. */
 export function headerName() {
   return z

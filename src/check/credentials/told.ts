@@ -1,6 +1,6 @@
 // What origins are told of the caller, and what identifies a session.
 
-import { folded, isReserved } from '../../config/headers.js';
+import { folded, isHeaderName, isReserved } from '../../config/headers.js';
 import type { Loading } from '../../config/loading.js';
 import { child } from '../../config/pointer.js';
 import type { PolicyCredentials, PolicySession } from '../../config/policy.js';
@@ -9,8 +9,6 @@ import { headersOf, onlyOne } from './places.js';
 import type { Accepted } from './schemes.js';
 
 type Told = Pick<PolicyCredentials, 'claims' | 'partner_header' | 'session'>;
-
-const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/;
 
 export function compileTold(
   { claims, partnerHeader, session }: Credentials,
@@ -24,17 +22,23 @@ export function compileTold(
   const refuse = (name: string, place: string, key: boolean): boolean => {
     const same = folded(name);
     const rival = told.get(same);
-    const [message, hint] = !NAME.test(name)
-      ? [`\`${name}\` is not the name of a header`, 'such as `X-User-Id`']
-      : isReserved(name)
-        ? [`\`${name}\` has a meaning of its own, or is written by the gateway`, 'such as `X-User-Id`']
-        : read.has(same)
-          ? [`\`${name}\` is where clients put a credential`, 'choose another name']
-          : [`\`${name}\` and \`${rival}\` are one header`, 'origins read `_` and `-`, and any case, as the same'];
-    const good = NAME.test(name) && !isReserved(name) && !read.has(same) && rival === undefined;
-    if (good) told.set(same, name);
-    else loading.problem(place, message, { key, hint });
-    return !good;
+    const fault = (message: string, hint: string): true => {
+      loading.problem(place, message, { key, hint });
+      return true;
+    };
+    if (!isHeaderName(name)) return fault(`\`${name}\` is not the name of a header`, 'such as `X-User-Id`');
+    if (isReserved(name)) {
+      return fault(`\`${name}\` has a meaning of its own, or is written by the gateway`, 'such as `X-User-Id`');
+    }
+    if (read.has(same)) return fault(`\`${name}\` is where clients put a credential`, 'choose another name');
+    if (rival !== undefined) {
+      return fault(
+        `\`${name}\` and \`${rival}\` are one header`,
+        'origins read `_` and `-`, and any case, as the same',
+      );
+    }
+    told.set(same, name);
+    return false;
   };
   const good = Object.entries(claims).filter(([name]) => !refuse(name, child(child(at, 'claims'), name), true));
   if (good.length > 0 && accepted.configurations.length === 0) {
