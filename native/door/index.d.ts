@@ -6,8 +6,26 @@ export declare function abandoned(slot: number): void
 /** The gateway's own answer was written, with so many bytes of body: the exchange is over. */
 export declare function answered(slot: number, status: number, bytes: number): void
 
+/** An exchange's batch is over: answers what to do next. */
+export declare function asked(slot: number): number
+
 /** Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled. */
 export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void): void
+
+/** What the fleet's counters are asked at once, for all requests of a turn. */
+export interface Batch {
+  /** For `ask_answered`, `ask_done`. */
+  number: number
+  calls: Array<Call>
+  /** Of the exchanges that wait: `asked(slot)` for each, when all calls have answered or their time is up. */
+  slots: Array<number>
+}
+
+/** What the function answered to a call (by its place) of a batch; null: nobody answered. */
+export declare function batchAnswered(number: number, call: number, reply?: Buffer | undefined | null): void
+
+/** A batch is over: its number may be used again. */
+export declare function batchOver(number: number): void
 
 /** A piece of the request's body. Answers what to do next. */
 export declare function body(slot: number, piece: unknown, last: boolean): number
@@ -17,6 +35,13 @@ export declare function body(slot: number, piece: unknown, last: boolean): numbe
  * listening sockets it found.
  */
 export declare function boundReceiveBuffers(port: number): number
+
+/** One call of the function `portcullis_take` or `portcullis_settle`. */
+export interface Call {
+  /** Keys of one hash slot: the partition's birth first, then one for each record of `records`. */
+  keys: Array<string>
+  records: Buffer
+}
 
 /** Parses a client certificate; the number stands for it until `forget`. 2^32 - 1 when too many are held. */
 export declare function certificate(pem: string): number
@@ -46,6 +71,9 @@ export declare function closed(response: unknown): number
  */
 export declare function compile(policy: string, activate: boolean): string
 
+/** Whether the fleet's counters can be asked from this thread; while not, limits fall back at once. */
+export declare function countersUp(up: boolean): void
+
 /** The pool's queue has no room for a body. Answers what to do next. */
 export declare function crowded(slot: number): number
 
@@ -53,6 +81,12 @@ export declare function crowded(slot: number): number
 ` and `name:value
 ` for every field. Answers what to do next. */
 export declare function decide(slot: number, response: unknown, head: unknown): number
+
+/** The exchange has waited for its turn: answers what to do next. */
+export declare function delayed(slot: number): number
+
+/** Milliseconds that an exchange has to wait for its turn. */
+export declare function delayOf(slot: number): number
 
 /**
  * Closes the upstream client's handles and ends this thread's edge; `done` is called when the loop holds none of
@@ -79,6 +113,14 @@ export interface EdgeMemory {
   /** Bodies up to this many bytes are inspected on the edge thread. */
   inlineBytes: number
 }
+
+/**
+ * Puts these exemptions in place of all before: JSON `[{ "rule", "key", "until" }]`, times in Unix milliseconds.
+ *
+ * # Errors
+ * What cannot be read: those before stay.
+ */
+export declare function exemptLimited(exemptions: string): void
 
 /**
  * What a policy makes of one request and, where given, its response: JSON of native/engine/src/explain.rs. The head is
@@ -120,6 +162,17 @@ export declare function inspectToken(configuration: string, token: string): stri
  */
 export declare function judge(certificatePem: string, hostOrAuthorities: string): string
 
+/** The limits in force: JSON `[{ "name", "action", "keys", "refused", .. }]` of native/engine/src/limits/told.rs. */
+export declare function limits(): string
+
+/**
+ * Takes a MaxMind database, `country` or `asn`; null: none.
+ *
+ * # Errors
+ * What cannot be read: the one before stays.
+ */
+export declare function loadDatabase(kind: string, bytes?: Buffer | undefined | null): void
+
 /**
  * Takes a JWK Set for a token configuration with this URL, on all edge threads, for every request from now on. Answers
  * JSON `{ keys: [{ kid, algorithms, thumbprint }], skipped: [{ kid, why }], changed }`, or `{ problem }`, and the set kept
@@ -137,6 +190,9 @@ export declare function loadRevocationList(authority: string, list: Buffer): Pro
 
 /** Metric families as JSON, all threads added up. */
 export declare function metrics(): string
+
+/** What the exchanges of this thread wait for; null: nothing. */
+export declare function nextBatch(): Batch | null
 
 /**
  * Takes an OCSP answer whose signature and dates have been checked. JSON `{ authority, key_id, serial, status:
@@ -198,6 +254,9 @@ export declare function refused(reason: number): void
  */
 export declare function replacePartners(partners: string): void
 
+/** Forgets what a key has spent, penalty included: JSON `{ "rule", "key" }`. Whether there was something. */
+export declare function resetLimited(asked: string): boolean
+
 /** A row of the turn said Responded: answers what to do next. */
 export declare function responded(slot: number): number
 
@@ -232,11 +291,23 @@ export declare function sample(rate: number): void
  */
 export declare function seen(): string
 
+/** What `portcullis_settle` answered to the last `spent`; null: nobody did. */
+export declare function spendingSettled(reply: Buffer | undefined | null, nodes: number): void
+
+/** What this process has spent of its leases since this was last asked, and which keys want more; null: nothing. */
+export declare function spent(): Call | null
+
 /** Now and then (about four times a second): publishes counters and event lines that no later exchange has flushed. */
 export declare function tick(): void
 
 /** The number under which a pool thread finds a body that waits for inspection. */
 export declare function ticket(slot: number): number
+
+/**
+ * Keys that a limit counts, those that were refused most first: JSON `{ "rule", "most" }` in, JSON `[{ "rule", "key",
+ * "identity", "used", "refused", "penalty_ends" }]` out.
+ */
+export declare function topLimited(asked: string): string
 
 /** JSON: names of configurations that met a `kid` their set lacks since this was last asked. */
 export declare function unknownKeyIds(): string
@@ -260,6 +331,12 @@ export declare function upgraded(slot: number, status: number): number
 
 /** JSON `[{ "id", "at" }]`: keys that were used since this was last asked. */
 export declare function usedKeys(): string
+
+/**
+ * What was asked of each operation, by session, in buckets that have ended by this time (Unix milliseconds): JSON of
+ * native/engine/src/limits/volume.rs. Each bucket is told once.
+ */
+export declare function volumes(until: number): string
 
 /** A WebSocket with a number is over. */
 export declare function webSocketClosed(number: number): void

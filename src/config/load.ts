@@ -6,6 +6,7 @@ import { compileTls, type TlsHost } from '../accept/tls/compile.js';
 import { compileCredentials, keysInQuery } from '../check/credentials/compile.js';
 import { compileOpenapi } from '../check/endpoints/compile.js';
 import { compileJwt, type KeySetPlan } from '../check/jwt/compile.js';
+import { compileLimits } from '../check/limits/compile.js';
 import { clientAuthorities, compileAuthorities, compileMtls, NO_LISTS } from '../check/mtls/compile.js';
 import { NOTHING_STORED, type Stored, withRules } from '../check/mtls/stored.js';
 import { compileLists, compileRules } from '../check/rules/compile.js';
@@ -141,6 +142,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
   const lists = compileLists(config.lists);
   const templates = hosts.flatMap(({ openapi }) => openapi?.operations.map(({ path }) => path) ?? []);
   const rules = compileRules(config.rules, templates, loading);
+  const limits = compileLimits(config.limits);
   const forward = async (resolve: Resolve, told: Loading): Promise<Policy> => {
     const written = Object.entries(config.hosts).map(([name, { origin }]) => ({
       origin,
@@ -148,7 +150,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     }));
     const { origins, chosen } = await compileOrigins(written, told, resolve);
     const whole = hosts.flatMap((host, i) => (typeof chosen[i] === 'number' ? [{ ...host, origin: chosen[i] }] : []));
-    return { authorities, lists, rules, origins, hosts: whole, jwt, session_key: stored.sessionKey };
+    return { authorities, lists, rules, origins, hosts: whole, jwt, session_key: stored.sessionKey, limits };
   };
   // `resolved` lives as long as the configuration is in force, and must not keep the descriptions that `loading` knows.
   const { source, directory } = loading;

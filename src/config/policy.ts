@@ -11,6 +11,46 @@ export interface Policy {
   jwt: PolicyJwt[];
   /** 64 hex digits: what session identities are hashed with. Empty: a key of this process alone. */
   session_key: string;
+  limits: PolicyLimits;
+}
+
+export interface PolicyLimits {
+  rules: PolicyLimit[];
+  entries: number;
+  allow_uncounted: boolean;
+  headers: boolean;
+  allow_identities: boolean;
+  quotas: PolicySharing;
+}
+
+export interface PolicyLimit {
+  name: string;
+  at: string;
+  expression: PolicyExpression | null;
+  /** Of the API description: indexes of the host, and of its operation. */
+  operation: [host: number, operation: number] | null;
+  counting: PolicyExpression | null;
+  characteristics: PolicyExpression[];
+  algorithm: 'gcra' | 'sliding_window';
+  amount: number;
+  period_ms: number;
+  burst: number;
+  concurrency: number | null;
+  score: { response_header: string } | { expression: PolicyExpression } | null;
+  mitigation_timeout_ms: number;
+  action: 'off' | 'log' | 'block' | { delay: number };
+  sharing: PolicySharing;
+}
+
+export interface PolicyExpression {
+  at: string;
+  expression: string;
+}
+
+export interface PolicySharing {
+  mode: 'local' | 'fast' | 'strict';
+  fallback: 'local' | 'open' | 'closed';
+  advance: number;
 }
 
 export interface PolicyJwt {

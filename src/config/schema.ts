@@ -6,6 +6,7 @@ import { tls } from '../accept/tls/config.js';
 import { credentials } from '../check/credentials/config.js';
 import { openapi } from '../check/endpoints/config.js';
 import { jwt } from '../check/jwt/config.js';
+import { limits } from '../check/limits/config.js';
 import { authority, mtls } from '../check/mtls/config.js';
 import { list, rule } from '../check/rules/config.js';
 import { origin } from '../forward/origins/config.js';
@@ -60,6 +61,7 @@ export const configSchema = z.strictObject({
     .array(rule)
     .default([])
     .describe('Evaluated in order on every request whose certificate was acceptable; the first `block` denies.'),
+  limits: limits.prefault({}),
   events,
   admin: admin.prefault({}),
   store: store.prefault({}),

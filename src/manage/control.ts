@@ -11,6 +11,7 @@ import { AdminPort, type Opening } from './admin/port.js';
 import type { Managed } from './admin/routes.js';
 import { TokenFlow, type TokenFlowParts } from './jwt/flow.js';
 import { KeyFlow, type KeyFlowParts } from './keys/flow.js';
+import { LimitFlow } from './limits/flow.js';
 import type { Log } from './log.js';
 import { routes as mtlsRoutes } from './mtls/routes.js';
 import { mtlsRules } from './mtls/rules.js';
@@ -75,6 +76,7 @@ export class Control {
   readonly #tokens: TokenFlow;
   readonly #partners: PartnerFlow;
   readonly #keys: KeyFlow;
+  readonly #limits: LimitFlow;
   readonly #traffic: TrafficRecorder;
   readonly #admin: AdminPort;
   readonly #stopHouse: () => void;
@@ -158,6 +160,7 @@ export class Control {
       authorities: () => this.#authorities(),
       configurations: () => Object.keys(from.parts()?.config.jwt ?? {}),
     });
+    this.#limits = new LimitFlow({ store, log });
     this.#traffic = new TrafficRecorder({
       store,
       seen: native.seen,
@@ -179,6 +182,7 @@ export class Control {
         api => this.#tokens.routes(api),
         api => this.#partners.routes(api),
         api => this.#keys.routes(api),
+        api => this.#limits.routes(api),
         api => inspectRoutes(api, { run, judge, hosts: () => hostsOf(from.parts()).map(({ name }) => name) }),
         api =>
           mtlsRoutes(api, {
@@ -242,6 +246,7 @@ export class Control {
     // Before the keys that name them.
     await this.#partners.start();
     await this.#keys.start();
+    await this.#limits.start();
     for (const topic of ['authorities', 'mtls_rules'] as const) {
       this.#store.follow(topic, async revision => {
         if (revision <= (this.#readAt.get(topic) ?? 0)) return;
@@ -291,6 +296,7 @@ export class Control {
     this.#tokens.stop();
     this.#partners.stop();
     await this.#keys.stop();
+    await this.#limits.stop();
     await this.#traffic.stop();
     this.#stopHouse();
     await this.#store.close();

@@ -120,6 +120,14 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
       ],
       jwt: [],
       session_key: '',
+      limits: {
+        rules: [],
+        entries: 1_048_576,
+        allow_uncounted: false,
+        headers: false,
+        allow_identities: false,
+        quotas: { mode: 'local', fallback: 'local', advance: 1 },
+      },
       lists: [{ name: 'desks', at: '/lists/desks', items: ['10.0.0.0/8'] }],
       rules: [{ name: 'a', at: '/rules/0/expression', expression: 'http.host eq "x"', action: 'log' }],
       origins: [

@@ -171,7 +171,7 @@ needsPostgres('PostgreSQL', () => {
       });
     await (await open(`sslmode=verify-full&sslrootcert=${ca}`)).close();
     expect((await refusal(open('sslmode=verify-full'))).message).toContain('unable to');
-    expect(await server.ask('select count(*)::int as n from kysely_migration')).toEqual([{ n: 2 }]);
+    expect(await server.ask('select count(*)::int as n from kysely_migration')).toEqual([{ n: 3 }]);
   });
 
   test('that has no such database, no such user, or another encoding says what would do', async () => {

@@ -56,6 +56,10 @@ pub enum Next {
     Held = 9,
     /// The gateway itself answers: `own(slot)`, then `answered(slot, ..)`.
     Own = 10,
+    /// The fleet's counters are asked: in the next batch, then `asked(slot)`.
+    Ask = 11,
+    /// Its turn comes in `delay_of(slot)` milliseconds, then `delayed(slot)`.
+    Delay = 12,
 }
 
 /// No exchange on this connection.
@@ -322,6 +326,7 @@ impl Edge {
         self.open += 1;
         match outcome {
             Outcome::Deny => self.answer(index),
+            Outcome::Ask | Outcome::Delay => self.refuse(index, Reason::InternalPanic),
             Outcome::Pass => {
                 slot.stage = Stage::Passed;
                 let head = &slot.exchange.head;

@@ -7,6 +7,7 @@
 //! | `identity` | the cheapest way to refuse strangers, and rules read its fields |
 //! | `own` | what the gateway itself answers is no operation of the origin's; only the rules are still asked |
 //! | `endpoint` | rules and limits may speak of operations |
+//! | `limits` | who asks too often is refused before anything is spent on it: each limit as soon as what tells its callers apart is known, so behind `endpoint`, behind `partners`, or behind `body`; those that a fleet counts are asked when everything else has passed ([`asked`]) |
 //! | `credentials` | who calls is known before rules, limits and partners speak of it; a stranger's parameters and body cost nothing |
 //! | `partners` | whose agreement is over or narrower is refused whatever else fits |
 //! | `parameters` | all that the description says about the head, and which of its schemas has to check the body |
@@ -19,6 +20,7 @@
 mod admission;
 mod callers;
 mod known;
+mod limits;
 mod told;
 
 use std::sync::Arc;
@@ -38,6 +40,7 @@ use crate::snapshot::{Openapi, Operation, Snapshot};
 
 pub use admission::Admission;
 pub use known::Known;
+pub use limits::{asked, delayed, released, settled};
 pub use told::{Told, told};
 
 use callers::{callers, partners};
@@ -60,8 +63,13 @@ pub enum Outcome {
     Pass,
     /// The gateway itself answers: [`Exchange::own`].
     Own,
-    /// Collect the body and check it with [`Exchange::chosen`], then [`inspected`].
+    /// Collect the body and check it with [`Exchange::chosen`], then [`inspected`]. Nothing is chosen when only limits
+    /// read it.
     Inspect,
+    /// The fleet's counters are to be asked for `Exchange::limited.asks`, then [`asked`].
+    Ask,
+    /// Its turn comes in `Exchange::limited.delay_us`, then [`delayed`].
+    Delay,
     /// Answer with the exchange's denial.
     Deny,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::credentials::Caller;
 use crate::head::Head;
+use crate::limits::{Exceeded, Limited};
 use crate::meters::{Came, Meters, Verdict, Worth};
 use crate::own::Own;
 use crate::reason::Reason;
@@ -26,6 +27,8 @@ pub struct Denial {
     pub reason: Reason,
     /// Index of the rule, for [`Reason::Rule`].
     pub rule: Option<u32>,
+    /// Which limit, and when to come back, for those of [`crate::limits`].
+    pub limit: Option<Exceeded>,
     /// Value of the answer's Allow field, for 405.
     pub allow: Option<String>,
     /// What does not match the description.
@@ -36,7 +39,7 @@ pub struct Denial {
 
 impl From<Reason> for Denial {
     fn from(reason: Reason) -> Denial {
-        Denial { reason, rule: None, allow: None, errors: Vec::new(), challenges: String::new() }
+        Denial { reason, rule: None, limit: None, allow: None, errors: Vec::new(), challenges: String::new() }
     }
 }
 
@@ -80,6 +83,7 @@ pub struct Exchange {
     /// Name of the authority that the client's certificate was verified by.
     pub authority: Option<Arc<str>>,
     pub caller: Caller,
+    pub limited: Limited,
     pub denial: Option<Denial>,
     /// Denials of controls in log mode.
     pub logged: Vec<Denial>,
@@ -110,6 +114,7 @@ impl Exchange {
         self.presented = Presented::NotLooked;
         self.authority = None;
         self.caller.clear();
+        self.limited.clear();
         self.denial = None;
         self.logged.clear();
         self.matched.clear();
@@ -136,9 +141,12 @@ impl Exchange {
     /// `rules.<name>` or the reason's id.
     #[must_use]
     pub fn reason_id(&self, denial: &Denial) -> String {
-        match (denial.rule, &self.snapshot) {
-            (Some(rule), Some(snapshot)) => format!("{}{}", denial.reason.id(), snapshot.rules.name(rule)),
-            _ => denial.reason.id().to_owned(),
+        let Some(snapshot) = &self.snapshot else { return denial.reason.id().to_owned() };
+        let limit = denial.limit.as_ref().filter(|_| denial.reason == Reason::Limit);
+        match (denial.rule, limit) {
+            (Some(rule), _) => format!("{}{}", denial.reason.id(), snapshot.rules.name(rule)),
+            (None, Some(limit)) => format!("{}{}", denial.reason.id(), snapshot.limits.name(limit.rule)),
+            (None, None) => denial.reason.id().to_owned(),
         }
     }
 

@@ -16,6 +16,7 @@ pub mod head;
 mod host_pattern;
 pub mod jwt;
 pub mod keys;
+pub mod limits;
 pub mod meters;
 pub mod mtls;
 pub mod own;

@@ -23,6 +23,144 @@ pub struct Policy {
     /// What session identities are hashed with: 64 hex digits, one key for each installation.
     #[serde(default)]
     pub session_key: String,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Rate limits, and what they have in common.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub rules: Vec<Limit>,
+    /// Most keys that are counted at once, of all rules; taken at the start of the process.
+    pub entries: u64,
+    /// With all entries in use, a key that is new passes uncounted; else it is refused.
+    pub allow_uncounted: bool,
+    /// Passing answers tell what is left: `RateLimit`, `RateLimit-Policy`.
+    pub headers: bool,
+    /// `limits top` shows what a key stands for, not only its hash.
+    pub allow_identities: bool,
+    /// How the quotas of partners are counted.
+    pub quotas: Sharing,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            rules: Vec::new(),
+            entries: 1_048_576,
+            allow_uncounted: false,
+            headers: false,
+            allow_identities: false,
+            quotas: Sharing::default(),
+        }
+    }
+}
+
+/// One rate limit.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limit {
+    /// Reason `limits.<name>`.
+    pub name: String,
+    /// Pointer of the whole rule.
+    pub at: String,
+    /// Which requests it holds for; None: all, or those of `operation`.
+    pub expression: Option<Expression>,
+    /// Of the API description: index into [`Policy::hosts`], and into the operations of that host.
+    pub operation: Option<(usize, usize)>,
+    /// Which of those count; may read the response. None: all.
+    pub counting: Option<Expression>,
+    /// What tells counters apart: values, each text, number, boolean, address, or several. Empty: one for all.
+    pub characteristics: Vec<Expression>,
+    pub algorithm: Algorithm,
+    /// Requests, or score, in each period. 0 with `concurrency`.
+    pub amount: u64,
+    pub period_ms: u64,
+    /// Most at once ([`Algorithm::Gcra`]); 1 to `amount`.
+    pub burst: u64,
+    /// Most requests under way at once: instead of an amount.
+    pub concurrency: Option<u32>,
+    /// What a request costs; None: 1.
+    pub score: Option<Score>,
+    /// How long a key that went over is refused whatever it does; 0: the excess only.
+    pub mitigation_timeout_ms: u64,
+    pub action: LimitAction,
+    pub sharing: Sharing,
+}
+
+/// Text in the rules language.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expression {
+    pub at: String,
+    pub expression: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    /// A bucket of `burst` that fills evenly, `amount` in a period.
+    #[default]
+    Gcra,
+    /// Never more than `amount` in any period; in steps of a fraction of it.
+    SlidingWindow,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum Score {
+    /// Lower-case name of a header of the response. Not a number, or missing: 1.
+    ResponseHeader(String),
+    /// A number, of the request.
+    Expression(Expression),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum LimitAction {
+    Off,
+    /// Counted and recorded as if enforced.
+    Log,
+    #[default]
+    Block,
+    /// Waits for its turn up to so many milliseconds; who would have to wait longer is refused.
+    Delay(u64),
+}
+
+/// Where a rule's counters live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sharing {
+    pub mode: SharingMode,
+    pub fallback: Fallback,
+    /// Of [`SharingMode::Fast`]: what a node admits of a key before it has asked for more.
+    pub advance: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SharingMode {
+    /// In this process.
+    #[default]
+    Local,
+    /// In the fleet, from leases that are settled behind the requests.
+    Fast,
+    /// In the fleet: every counted request asks.
+    Strict,
+}
+
+/// What holds while the fleet's counters cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fallback {
+    /// The node's share of the limit.
+    #[default]
+    Local,
+    /// Everything passes.
+    Open,
+    /// Nothing passes.
+    Closed,
 }
 
 /// A token configuration: whose tokens count, and what they have to look like.

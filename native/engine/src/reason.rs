@@ -103,6 +103,12 @@ catalogue! {
     PartnersMismatch = "partners.mismatch", 403, 7, "The credentials belong to different parties.", "The certificate, key and token of one request belong to different partners, or one of them fits the patterns of several.";
     PartnersOperation = "partners.operation", 403, 7, "This operation is not part of the agreement.", "The partner's `operations` do not list it.";
 
+    // limits
+    Limit = "limits.", 429, 8, "Too many requests.", "The limit's name follows the dot. `portcullis limits top` shows who reaches it.";
+    LimitsQuota = "limits.quota", 429, 8, "Too many requests.", "The partner's `quota` is used up.";
+    LimitsFull = "limits.full", 503, 14, "The service is busy.", "`limits.entries` keys are being counted, so that a new one finds no place: raise it, or let new ones pass with `limits.allowUncounted`.";
+    LimitsUnavailable = "limits.unavailable", 503, 14, "The service is busy.", "The fleet's counters cannot be asked, and the limit says `fallback: closed`.";
+
     // rules, endpoints, schema
     Rule = "rules.", 403, 7, "The request was blocked by a rule.", "The rule's name follows the dot.";
     EndpointsFallthrough = "endpoints.fallthrough", 404, 12, "No operation of this API matches the request.", "No operation of the host's OpenAPI description has this path.";

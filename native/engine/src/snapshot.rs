@@ -8,6 +8,7 @@ use foldhash::HashMap;
 use crate::credentials::{Around, Credentials, SessionKey};
 use crate::endpoints::{self, Endpoints};
 use crate::jwt::Configuration;
+use crate::limits::Limits;
 use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
 use crate::mtls::{Authority, Forwarding, TrustSet};
 use crate::policy::{
@@ -25,6 +26,7 @@ pub struct Snapshot {
     pub rules: Rules,
     /// By rule index.
     pub rule_series: Vec<RuleSeries>,
+    pub limits: Limits,
     pub origins: Vec<Origin>,
     /// All of the policy's, in its order, trusted by a host or not.
     pub authorities: Vec<Arc<Authority>>,
@@ -115,6 +117,7 @@ impl Snapshot {
             hosts: Vec::with_capacity(policy.hosts.len()),
             rules,
             rule_series: policy.rules.iter().map(|rule| meters::rule_series(&rule.name)).collect(),
+            limits: Limits::compile(policy, &mut problems),
             origins: policy.origins.clone(),
             authorities: policy
                 .authorities

@@ -257,12 +257,54 @@ const callers: Migration = {
   },
 };
 
+/** Rate limits: who is exempt, what was taken back, and what was asked of each operation. */
+const limits: Migration = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    const text = textOf(db);
+    const { schema } = db;
+    await addTopics(db, ['limits']);
+    await schema
+      .createTable('limit_exemptions')
+      .addColumn('rule', text, column => column.notNull())
+      .addColumn('key', text, column => column.notNull())
+      .addColumn('until', 'bigint')
+      .addColumn('why', text)
+      .addColumn('by', text, column => column.notNull())
+      .addColumn('created_at', 'bigint', column => column.notNull())
+      .addColumn('revision', 'bigint', column => column.notNull())
+      .addPrimaryKeyConstraint('limit_exemptions_key', ['rule', 'key'])
+      .execute();
+    await schema
+      .createTable('limit_resets')
+      .addColumn('rule', text, column => column.notNull())
+      .addColumn('key', text, column => column.notNull())
+      .addColumn('at', 'bigint', column => column.notNull())
+      .addColumn('revision', 'bigint', column => column.notNull())
+      .addPrimaryKeyConstraint('limit_resets_key', ['rule', 'key'])
+      .execute();
+    await schema
+      .createTable('volumes')
+      .addColumn('host', text, column => column.notNull())
+      .addColumn('operation', text, column => column.notNull())
+      .addColumn('bucket', 'bigint', column => column.notNull())
+      .addColumn('node', text, column => column.notNull())
+      .addColumn('data', text, column => column.notNull())
+      .addPrimaryKeyConstraint('volumes_key', ['host', 'operation', 'bucket', 'node'])
+      .execute();
+    await schema.createIndex('volumes_by_bucket').on('volumes').columns(['bucket']).execute();
+  },
+};
+
 async function addTopics(db: Kysely<unknown>, topics: readonly Topic[]): Promise<void> {
   for (const topic of topics) await sql`insert into revisions (topic, value) values (${topic}, 0)`.execute(db);
 }
 
 /** Their order is the order of their names. */
-const MIGRATIONS: Readonly<Record<string, Migration>> = { '0001-pki': first, '0002-callers': callers };
+const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001-pki': first,
+  '0002-callers': callers,
+  '0003-limits': limits,
+};
 
 /** Takes the store to what this program knows: everything or nothing, one process after the other. */
 export async function migrate(db: Kysely<Tables>): Promise<void> {

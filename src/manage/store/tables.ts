@@ -22,6 +22,9 @@ export interface Tables {
   keys: KeysTable;
   key_secrets: KeySecretsTable;
   token_revocations: TokenRevocationsTable;
+  limit_exemptions: LimitExemptionsTable;
+  limit_resets: LimitResetsTable;
+  volumes: VolumesTable;
 }
 
 /** What readers follow: `revisions` has a row for each. */
@@ -37,6 +40,7 @@ export const TOPICS = [
   'partners',
   'keys',
   'token_revocations',
+  'limits',
 ] as const;
 export type Topic = (typeof TOPICS)[number];
 
@@ -278,6 +282,39 @@ export interface KeySecretsTable {
   key_id: string;
   created_at: number;
   not_after: number | null;
+}
+
+/** Keys that a limit does not hold for. */
+export interface LimitExemptionsTable {
+  /** Name of the limit. */
+  rule: string;
+  /** 32 hex digits: the hash that counters are kept under. */
+  key: string;
+  /** null: until it is taken away. */
+  until: number | null;
+  why: string | null;
+  by: string;
+  created_at: number;
+  revision: number;
+}
+
+/** Keys whose counters were emptied; read by every process of the fleet, deleted when all have had the time to. */
+export interface LimitResetsTable {
+  rule: string;
+  key: string;
+  at: number;
+  revision: number;
+}
+
+/** What was asked of an operation in ten minutes, as one process saw it. */
+export interface VolumesTable {
+  host: string;
+  operation: string;
+  /** When it began: a multiple of 600,000. */
+  bucket: number;
+  node: string;
+  /** JSON of native/engine/src/limits/volume.rs. */
+  data: string;
 }
 
 /** Tokens that were taken back before their end. A row stays, restored, until no such token can be valid. */

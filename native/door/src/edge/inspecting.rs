@@ -124,6 +124,7 @@ impl Edge {
         };
         match decide::inspected(&mut slot.exchange, peer, result.err()) {
             Outcome::Deny => self.answer(index),
+            Outcome::Ask | Outcome::Delay => self.refuse(index, Reason::InternalPanic),
             Outcome::Pass | Outcome::Inspect | Outcome::Own => {
                 self.send(index, Framing::Length(body.len() as u64), Body::Whole(body))
             }
