@@ -1,12 +1,19 @@
 //! What was spent, by key.
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock};
 
 use crate::policy::Algorithm;
 
 /// A limit's name and what tells its counters apart, hashed with the installation's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub [u64; 2]);
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:016x}{:016x}", self.0[0], self.0[1])
+    }
+}
 
 /// How much a key may spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,15 +45,17 @@ pub enum Taken {
 }
 
 /// Of the process, all limits and all edge threads.
-#[derive(Debug)]
-pub struct Counters {}
+#[derive(Debug, Default)]
+pub struct Counters {
+    cells: Mutex<HashMap<Key, (u64, u64)>>,
+}
 
 static OF_PROCESS: OnceLock<Counters> = OnceLock::new();
 
 impl Counters {
     #[must_use]
     pub fn new(_entries: u64) -> Counters {
-        Counters {}
+        Counters::default()
     }
 
     /// The first call says how many.
@@ -57,7 +66,66 @@ impl Counters {
 
     /// Spends, if all of it can be spent now. `now_us`: a clock that never goes back.
     #[must_use]
-    pub fn take(&self, _key: Key, quota: &Quota, cost: u64, _now_us: u64) -> Taken {
-        Taken::Admitted { remaining: quota.burst.saturating_sub(cost), reset_us: 0 }
+    pub fn take(&self, key: Key, quota: &Quota, cost: u64, now_us: u64) -> Taken {
+        self.gcra(key, quota, cost, now_us, true)
+    }
+
+    #[must_use]
+    pub fn peek(&self, key: Key, quota: &Quota, cost: u64, now_us: u64) -> Taken {
+        self.gcra(key, quota, cost, now_us, false)
+    }
+
+    pub fn spend(&self, key: Key, quota: &Quota, cost: u64, now_us: u64) {
+        let t = quota.period_us / quota.amount;
+        let mut cells = self.cells.lock().unwrap();
+        let cell = cells.entry(key).or_default();
+        cell.0 = cell.0.max(now_us) + t * cost;
+    }
+
+    pub fn give_back(&self, key: Key, quota: &Quota, cost: u64, _now_us: u64) {
+        let t = quota.period_us / quota.amount;
+        let mut cells = self.cells.lock().unwrap();
+        let cell = cells.entry(key).or_default();
+        cell.0 = cell.0.saturating_sub(t * cost);
+    }
+
+    #[must_use]
+    pub fn enter(&self, key: Key, most: u32, _now_us: u64) -> Taken {
+        let mut cells = self.cells.lock().unwrap();
+        let cell = cells.entry(key).or_default();
+        if cell.0 >= u64::from(most) {
+            return Taken::Refused { wait_us: 1, penalty: false };
+        }
+        cell.0 += 1;
+        Taken::Admitted { remaining: u64::from(most) - cell.0, reset_us: 0 }
+    }
+
+    pub fn leave(&self, key: Key) {
+        let mut cells = self.cells.lock().unwrap();
+        let cell = cells.entry(key).or_default();
+        cell.0 = cell.0.saturating_sub(1);
+    }
+
+    fn gcra(&self, key: Key, quota: &Quota, cost: u64, now_us: u64, take: bool) -> Taken {
+        let t = quota.period_us / quota.amount;
+        let tolerance = t * quota.burst;
+        let mut cells = self.cells.lock().unwrap();
+        let cell = cells.entry(key).or_default();
+        if cell.1 > now_us {
+            return Taken::Refused { wait_us: cell.1 - now_us, penalty: true };
+        }
+        let tat = cell.0.max(now_us) + t * cost;
+        if tat > now_us + tolerance {
+            if take && quota.penalty_us > 0 {
+                cell.1 = now_us + quota.penalty_us;
+                return Taken::Refused { wait_us: quota.penalty_us, penalty: false };
+            }
+            return Taken::Refused { wait_us: tat - now_us - tolerance, penalty: false };
+        }
+        if take {
+            cell.0 = tat;
+        }
+        let spent = if take { tat } else { cell.0.max(now_us) };
+        Taken::Admitted { remaining: (now_us + tolerance - spent) / t, reset_us: spent - now_us }
     }
 }

@@ -10,10 +10,12 @@ use super::field::{self, Boolean, Field};
 use super::function;
 use super::list::{List, ListItems};
 use super::pattern::Patterns;
+use super::place::{Place, Reads};
 use super::request::{MapField, Source, TextField};
 use super::set::{AddressRange, AddressSet, Ranges, TextSet, range_of};
 use super::spelling;
 use super::syntax::{Fault, Index, Kind, Literal, Logical, Node, Operand, OperandKind, Operator, Span};
+use super::value::Value;
 use super::wildcard::Wildcard;
 
 /// A part of an expression, with its type.
@@ -23,6 +25,8 @@ pub(super) enum Typed {
     Text(Text),
     Number(Number),
     Address,
+    /// The address with these bits of it alone: of IPv4, of IPv6.
+    Prefix(u8, u8),
     Map(MapField),
     /// A function of each element of a source; the elements themselves when it is [`Text::Element`].
     Array(Array),
@@ -52,7 +56,7 @@ impl Typed {
             Typed::Boolean(_) => "a boolean",
             Typed::Text(_) => "a string",
             Typed::Number(_) | Typed::Integer => "a number",
-            Typed::Address => "an address",
+            Typed::Address | Typed::Prefix(..) => "an address",
             Typed::Map(_) => "a map",
             Typed::Array(_) => "an array",
             Typed::Each(_) => "an array with `[*]`",
@@ -67,6 +71,9 @@ pub(super) struct Scope<'p> {
     /// Names of the token configurations.
     pub configurations: &'p [&'p str],
     pub patterns: &'p mut Patterns,
+    pub place: Place,
+    /// What was read so far.
+    pub reads: Reads,
 }
 
 impl Scope<'_> {
@@ -74,6 +81,12 @@ impl Scope<'_> {
     pub fn compile(&mut self, node: &Node) -> Result<Condition, Fault> {
         let typed = self.typed(node)?;
         self.boolean(typed, &node.span)
+    }
+
+    /// The whole expression: any value.
+    pub fn value(&mut self, node: &Node) -> Result<Value, Fault> {
+        let typed = self.typed(node)?;
+        Value::of(self, typed, &node.span)
     }
 
     pub fn quote(&self, span: &Span) -> &str {
@@ -93,6 +106,7 @@ impl Scope<'_> {
             Typed::Text(_) => fault.hint(format!("compare it: `{text} eq \"..\"`")),
             Typed::Number(_) => fault.hint(format!("compare it: `{text} gt 0`")),
             Typed::Address => fault.hint(format!("compare it: `{text} in {{192.0.2.0/24}}`")),
+            Typed::Prefix(..) => fault.hint("a condition asks for the prefix: `ip.src in {192.0.2.0/24}`"),
             Typed::Map(MapField::Path) => fault.hint(format!("compare one: `{text}[\"name\"] eq \"..\"`")),
             Typed::Map(_) => fault.hint(format!("compare elements: `any({text}[\"name\"][*] eq \"..\")`")),
             _ => fault.hint(format!("compare elements: `any({}[*] eq \"..\")`", text.trim_end_matches("[*]"))),
@@ -108,7 +122,7 @@ impl Scope<'_> {
                 self.index(typed, of, index, index_span)
             }
             Kind::Text(text) => Ok(Typed::Text(Text::Literal(text.as_slice().into()))),
-            Kind::Integer => Ok(Typed::Integer),
+            Kind::Integer(_) => Ok(Typed::Integer),
             Kind::Compare { left, operator, operator_span, right } => {
                 self.comparison(left, *operator, operator_span, right)
             }
@@ -122,8 +136,12 @@ impl Scope<'_> {
         }
     }
 
-    fn field(&self, name: &str, span: &Span) -> Result<Typed, Fault> {
-        Ok(match field::find(name) {
+    fn field(&mut self, name: &str, span: &Span) -> Result<Typed, Fault> {
+        let found = field::find(name);
+        if let Some(field) = found {
+            self.reads.add(&field, self.place, name, span)?;
+        }
+        Ok(match found {
             Some(Field::Text(field)) => Typed::Text(Text::Field(field)),
             Some(Field::Boolean(Boolean::Always)) => Typed::Boolean(Condition::Constant(true)),
             Some(Field::Boolean(Boolean::Certificate(certified))) => Typed::Boolean(Condition::Certificate(certified)),
@@ -293,6 +311,7 @@ impl Scope<'_> {
                     Fault::new(left.span.clone(), format!("`{text}` is {} and cannot be compared", typed.describe()));
                 Err(match typed {
                     Typed::Boolean(_) => fault.hint(format!("a boolean stands by itself: `{text}`, or `not {text}`")),
+                    Typed::Prefix(..) => fault.hint("ask for the prefix: `ip.src in {192.0.2.0/24}`"),
                     Typed::Map(MapField::Path) => fault.hint(format!(
                         "`{text}[\"name\"] {} ..` for a parameter, `http.request.uri.path` for the whole path",
                         operator.name()

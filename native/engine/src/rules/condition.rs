@@ -152,7 +152,7 @@ impl Condition {
             Condition::Number(number, ranges) => {
                 number.value(request, element, buffers).is_some_and(|value| ranges.contains(value))
             }
-            Condition::Address(set) => set.contains(request.address),
+            Condition::Address(set) => set.contains(request.address.to_canonical()),
             Condition::StartsWith(text, start) => {
                 compare(text, start, request, element, buffers, |text, start| text.starts_with(start))
             }
@@ -304,7 +304,7 @@ impl Text {
 }
 
 impl Number {
-    fn value<'v>(&'v self, request: &Request<'v>, element: &'v [u8], buffers: &mut Buffers) -> Option<i64> {
+    pub fn value<'v>(&'v self, request: &Request<'v>, element: &'v [u8], buffers: &mut Buffers) -> Option<i64> {
         match self {
             Number::Field(field) => field.value(request),
             Number::Length(text) => {

@@ -10,6 +10,7 @@ use super::syntax::{Fault, Kind, Node, Span};
 enum Function {
     Any,
     All,
+    Cidr,
     Concat,
     EndsWith,
     IsJwtPresent,
@@ -18,6 +19,7 @@ enum Function {
     LookupJsonString,
     Lower,
     StartsWith,
+    ToNumber,
     Upper,
     UrlDecode,
 }
@@ -33,6 +35,7 @@ struct Shape {
 const FUNCTIONS: &[Shape] = &[
     shape("any", Function::Any, 1, 1, "any(http.request.headers[\"accept\"][*] eq \"..\")"),
     shape("all", Function::All, 1, 1, "all(http.request.headers[\"accept\"][*] eq \"..\")"),
+    shape("cidr", Function::Cidr, 3, 3, "cidr(ip.src, 24, 64)"),
     shape("concat", Function::Concat, 2, 16, "concat(http.host, http.request.uri.path)"),
     shape("ends_with", Function::EndsWith, 2, 2, "ends_with(http.request.uri.path, \"..\")"),
     shape("is_jwt_present", Function::IsJwtPresent, 0, 1, "is_jwt_present(\"customers\")"),
@@ -41,6 +44,7 @@ const FUNCTIONS: &[Shape] = &[
     shape("lookup_json_string", Function::LookupJsonString, 0, usize::MAX, ""),
     shape("lower", Function::Lower, 1, 1, "lower(http.user_agent)"),
     shape("starts_with", Function::StartsWith, 2, 2, "starts_with(http.request.uri.path, \"..\")"),
+    shape("to_number", Function::ToNumber, 1, 1, "to_number(http.request.uri.args[\"limit\"][0])"),
     shape("upper", Function::Upper, 1, 1, "upper(http.user_agent)"),
     shape("url_decode", Function::UrlDecode, 1, 2, "url_decode(http.request.uri.query)"),
 ];
@@ -86,6 +90,7 @@ pub(super) fn call(
     }
     match shape.function {
         Function::Any | Function::All => quantified(scope, shape, &arguments[0]),
+        Function::Cidr => prefix(scope, shape, arguments),
         Function::IsJwtPresent | Function::IsJwtValid => tokened(scope, shape, arguments.first()),
         Function::Len => length(scope, shape, &arguments[0]),
         Function::Lower => mapped(scope, shape, arguments, |text, _| Element::Text(Text::Lower(Box::new(text)))),
@@ -96,6 +101,7 @@ pub(super) fn call(
         Function::EndsWith => mapped(scope, shape, arguments, |text, mut rest| {
             Element::Boolean(Condition::EndsWith(text, rest.remove(0)))
         }),
+        Function::ToNumber => mapped(scope, shape, arguments, |text, _| Element::Number(Number::Of(text))),
         Function::Concat => mapped(scope, shape, arguments, |text, rest| {
             Element::Text(Text::Concat(std::iter::once(text).chain(rest).collect()))
         }),
@@ -119,8 +125,28 @@ fn quantified(scope: &mut Scope<'_>, shape: &Shape, argument: &Node) -> Result<T
     }
 }
 
+/// The address cut to so many bits: of IPv4, of IPv6.
+fn prefix(scope: &mut Scope<'_>, shape: &Shape, arguments: &[Node]) -> Result<Typed, Fault> {
+    match scope.typed(&arguments[0])? {
+        Typed::Address => {}
+        other => return Err(wrong(scope, shape, &arguments[0], &other, "an address")),
+    }
+    let bits = |argument: &Node, most: u8| {
+        match argument.kind {
+            Kind::Integer(bits) => u8::try_from(bits).ok().filter(|bits| (1..=most).contains(bits)),
+            _ => None,
+        }
+        .ok_or_else(|| {
+            let text = scope.quote(&argument.span);
+            Fault::new(argument.span.clone(), format!("`{text}` is not a number of bits"))
+                .hint(format!("expected 1 to {most}"))
+        })
+    };
+    Ok(Typed::Prefix(bits(&arguments[1], 32)?, bits(&arguments[2], 128)?))
+}
+
 /// The name of a token configuration, or none for any.
-fn tokened(scope: &Scope<'_>, shape: &Shape, argument: Option<&Node>) -> Result<Typed, Fault> {
+fn tokened(scope: &mut Scope<'_>, shape: &Shape, argument: Option<&Node>) -> Result<Typed, Fault> {
     let configuration = match argument {
         None => None,
         Some(Node { kind: Kind::Text(name), span }) => Some(scope.configuration(name, span)?),
@@ -130,6 +156,7 @@ fn tokened(scope: &Scope<'_>, shape: &Shape, argument: Option<&Node>) -> Result<
             return Err(Fault::new(span.clone(), message).hint(format!("as in `{}`", shape.usage)));
         }
     };
+    scope.reads.caller = true;
     let valid = shape.function == Function::IsJwtValid;
     Ok(Typed::Boolean(Condition::Token(Tokened { valid, configuration })))
 }

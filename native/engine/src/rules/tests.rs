@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use serde::Deserialize;
 
-use super::{Called, Request, Rules, Scratch, parse};
+use super::{Called, Language, Request, Rules, Scratch, parse};
 use crate::credentials::Caller;
 use crate::endpoints::{self, Endpoints, Match};
 use crate::exchange::Now;
@@ -187,7 +187,10 @@ fn compile(expressions: &[(String, RuleAction)], lists: &[List]) -> Result<Rules
     let rules: Vec<Rule> = expressions.iter().map(|(expression, action)| rule(expression, *action)).collect();
     let mut problems = Vec::new();
     let configurations = ["customers", "staff"].map(|name| Jwt { name: name.into(), ..Jwt::default() });
-    let rules = Rules::compile(&rules, lists, &configurations, &mut problems);
+    let rules = {
+        let mut language = Language::new(lists, &configurations, &mut problems);
+        Rules::compile(&rules, &mut language, &mut problems)
+    };
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
 }
 
@@ -355,7 +358,7 @@ fn all_problems_of_all_rules_are_told_at_once() {
         })
         .collect();
     let mut problems = Vec::new();
-    let _ = Rules::compile(&rules, &[], &[], &mut problems);
+    let _ = Rules::compile(&rules, &mut Language::new(&[], &[], &mut Vec::new()), &mut problems);
     let found: Vec<_> = problems.iter().map(|problem| (problem.at.as_str(), problem.span.unwrap())).collect();
     assert_eq!(found, [("/rules/0/expression", (0, 9)), ("/rules/2/expression", (12, 12))]);
 }
