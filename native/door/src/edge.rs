@@ -451,6 +451,7 @@ impl Edge {
                 head: &self.head,
                 id: slot.id,
                 closes: asks_to_close(head),
+                fields: slot.exchange.limited.fields.as_bytes(),
                 body,
                 is_head: head.method() == "HEAD",
                 idempotent: is_idempotent(head.method()),

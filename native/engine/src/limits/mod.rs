@@ -20,6 +20,8 @@ pub struct Limits {
 pub struct Exceeded {
     /// Index of the rule.
     pub rule: u32,
+    /// What it was counted under.
+    pub key: Key,
     /// Seconds, at least 1: `Retry-After`.
     pub retry_after_s: u64,
 }
@@ -32,6 +34,12 @@ pub struct Limited {
     /// What comes when they have answered, or its turn has come.
     pub then: Option<crate::decide::Outcome>,
     pub delay_us: u64,
+    /// Whose turn it waits for.
+    pub delayed: Option<u32>,
+    /// Indexes of the limits that were looked at, each once.
+    pub checked: Vec<u32>,
+    /// The answer decides what some of them count: [`crate::decide::settled`].
+    pub wants_response: bool,
     /// `RateLimit` and `RateLimit-Policy` lines of the answer, each preceded by CR LF.
     pub fields: String,
 }
@@ -49,6 +57,9 @@ impl Limited {
         self.asks.clear();
         self.then = None;
         self.delay_us = 0;
+        self.delayed = None;
+        self.checked.clear();
+        self.wants_response = false;
         self.fields.clear();
     }
 }
