@@ -152,7 +152,6 @@ fn hex(digit: u8) -> u8 {
 
 /// Which limits refused it, or would have. Of a key as much as tells those of one limit apart.
 fn limits(out: &mut Vec<u8>, exchange: &Exchange) {
-    let Some(snapshot) = &exchange.snapshot else { return };
     let denials = exchange.denial.iter().map(|denial| ("block", denial));
     let mut separator: &[u8] = b",\"RateLimits\":[";
     for (action, denial) in denials.chain(exchange.logged.iter().map(|denial| ("log", denial))) {

@@ -202,6 +202,7 @@ impl Exchange {
             meters.credential(series, came);
         }
         let whole = ended_us.saturating_sub(self.started.mono_us);
-        meters.duration(host.series, whole, whole.saturating_sub(self.upload_us + self.origin_us));
+        let others_us = self.upload_us + self.origin_us + self.limited.delay_us;
+        meters.duration(host.series, whole, whole.saturating_sub(others_us));
     }
 }
