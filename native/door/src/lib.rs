@@ -3,6 +3,7 @@
 //! Hot functions take scalars, strings and buffers. Each catches panics: one request is denied, the process goes on.
 //! The generated index.d.ts is the contract with src/native.ts.
 
+mod asking;
 mod clock;
 mod edge;
 mod explain;

@@ -3,13 +3,15 @@
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 
+use crate::{on_slot, with_edge};
+
 /// What the fleet's counters are asked at once, for all requests of a turn.
 #[napi(object)]
 pub struct Batch {
-    /// For `ask_answered`, `ask_done`.
+    /// For `batch_answered`, `asked` and `batch_over`.
     pub number: u32,
     pub calls: Vec<Call>,
-    /// Of the exchanges that wait: `asked(slot)` for each, when all calls have answered or their time is up.
+    /// Of the exchanges that wait: `asked(slot, number)` for each, when all calls have answered or their time is up.
     pub slots: Vec<u32>,
 }
 
@@ -31,31 +33,39 @@ pub fn next_batch() -> Option<Batch> {
 #[napi]
 pub fn batch_answered(_number: u32, _call: u32, _reply: Option<Buffer>) {}
 
-/// An exchange's batch is over: answers what to do next.
+/// All calls of a batch have answered or their time is up: what one of its exchanges does next.
 #[napi]
-pub fn asked(_slot: u32) -> u32 {
-    4
+pub fn asked(slot: u32, batch: u32) -> u32 {
+    on_slot(slot, |edge| edge.asked(slot, batch))
 }
 
-/// A batch is over: its number may be used again.
+/// A batch is over, and its exchanges were asked: its number may be used again.
 #[napi]
 pub fn batch_over(_number: u32) {}
 
+/// What has to be read of the body of an exchange that waits: Body or LastBody, or Sent for nothing.
+#[napi]
+pub fn meanwhile(slot: u32) -> u32 {
+    on_slot(slot, |edge| edge.meanwhile(slot))
+}
+
 /// Milliseconds that an exchange has to wait for its turn.
 #[napi]
-pub fn delay_of(_slot: u32) -> u32 {
-    0
+pub fn delay_of(slot: u32) -> u32 {
+    with_edge(|edge| edge.delay_of(slot)).unwrap_or(0)
 }
 
 /// The exchange has waited for its turn: answers what to do next.
 #[napi]
-pub fn delayed(_slot: u32) -> u32 {
-    4
+pub fn delayed(slot: u32) -> u32 {
+    on_slot(slot, |edge| edge.delayed(slot))
 }
 
 /// Whether the fleet's counters can be asked from this thread; while not, limits fall back at once.
 #[napi]
-pub fn counters_up(_up: bool) {}
+pub fn counters_up(up: bool) {
+    with_edge(|edge| edge.asking.set_up(up));
+}
 
 /// What this process has spent of its leases since this was last asked, and which keys want more; null: nothing.
 #[napi]

@@ -11,7 +11,7 @@ use portcullis_engine::credentials::Caller;
 use portcullis_engine::head::Head;
 use portcullis_engine::peer::Identity;
 use portcullis_engine::policy::{List, Rule, RuleAction};
-use portcullis_engine::rules::{Language, Request, Rules, Scratch};
+use portcullis_engine::rules::{Beyond, Language, Request, Rules, Scratch};
 
 const HEAD: &str = "GET /api/v1/orders/8f14e45fceea167a?status=open&limit=20\nhost:api.example.com\n\
     user-agent:orders-client/2.4.1 (linux; x86_64)\naccept:application/json\naccept-encoding:gzip, br\n\
@@ -92,6 +92,7 @@ fn rules(criterion: &mut Criterion) {
         caller: &caller,
         configurations: &[],
         operation: None,
+        beyond: Beyond::default(),
     };
     let mut group = criterion.benchmark_group("rules");
     group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(30);

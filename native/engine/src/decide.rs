@@ -98,11 +98,13 @@ pub fn decide(
     tokens: &mut jwt::Cache,
 ) -> Outcome {
     exchange.snapshot = Some(snapshot.clone());
-    match walk(exchange, snapshot, peer, malformed, tally, tokens) {
-        Ok(Outcome::Pass) => limits::passed(exchange, Outcome::Pass),
+    let outcome = match walk(exchange, snapshot, peer, malformed, tally, tokens) {
+        Ok(Outcome::Pass) => limits::passed(exchange, peer),
         Ok(outcome) => outcome,
         Err(denial) => denied(exchange, denial),
-    }
+    };
+    exchange.limited.wants_response = limits::wants_response(exchange);
+    outcome
 }
 
 fn walk(
@@ -180,9 +182,13 @@ fn walk(
     if !exchange.rules_wait {
         rules(exchange, snapshot, peer)?;
     }
-    if exchange.chosen.is_some() {
+    // body
+    exchange.limited.reading = limits::reading(exchange, snapshot, peer);
+    exchange.limited.alone = exchange.chosen.is_none() && limits::collects(exchange);
+    if exchange.chosen.is_some() || exchange.limited.alone {
         return Ok(Outcome::Inspect);
     }
+    limits::read(exchange, None);
     limits::limits(exchange, snapshot, peer, Phase::Body)?;
     Ok(Outcome::Pass)
 }
@@ -279,6 +285,7 @@ fn request<'a>(exchange: &'a Exchange, snapshot: &'a Snapshot, peer: &'a Peer) -
             parameters: &operation.parameters,
             captures: &exchange.captures,
         }),
+        beyond: rules::Beyond::default(),
     }
 }
 
@@ -286,10 +293,11 @@ fn certificate(peer: &Peer) -> Option<&Certificate> {
     peer.certificate.as_ref().map(|known| &*known.certificate)
 }
 
-/// What a collected body's inspection means for its exchange.
-pub fn inspected(exchange: &mut Exchange, peer: &Peer, violation: Option<Violation>) -> Outcome {
+/// What a collected body, and its inspection, mean for its exchange.
+pub fn inspected(exchange: &mut Exchange, peer: &Peer, body: &[u8], violation: Option<Violation>) -> Outcome {
+    limits::read(exchange, Some(body));
     match walk_on(exchange, peer, violation) {
-        Ok(()) => limits::passed(exchange, Outcome::Pass),
+        Ok(()) => limits::passed(exchange, peer),
         Err(denial) => denied(exchange, denial),
     }
 }
@@ -302,12 +310,17 @@ fn walk_on(exchange: &mut Exchange, peer: &Peer, violation: Option<Violation>) -
     at_last(exchange, peer)
 }
 
-/// A body turned out to be larger than what is inspected: unless that denies the request, the rest streams.
+/// A body turned out to be larger than what is inspected: unless that denies the request, the rest streams. Limits alone
+/// deny nothing by it: what they read is missing then.
 pub fn oversized(exchange: &mut Exchange, peer: &Peer) -> Outcome {
     let action = operation(exchange).map_or(Action::Block, |operation| operation.action);
-    let staged = staged(action, Reason::HttpBodyTooLarge.into(), &mut exchange.logged);
+    limits::read(exchange, None);
+    let staged = match exchange.limited.alone {
+        true => Ok(()),
+        false => staged(action, Reason::HttpBodyTooLarge.into(), &mut exchange.logged),
+    };
     match staged.and_then(|()| at_last(exchange, peer)) {
-        Ok(()) => limits::passed(exchange, Outcome::Pass),
+        Ok(()) => limits::passed(exchange, peer),
         Err(denial) => denied(exchange, denial),
     }
 }

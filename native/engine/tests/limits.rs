@@ -202,7 +202,7 @@ impl Request {
         let (mut tally, mut cache) = (Tally::default(), Cache::default());
         let mut outcome = decide::decide(exchange, snapshot, &peer, None, &mut tally, &mut cache);
         if outcome == Outcome::Inspect {
-            outcome = decide::inspected(exchange, &peer, None);
+            outcome = decide::inspected(exchange, &peer, self.body.as_deref().unwrap_or_default().as_bytes(), None);
         }
         let delay_us = exchange.limited.delay_us;
         if outcome == Outcome::Delay {

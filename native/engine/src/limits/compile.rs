@@ -1,5 +1,7 @@
 //! The policy's limits become [`Rule`]s, and tables of which are asked when.
 
+use std::sync::Arc;
+
 use super::key::Keys;
 use super::rule::{Cost, Phase, Rule};
 use super::told;
@@ -54,6 +56,8 @@ impl Limits {
         for phase in Phase::ALL {
             limits.stages[phase as usize] = stage(&rules, &written.rules, phase);
         }
+        let reads_body = |rule: &&Rule| rule.reads_body && rule.action != LimitAction::Off;
+        limits.wanted = rules.iter().find(reads_body).map(|_| Arc::new(language.take_wanted()));
         limits.settles = rules.iter().any(|rule| rule.settles && rule.action != LimitAction::Off);
         limits.rules = rules.into();
         limits
@@ -68,6 +72,7 @@ fn stage(rules: &[Rule], written: &[Limit], phase: Phase) -> Stage {
         if rule.phase != phase || rule.action == LimitAction::Off {
             continue;
         }
+        stage.settles |= rule.settles;
         match (limit.operation, &rule.expression) {
             (Some((host, operation)), _) => {
                 stage.of_operations.entry((host as u32, operation as u32)).or_default().push(number);
@@ -152,7 +157,7 @@ fn compile(limit: &Limit, key: &SessionKey, language: &mut Language<'_>, problem
             burst: if limit.burst == 0 { limit.amount } else { limit.burst.min(limit.amount) },
             penalty_us: limit.mitigation_timeout_ms.saturating_mul(1000),
         },
-        concurrency: limit.concurrency,
+        concurrency: limit.concurrency.map(u64::from),
         sharing: limit.sharing,
         phase: match reads {
             Reads { body: true, .. } | Reads { verdict: true, .. } => Phase::Body,

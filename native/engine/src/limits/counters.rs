@@ -44,6 +44,15 @@ pub enum Taken {
     Full,
 }
 
+/// Spent, at a turn that may lie in the future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// 0: now.
+    pub wait_us: u64,
+    pub remaining: u64,
+    pub reset_us: u64,
+}
+
 /// Of the process, all limits and all edge threads.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -75,11 +84,12 @@ impl Counters {
         self.gcra(key, quota, cost, now_us, false)
     }
 
-    pub fn spend(&self, key: Key, quota: &Quota, cost: u64, now_us: u64) {
+    pub fn spend(&self, key: Key, quota: &Quota, cost: u64, now_us: u64) -> Taken {
         let t = quota.period_us / quota.amount;
         let mut cells = self.cells.lock().unwrap();
         let cell = cells.entry(key).or_default();
         cell.0 = cell.0.max(now_us) + t * cost;
+        Taken::Full
     }
 
     pub fn give_back(&self, key: Key, quota: &Quota, cost: u64, _now_us: u64) {
@@ -89,15 +99,35 @@ impl Counters {
         cell.0 = cell.0.saturating_sub(t * cost);
     }
 
+    pub fn take_late(
+        &self,
+        key: Key,
+        quota: &Quota,
+        cost: u64,
+        now_us: u64,
+        _most_wait_us: u64,
+    ) -> Result<Turn, Taken> {
+        match self.take(key, quota, cost, now_us) {
+            Taken::Admitted { remaining, reset_us } => Ok(Turn { wait_us: 0, remaining, reset_us }),
+            other => Err(other),
+        }
+    }
+
+    pub fn is_exempt(&self, _key: Key, _unix_ms: u64) -> bool {
+        false
+    }
+
+    pub fn refused(&self, _key: Key, _limit: &str, _identity: impl FnOnce() -> Option<String>, _now_us: u64) {}
+
     #[must_use]
-    pub fn enter(&self, key: Key, most: u32, _now_us: u64) -> Taken {
+    pub fn enter(&self, key: Key, most: u64) -> Taken {
         let mut cells = self.cells.lock().unwrap();
         let cell = cells.entry(key).or_default();
-        if cell.0 >= u64::from(most) {
+        if cell.0 >= most {
             return Taken::Refused { wait_us: 1, penalty: false };
         }
         cell.0 += 1;
-        Taken::Admitted { remaining: u64::from(most) - cell.0, reset_us: 0 }
+        Taken::Admitted { remaining: most - cell.0, reset_us: 0 }
     }
 
     pub fn leave(&self, key: Key) {

@@ -5,19 +5,26 @@
 
 mod compile;
 mod counters;
+pub mod geo;
 mod key;
 mod rule;
+pub mod shared;
 pub mod told;
+
+use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use crate::policy::Sharing;
-use crate::rules::Selection;
+use crate::partners::Partner;
+use crate::policy::{LimitAction, Sharing};
+use crate::rules::{Read, Reading, Selection, Wanted};
+use shared::Fleet;
 
 pub use compile::{MAX_CHARACTERISTICS, MAX_LIMITS};
-pub use counters::{Counters, Key, Quota, Taken};
+pub use counters::{Counters, Key, Quota, Taken, Turn};
 pub use key::Keys;
 pub use rule::{Phase, Rule};
+pub use shared::Ask;
 pub use told::Left;
 
 /// Number of the implicit limit that is a partner's quota.
@@ -32,6 +39,8 @@ pub struct Limits {
     /// Whether one is spent when the answer is known.
     settles: bool,
     quota_keys: Option<Keys>,
+    /// What they read of bodies.
+    wanted: Option<Arc<Wanted>>,
     pub entries: u64,
     pub allow_uncounted: bool,
     pub headers: bool,
@@ -46,6 +55,35 @@ pub(crate) struct Stage {
     tested: Selection,
     /// By host and operation.
     of_operations: HashMap<(u32, u32), Vec<u32>>,
+    /// Whether one is spent when the answer is known.
+    settles: bool,
+}
+
+/// How one limit counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub name: &'a str,
+    pub quota: &'a Quota,
+    pub sharing: Sharing,
+    pub action: LimitAction,
+    /// Item of `RateLimit-Policy`.
+    pub told: &'a str,
+}
+
+impl Terms<'_> {
+    pub fn ask(&self, rule: u32, key: Key, cost: u64, peek: bool) -> Ask {
+        let Terms { quota, sharing, .. } = *self;
+        Ask { rule, key, quota: *quota, cost, peek, delay_us: self.delay_us(), sharing }
+    }
+
+    pub fn is_enforced(&self) -> bool {
+        self.action != LimitAction::Log
+    }
+
+    /// Longest time that a request may wait for its turn.
+    pub fn delay_us(&self) -> u64 {
+        if let LimitAction::Delay(most_ms) = self.action { most_ms.saturating_mul(1000) } else { 0 }
+    }
 }
 
 /// Which limit refuses, and when to come back.
@@ -53,6 +91,8 @@ pub(crate) struct Stage {
 pub struct Exceeded {
     /// Index of the rule, or [`QUOTA`].
     pub rule: u32,
+    /// What it was counted under.
+    pub key: Key,
     /// Seconds, at least 1: `Retry-After`.
     pub retry_after_s: u64,
 }
@@ -62,55 +102,39 @@ pub struct Exceeded {
 pub struct Limited {
     /// What the clock says: the exchange's start, until somebody tells a later time.
     pub now_us: u64,
-    /// What the fleet's counters are asked.
+    /// What the fleet's counters are asked; behind [`crate::decide::settled`], what is spent of them.
     pub asks: Vec<Ask>,
     /// What comes when they have answered, or its turn has come.
     pub then: Option<crate::decide::Outcome>,
     pub delay_us: u64,
+    /// Whose turn it waits for.
+    pub delayed: Option<u32>,
+    /// Indexes of the limits that were looked at, each once.
+    pub checked: Vec<u32>,
+    /// The answer decides what some of them count: [`crate::decide::settled`].
+    pub wants_response: bool,
     /// `RateLimit` and `RateLimit-Policy` lines of the answer, each preceded by CR LF.
     pub fields: String,
-    /// Limits that held for the request, log mode included.
-    pub looked: Vec<Looked>,
-    /// What was spent: given back if another limit refuses.
-    pub(crate) spent: Vec<Spent>,
+    /// What is left of the limits that are enforced.
+    pub(crate) left: Vec<(u32, Left)>,
+    /// What was spent, and when: given back if another limit refuses.
+    pub(crate) spent: Vec<(Ask, u64)>,
     /// Counted when the answer is known.
-    pub(crate) pending: Vec<Spent>,
+    pub(crate) pending: Vec<Ask>,
     /// Places among those under way.
     pub(crate) held: Vec<Key>,
     /// Phases that were done.
     pub(crate) reached: u8,
-    /// A limit refused the request, or the answer was counted.
+    /// A limit refused the request, or its answer was counted.
     pub(crate) over: bool,
+    /// What is to be read of the body.
+    pub reading: Option<Reading>,
+    /// What was.
+    pub read: Option<Read>,
+    /// The body is collected for limits alone.
+    pub(crate) alone: bool,
     /// Room for numbers of limits.
     pub(crate) candidates: Vec<u32>,
-}
-
-/// A limit that held for a request.
-#[derive(Debug, Clone, Copy)]
-pub struct Looked {
-    pub rule: u32,
-    pub key: Key,
-    /// None: nothing to tell, of requests under way and of what was not counted.
-    pub left: Option<Left>,
-    pub enforced: bool,
-    pub refused: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Spent {
-    pub rule: u32,
-    pub key: Key,
-    pub cost: u64,
-}
-
-/// One question to the fleet's counters.
-#[derive(Debug, Clone)]
-pub struct Ask {
-    pub rule: u32,
-    pub key: Key,
-    pub cost: u64,
-    /// Nothing is spent yet.
-    pub peek: bool,
 }
 
 impl Limited {
@@ -119,13 +143,19 @@ impl Limited {
         self.asks.clear();
         self.then = None;
         self.delay_us = 0;
+        self.delayed = None;
+        self.checked.clear();
+        self.wants_response = false;
         self.fields.clear();
-        self.looked.clear();
+        self.left.clear();
         self.spent.clear();
         self.pending.clear();
         self.held.clear();
         self.reached = 0;
         self.over = false;
+        self.reading = None;
+        self.read = None;
+        self.alone = false;
     }
 }
 
@@ -151,12 +181,31 @@ impl Limits {
         self.settles
     }
 
+    /// What limits read of bodies; None: none does.
+    pub(crate) fn wanted(&self) -> Option<&Arc<Wanted>> {
+        self.wanted.as_ref()
+    }
+
     pub(crate) fn stage(&self, phase: Phase) -> &Stage {
         &self.stages[phase as usize]
     }
 
     pub(crate) fn counters(&self) -> &'static Counters {
         Counters::of_process(self.entries)
+    }
+
+    pub(crate) fn fleet(&self) -> &'static Fleet {
+        Fleet::of_process(self.entries)
+    }
+
+    /// What a number stands for: a limit, or the partner's quota.
+    pub(crate) fn terms<'a>(&'a self, number: u32, partner: Option<&'a Partner>) -> Option<Terms<'a>> {
+        if number == QUOTA {
+            let quota = partner?.quota()?;
+            let action = LimitAction::Block;
+            return Some(Terms { name: "quota", quota: &quota.quota, sharing: self.quotas, action, told: &quota.told });
+        }
+        Some(self.rule(number)?.terms())
     }
 
     /// What counts a partner's quota.
@@ -169,6 +218,10 @@ impl Limits {
 impl Stage {
     pub fn is_empty(&self) -> bool {
         self.of_all.is_empty() && self.tested.is_empty() && self.of_operations.is_empty()
+    }
+
+    pub fn settles(&self) -> bool {
+        self.settles
     }
 
     /// Limits without an expression, for all requests.

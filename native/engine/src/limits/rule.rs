@@ -1,7 +1,7 @@
 //! One limit, compiled.
 
 use super::key::Keys;
-use super::{Key, Quota};
+use super::{Key, Quota, Terms};
 use crate::policy::{LimitAction, Sharing};
 use crate::rules::{Request, Scratch, Test, Value};
 
@@ -36,7 +36,7 @@ pub struct Rule {
     pub action: LimitAction,
     pub quota: Quota,
     /// Most requests under way at once: instead of a quota.
-    pub concurrency: Option<u32>,
+    pub concurrency: Option<u64>,
     pub sharing: Sharing,
     pub phase: Phase,
     /// It is spent when the answer is known; the request only asks whether there is something left.
@@ -58,6 +58,17 @@ impl Rule {
         self.expression.as_ref().is_none_or(|test| test.holds(request, scratch))
     }
 
+    /// The same before the body is known.
+    pub fn may_hold(&self, request: &Request<'_>, scratch: &mut Scratch) -> bool {
+        self.expression
+            .as_ref()
+            .is_none_or(|test| test.reads.body || test.reads.verdict || test.holds(request, scratch))
+    }
+
+    pub(crate) fn terms(&self) -> Terms<'_> {
+        Terms { name: &self.name, quota: &self.quota, sharing: self.sharing, action: self.action, told: &self.told }
+    }
+
     /// Whether the request counts.
     pub fn counts(&self, request: &Request<'_>, scratch: &mut Scratch) -> bool {
         self.counting.as_ref().is_none_or(|test| test.holds(request, scratch))
@@ -65,6 +76,16 @@ impl Rule {
 
     pub fn key(&self, request: &Request<'_>, scratch: &mut Scratch) -> Key {
         self.keys.of(&self.characteristics, request, scratch)
+    }
+
+    /// What the key stands for, for people.
+    pub fn identity(&self, request: &Request<'_>, scratch: &mut Scratch) -> String {
+        let mut text = String::new();
+        for (n, characteristic) in self.characteristics.iter().enumerate() {
+            text.push_str(if n == 0 { "" } else { ", " });
+            characteristic.show(request, scratch, &mut text);
+        }
+        text
     }
 
     /// What the request costs, as far as it is known before it is answered. What clients say is never less than 1: a

@@ -15,7 +15,7 @@ pub struct Left {
 }
 
 /// An item of `RateLimit-Policy`.
-pub(super) fn policy(name: &str, amount: u64, period_ms: u64) -> Box<str> {
+pub fn policy(name: &str, amount: u64, period_ms: u64) -> Box<str> {
     let (amount, window) = (amount.min(MAX_INTEGER), period_ms.div_ceil(1000));
     format!("{};q={amount};w={window}", string(name)).into()
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use memchr::memmem::FinderBuilder;
 
+use super::body::{Want, Wanted};
 use super::condition::{Condition, Number, Text, TextTest};
-use super::field::{self, Boolean, Field};
+use super::field::{self, Boolean, Field, Graphql};
 use super::function;
 use super::list::{List, ListItems};
 use super::pattern::Patterns;
@@ -34,6 +35,8 @@ pub(super) enum Typed {
     Each(Array),
     /// Only as an argument.
     Integer,
+    /// A whole body; only as an argument.
+    Body,
 }
 
 #[derive(Debug)]
@@ -58,6 +61,7 @@ impl Typed {
             Typed::Number(_) | Typed::Integer => "a number",
             Typed::Address | Typed::Prefix(..) => "an address",
             Typed::Map(_) => "a map",
+            Typed::Body => "a whole body",
             Typed::Array(_) => "an array",
             Typed::Each(_) => "an array with `[*]`",
         }
@@ -71,6 +75,7 @@ pub(super) struct Scope<'p> {
     /// Names of the token configurations.
     pub configurations: &'p [&'p str],
     pub patterns: &'p mut Patterns,
+    pub wanted: &'p mut Wanted,
     pub place: Place,
     /// What was read so far.
     pub reads: Reads,
@@ -106,6 +111,7 @@ impl Scope<'_> {
             Typed::Text(_) => fault.hint(format!("compare it: `{text} eq \"..\"`")),
             Typed::Number(_) => fault.hint(format!("compare it: `{text} gt 0`")),
             Typed::Address => fault.hint(format!("compare it: `{text} in {{192.0.2.0/24}}`")),
+            Typed::Body => fault.hint(format!("read a value of it: `lookup_json_string({text}, \"name\") eq \"..\"`")),
             Typed::Prefix(..) => fault.hint("a condition asks for the prefix: `ip.src in {192.0.2.0/24}`"),
             Typed::Map(MapField::Path) => fault.hint(format!("compare one: `{text}[\"name\"] eq \"..\"`")),
             Typed::Map(_) => fault.hint(format!("compare elements: `any({text}[\"name\"][*] eq \"..\")`")),
@@ -148,6 +154,9 @@ impl Scope<'_> {
             Some(Field::Boolean(Boolean::Finding(finding))) => Typed::Boolean(Condition::Finding(finding)),
             Some(Field::Number(field)) => Typed::Number(Number::Field(field)),
             Some(Field::Address) => Typed::Address,
+            Some(Field::Body) => Typed::Body,
+            Some(Field::Graphql(Graphql::Depth)) => Typed::Number(Number::Body(self.wanted.number(Want::Depth))),
+            Some(Field::Graphql(Graphql::Fields)) => Typed::Number(Number::Body(self.wanted.number(Want::Fields))),
             Some(Field::Array(array)) => {
                 Typed::Array(Array { source: Source::Array(array), of: Element::Text(Text::Element) })
             }
@@ -162,7 +171,9 @@ impl Scope<'_> {
             None => {
                 let fault = Fault::new(span.clone(), format!("there is no field `{name}`"));
                 return Err(match spelling::nearest(name, &field::names()) {
-                    _ if name.starts_with("http.request.body") => fault.hint("rules do not see request bodies"),
+                    _ if name.starts_with("http.request.body") && self.place == Place::Rule => {
+                        fault.hint("rules do not see request bodies")
+                    }
                     _ if function::exists(name) => fault.hint(format!("`{name}` is a function: `{name}(..)`")),
                     Some(near) => fault.hint(format!("did you mean `{near}`?")),
                     None => fault.hint("docs/rules.md lists the fields"),
@@ -171,8 +182,9 @@ impl Scope<'_> {
         })
     }
 
-    fn index(&self, typed: Typed, of: &Node, index: &Index, span: &Span) -> Result<Typed, Fault> {
-        let name = self.quote(&of.span);
+    fn index(&mut self, typed: Typed, of: &Node, index: &Index, span: &Span) -> Result<Typed, Fault> {
+        let name = self.quote(&of.span).to_owned();
+        let name = name.as_str();
         match (typed, index) {
             (Typed::Map(map), Index::Key(key)) => {
                 let mut of = Element::Text(Text::Element);
@@ -186,6 +198,8 @@ impl Scope<'_> {
                         }
                         Source::ClaimOf(claim, self.configuration(key, span)?)
                     }
+                    MapField::ResponseHeaders => Source::ResponseHeader(self.header(key, name, span)?),
+                    MapField::Form => Source::Body(self.wanted.number(Want::Form(key.as_slice().into()))),
                     MapField::Headers => Source::Header(self.header(key, name, span)?),
                     MapField::Arguments => Source::Argument(key.as_slice().into()),
                     MapField::Cookies => Source::Cookie(key.as_slice().into()),
@@ -195,9 +209,11 @@ impl Scope<'_> {
             (Typed::Map(map), _) => {
                 let fault = Fault::new(span.clone(), format!("`{name}` is a map and needs a key here"));
                 Err(match map {
-                    MapField::Cookies | MapField::Path | MapField::Claims => {
-                        fault.hint(format!("expected `{name}[\"name\"]`"))
-                    }
+                    MapField::Cookies
+                    | MapField::Path
+                    | MapField::Claims
+                    | MapField::Form
+                    | MapField::ResponseHeaders => fault.hint(format!("expected `{name}[\"name\"]`")),
                     _ => fault.hint(format!("expected `{name}[\"name\"]`; for all of them, `{name}.values[*]`")),
                 })
             }
@@ -311,6 +327,9 @@ impl Scope<'_> {
                     Fault::new(left.span.clone(), format!("`{text}` is {} and cannot be compared", typed.describe()));
                 Err(match typed {
                     Typed::Boolean(_) => fault.hint(format!("a boolean stands by itself: `{text}`, or `not {text}`")),
+                    Typed::Body => {
+                        fault.hint(format!("read a value of it: `lookup_json_string({text}, \"name\") eq \"..\"`"))
+                    }
                     Typed::Prefix(..) => fault.hint("ask for the prefix: `ip.src in {192.0.2.0/24}`"),
                     Typed::Map(MapField::Path) => fault.hint(format!(
                         "`{text}[\"name\"] {} ..` for a parameter, `http.request.uri.path` for the whole path",

@@ -1,7 +1,9 @@
 //! The functions: one table of names and shapes, and how each becomes a part of a condition.
 
+use super::body::{Step, Want};
 use super::check::{Array, Element, Scope, Typed};
 use super::condition::{Condition, Number, Text};
+use super::place::Place;
 use super::request::Tokened;
 use super::spelling;
 use super::syntax::{Fault, Kind, Node, Span};
@@ -16,6 +18,7 @@ enum Function {
     IsJwtPresent,
     IsJwtValid,
     Len,
+    LookupJsonInteger,
     LookupJsonString,
     Lower,
     StartsWith,
@@ -41,7 +44,20 @@ const FUNCTIONS: &[Shape] = &[
     shape("is_jwt_present", Function::IsJwtPresent, 0, 1, "is_jwt_present(\"customers\")"),
     shape("is_jwt_valid", Function::IsJwtValid, 0, 1, "is_jwt_valid(\"customers\")"),
     shape("len", Function::Len, 1, 1, "len(http.user_agent)"),
-    shape("lookup_json_string", Function::LookupJsonString, 0, usize::MAX, ""),
+    shape(
+        "lookup_json_integer",
+        Function::LookupJsonInteger,
+        2,
+        16,
+        "lookup_json_integer(http.request.body.raw, \"id\")",
+    ),
+    shape(
+        "lookup_json_string",
+        Function::LookupJsonString,
+        2,
+        16,
+        "lookup_json_string(http.request.body.raw, \"user\", 0)",
+    ),
     shape("lower", Function::Lower, 1, 1, "lower(http.user_agent)"),
     shape("starts_with", Function::StartsWith, 2, 2, "starts_with(http.request.uri.path, \"..\")"),
     shape("to_number", Function::ToNumber, 1, 1, "to_number(http.request.uri.args[\"limit\"][0])"),
@@ -72,11 +88,11 @@ pub(super) fn call(
             None => fault.hint(format!("expected one of {}", names.join(", "))),
         });
     };
-    if shape.function == Function::LookupJsonString {
-        return Err(Fault::new(name_span.clone(), "`lookup_json_string` is not available yet")
-            .hint(
-                "rules do not see request bodies; of a token, `http.request.jwt.claims[\"role\"][0]` is a claim by its name",
-            ));
+    let looks_up = matches!(shape.function, Function::LookupJsonInteger | Function::LookupJsonString);
+    if looks_up && scope.place == Place::Rule {
+        return Err(Fault::new(name_span.clone(), format!("`{name}` stands only in limits")).hint(
+            "rules do not see request bodies; of a token, `http.request.jwt.claims[\"role\"][0]` is a claim by its name",
+        ));
     }
     if arguments.len() < shape.least || arguments.len() > shape.most {
         let expected = match (shape.least, shape.most) {
@@ -111,7 +127,7 @@ pub(super) fn call(
                 Element::Text(Text::UrlDecode { of: Box::new(text), recursive, unicode })
             })
         }
-        Function::LookupJsonString => unreachable!("refused above"),
+        Function::LookupJsonInteger | Function::LookupJsonString => looked_up(scope, shape, arguments),
     }
 }
 
@@ -123,6 +139,31 @@ fn quantified(scope: &mut Scope<'_>, shape: &Shape, argument: &Node) -> Result<T
         }
         other => Err(wrong(scope, shape, argument, &other, "a condition on each element of an array")),
     }
+}
+
+/// A value of a JSON body: names of members and positions in arrays lead to it.
+fn looked_up(scope: &mut Scope<'_>, shape: &Shape, arguments: &[Node]) -> Result<Typed, Fault> {
+    match scope.typed(&arguments[0])? {
+        Typed::Body => {}
+        other => return Err(wrong(scope, shape, &arguments[0], &other, "`http.request.body.raw`")),
+    }
+    let mut steps = Vec::with_capacity(arguments.len() - 1);
+    for argument in &arguments[1..] {
+        let step = match &argument.kind {
+            Kind::Text(name) => String::from_utf8(name.clone()).ok().map(|name| Step::Member(name.into())),
+            Kind::Integer(position) => u32::try_from(*position).ok().map(Step::At),
+            _ => None,
+        };
+        let Some(step) = step else {
+            let message = format!("`{}` is neither a name nor a position", scope.quote(&argument.span));
+            return Err(Fault::new(argument.span.clone(), message).hint(format!("as in `{}`", shape.usage)));
+        };
+        steps.push(step);
+    }
+    Ok(match shape.function {
+        Function::LookupJsonInteger => Typed::Number(Number::Body(scope.wanted.number(Want::Integer(steps.into())))),
+        _ => Typed::Text(Text::Body(scope.wanted.number(Want::Text(steps.into())))),
+    })
 }
 
 /// The address cut to so many bits: of IPv4, of IPv6.

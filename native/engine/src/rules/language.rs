@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::body::Wanted;
 use super::check::Scope;
 use super::condition::Condition;
 use super::list::{self, List};
@@ -17,6 +18,7 @@ pub struct Language<'p> {
     lists: HashMap<&'p str, List>,
     configurations: Vec<&'p str>,
     patterns: Patterns,
+    wanted: Wanted,
 }
 
 /// An expression that is true or false.
@@ -34,6 +36,7 @@ impl<'p> Language<'p> {
             lists: list::compile(lists, problems),
             configurations: configurations.iter().map(|written| written.name.as_str()).collect(),
             patterns: Patterns::default(),
+            wanted: Wanted::default(),
         }
     }
 
@@ -50,6 +53,12 @@ impl<'p> Language<'p> {
         self.compiled(at, text, place, problems, |scope, node| scope.value(node))
     }
 
+    /// What the expressions so far read of bodies.
+    #[must_use]
+    pub fn take_wanted(&mut self) -> Wanted {
+        std::mem::take(&mut self.wanted)
+    }
+
     fn compiled<T>(
         &mut self,
         at: &str,
@@ -58,9 +67,9 @@ impl<'p> Language<'p> {
         problems: &mut Vec<Problem>,
         make: impl FnOnce(&mut Scope<'_>, &Node) -> Result<T, Fault>,
     ) -> Option<T> {
-        let Language { lists, configurations, patterns } = self;
+        let Language { lists, configurations, patterns, wanted } = self;
         let made = parse::parse(text).and_then(|node| {
-            let mut scope = Scope { text, lists, configurations, patterns, place, reads: Reads::default() };
+            let mut scope = Scope { text, lists, configurations, patterns, wanted, place, reads: Reads::default() };
             make(&mut scope, &node)
         });
         made.map_err(|Fault { span, message, hint }| {

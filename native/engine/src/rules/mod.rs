@@ -4,11 +4,13 @@
 //! condition needs (`index`) says which rules a request can match at all. Rules are evaluated in their order; the
 //! index only leaves out those that cannot match.
 
+mod body;
 mod check;
 mod condition;
 mod decode;
 mod field;
 mod function;
+mod graphql;
 mod index;
 mod language;
 mod list;
@@ -36,9 +38,10 @@ use condition::Condition;
 use index::{Cursors, Index};
 use request::Buffers;
 
+pub use body::{Read, Reading, Wanted};
 pub use language::{Language, Test};
 pub use place::{Place, Reads};
-pub use request::{Called, Found, Request};
+pub use request::{Beyond, Called, Found, Request, Response};
 pub use selection::Selection;
 pub use value::Value;
 

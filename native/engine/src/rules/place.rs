@@ -1,7 +1,7 @@
 //! Where an expression stands, and what it reads: a limit is asked as soon as all of it is known.
 
 use super::field::{Boolean, Field};
-use super::request::{ArrayField, Finding, MapField, TextField};
+use super::request::{ArrayField, Finding, MapField, NumberField, TextField};
 use super::syntax::{Fault, Span};
 
 /// What an expression may read depends on when it is evaluated.
@@ -65,6 +65,8 @@ fn of(field: &Field) -> Reads {
         }
         _ => false,
     };
+    let body = matches!(field, Field::Body | Field::Graphql(_) | Field::Map(MapField::Form));
+    let response = matches!(field, Field::Number(NumberField::ResponseCode) | Field::Map(MapField::ResponseHeaders));
     let verdict = matches!(field, Field::Boolean(Boolean::Finding(Finding::Violated)));
-    Reads { caller, verdict, ..Reads::default() }
+    Reads { caller, body, verdict, response }
 }

@@ -1,5 +1,6 @@
 //! An expression as a value: what tells the counters of a limit apart, and what a request costs.
 
+use std::fmt::Write as _;
 use std::hash::Hasher;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -52,6 +53,7 @@ impl Value {
                 return Err(match other {
                     Typed::Map(MapField::Path) => fault.hint(format!("say which parameter: `{text}[\"name\"]`")),
                     Typed::Map(_) => fault.hint(format!("say which element: `{text}[\"name\"]`")),
+                    Typed::Body => fault.hint(format!("say which value: `lookup_json_string({text}, \"name\")`")),
                     Typed::Each(_) => fault.hint(format!("all elements together: `{}`", text.trim_end_matches("[*]"))),
                     _ => fault,
                 });
@@ -119,6 +121,57 @@ impl Value {
             }),
         }
     }
+}
+
+impl Value {
+    /// Writes it for people: `-` where it is missing.
+    pub fn show(&self, request: &Request<'_>, scratch: &mut Scratch, out: &mut String) {
+        let buffers = &mut scratch.buffers;
+        let mark = buffers.text.len();
+        match &self.of {
+            Of::Address(v4, v6) => {
+                let (bytes, length) = prefix(request.address.to_canonical(), *v4, *v6);
+                let whole = if length == 6 { *v4 == 32 } else { *v6 == 128 };
+                let (text, bits) = match <[u8; 16]>::try_from(&bytes[2..length]) {
+                    Ok(bytes) => (IpAddr::from(bytes), v6),
+                    Err(_) => (IpAddr::from([bytes[2], bytes[3], bytes[4], bytes[5]]), v4),
+                };
+                let _ = if whole { write!(out, "{text}") } else { write!(out, "{text}/{bits}") };
+            }
+            Of::Boolean(condition) => {
+                let _ = write!(out, "{}", condition.holds(request, b"", buffers));
+            }
+            Of::Number(number) => match number.value(request, b"", buffers) {
+                Some(number) => {
+                    let _ = write!(out, "{number}");
+                }
+                None => out.push('-'),
+            },
+            Of::Text(text) => match text.value(request, b"", buffers) {
+                Some(value) => show_bytes(value.bytes(buffers), out),
+                None => out.push('-'),
+            },
+            Of::Texts(source, _) | Of::Numbers(source, _) | Of::Booleans(source, _) => {
+                let start = out.len();
+                let _ = source.each(request, |element| {
+                    out.push_str(if out.len() == start { "" } else { "," });
+                    show_bytes(element, out);
+                    ControlFlow::Continue(())
+                });
+                if out.len() == start {
+                    out.push('-');
+                }
+            }
+        }
+        buffers.text.truncate(mark);
+    }
+}
+
+fn show_bytes(bytes: &[u8], out: &mut String) {
+    // Longer ones tell nobody more.
+    const MOST: usize = 256;
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]);
+    out.extend(shown.chars().map(|c| if c.is_control() { ' ' } else { c }));
 }
 
 fn missing(hasher: &mut impl Hasher) -> bool {
