@@ -4,10 +4,18 @@
 //! [`Key`] is made of the limit's name, so that a reload forgets nothing.
 
 mod counters;
+mod entry;
+mod exemptions;
+mod gcra;
+mod refused;
+mod table;
+mod window;
 
 use crate::policy::{Policy, Problem};
 
-pub use counters::{Counters, Key, Quota, Taken};
+pub use counters::{Counters, Key, Quota, Stats, Taken, Turn};
+pub use refused::Refused;
+pub use window::MOST as MOST_OF_WINDOW;
 
 /// Of one snapshot.
 #[derive(Debug, Default)]
@@ -65,3 +73,6 @@ impl Limits {
         &self.names[rule as usize]
     }
 }
+
+#[cfg(test)]
+mod tests;
