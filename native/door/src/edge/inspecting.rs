@@ -136,7 +136,7 @@ impl Edge {
         let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref()) else {
             return Next::Close;
         };
-        let outcome = decide::inspected(&mut slot.exchange, peer, result.err());
+        let outcome = decide::inspected(&mut slot.exchange, peer, &slot.body, result.err());
         self.proceed(index, outcome)
     }
 

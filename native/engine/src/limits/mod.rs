@@ -5,11 +5,17 @@
 
 mod compile;
 mod counters;
+mod entry;
+mod exemptions;
+mod gcra;
 pub mod geo;
 mod key;
+mod refused;
 mod rule;
 pub mod shared;
+mod table;
 pub mod told;
+mod window;
 
 use std::sync::Arc;
 
@@ -21,11 +27,13 @@ use crate::rules::{Read, Reading, Selection, Wanted};
 use shared::Fleet;
 
 pub use compile::{MAX_CHARACTERISTICS, MAX_LIMITS};
-pub use counters::{Counters, Key, Quota, Taken, Turn};
+pub use counters::{Counters, Key, Quota, Stats, Taken, Turn};
 pub use key::Keys;
+pub use refused::Refused;
 pub use rule::{Phase, Rule};
 pub use shared::Ask;
 pub use told::Left;
+pub use window::MOST as MOST_OF_WINDOW;
 
 /// Number of the implicit limit that is a partner's quota.
 pub const QUOTA: u32 = u32::MAX;
@@ -240,3 +248,6 @@ impl Stage {
         self.of_operations.get(&(host as u32, operation)).map_or(&[], Vec::as_slice)
     }
 }
+
+#[cfg(test)]
+mod tests;
