@@ -16,6 +16,7 @@ use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::head::{Framing, Head};
 use portcullis_engine::jwt;
+use portcullis_engine::limits::shared::{Asking, Fleet, Waiter};
 use portcullis_engine::meters::{self, Meters};
 use portcullis_engine::mtls::{Certificate, seen};
 use portcullis_engine::peer::Peer;
@@ -25,7 +26,6 @@ use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, 
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Body, Entry, Flow, Kind, OriginId, OriginSpec, Request, Token};
 
-use crate::asking::Asking;
 use crate::clock::{self, Ids};
 use crate::held::{Fields, Held};
 use crate::journal::Journal;
@@ -128,9 +128,16 @@ struct Slot {
     status: u16,
 }
 
+impl Slot {
+    fn waiter(&self, index: u32) -> Waiter {
+        Waiter { slot: index, generation: self.generation }
+    }
+}
+
 pub struct Edge {
     pub client: InLoop,
-    /// `[head bytes, body bytes, flags, length (low, high)]` of the last answer; JavaScript reads it at once.
+    /// `[head bytes, body bytes, flags, length (low, high)]` of the last answer, which JavaScript reads at once; and
+    /// whether something is to be asked of the fleet's counters.
     answer_meta: *mut u32,
     answer_bytes: *mut u8,
     answer_len: usize,
@@ -171,6 +178,9 @@ const SMALL_BODY_BYTES: usize = 8 * 1024;
 const ANSWER_CLOSE: u32 = 1;
 const ANSWER_NO_BODY: u32 = 2;
 
+/// The word of the answer's meta that says whether there is a batch that no exchange waits for.
+const META_ASKS: usize = 5;
+
 /// JavaScript's memory that the edge writes into.
 pub struct Shared {
     pub answer_meta: *mut u32,
@@ -204,7 +214,7 @@ impl Edge {
             tally: Tally::default(),
             tokens: jwt::Cache::default(),
             open: 0,
-            asking: Asking::default(),
+            asking: Asking::new(Fleet::of_process(1_048_576)),
             dates: Dates::default(),
             answer: Answer::default(),
             head: Vec::with_capacity(2048),

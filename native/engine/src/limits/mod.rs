@@ -9,6 +9,7 @@ pub mod shared;
 use crate::policy::{Policy, Problem};
 
 pub use counters::{Counters, Key, Quota, Taken};
+pub use shared::Ask;
 
 /// Of one snapshot.
 #[derive(Debug, Default)]
@@ -43,14 +44,6 @@ pub struct Limited {
     pub wants_response: bool,
     /// `RateLimit` and `RateLimit-Policy` lines of the answer, each preceded by CR LF.
     pub fields: String,
-}
-
-/// One question to the fleet's counters.
-#[derive(Debug, Clone)]
-pub struct Ask {
-    pub rule: u32,
-    pub key: Key,
-    pub cost: u64,
 }
 
 impl Limited {
