@@ -126,7 +126,7 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
         allow_uncounted: false,
         headers: false,
         allow_identities: false,
-        quotas: { mode: 'local', fallback: 'local', advance: 1 },
+        quotas: { mode: 'local', fallback: 'local', advance: 10 },
       },
       lists: [{ name: 'desks', at: '/lists/desks', items: ['10.0.0.0/8'] }],
       rules: [{ name: 'a', at: '/rules/0/expression', expression: 'http.host eq "x"', action: 'log' }],

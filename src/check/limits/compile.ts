@@ -8,7 +8,7 @@ import type { LimitsConfig } from './config.js';
 import { compileDatabases, type DatabasePlan } from './databases.js';
 import { type DescribedHost, describedLimits } from './described.js';
 import { warnOfLimit } from './remarks.js';
-import { advanceOf, compileLimit, type Written } from './rule.js';
+import { compileLimit, type Written } from './rule.js';
 import { compileShared, type ReadPair, type SharedPlan } from './shared.js';
 
 const AT = '/limits';
@@ -16,8 +16,6 @@ const AT = '/limits';
 const MAX_LIMITS = 2_000;
 /** Reasons that are not a limit's name. */
 const TAKEN = new Set(['quota', 'full', 'unavailable']);
-/** Of a partner whose quota nobody has said yet. */
-const QUOTA_ADVANCE = advanceOf(1);
 
 /** What limits need to know of the rest of the configuration. */
 export interface Around {
@@ -69,7 +67,7 @@ export function compileLimits(config: LimitsConfig, around: Around, loading: Loa
     allow_uncounted: allowUncounted,
     headers,
     allow_identities: allowIdentities,
-    quotas: { ...quotas, advance: QUOTA_ADVANCE },
+    quotas,
   };
   return { policy, shared, databases };
 }

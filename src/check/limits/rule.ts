@@ -189,10 +189,9 @@ function scoreOf({ score, scorePerPeriod }: LimitConfig, at: string): PolicyLimi
 }
 
 function sharingOf({ mode, fallback = 'local', advance, burst }: LimitConfig, amount: number): PolicySharing {
-  return { mode, fallback, advance: advance ?? Math.min(burst ?? amount, advanceOf(amount)) };
+  return { mode, fallback, advance: advance ?? advanceOf(amount, burst) };
 }
 
-/** What a node admits of a key before it has asked for more, where nothing says it. */
-export function advanceOf(amount: number): number {
-  return Math.max(1, Math.floor(amount / ADVANCE_SHARE));
+function advanceOf(amount: number, burst = amount): number {
+  return Math.min(burst, Math.max(1, Math.floor(amount / ADVANCE_SHARE)));
 }
