@@ -64,7 +64,7 @@ export class FakeNative implements Native {
   readonly databases: [kind: string, text: string | null][] = [];
   loadDatabase(kind: string, bytes: Buffer | null): void {
     if (bytes?.includes('broken')) throw new Error('the search tree is broken');
-    this.databases.push([kind, bytes && bytes.toString('latin1')]);
+    this.databases.push([kind, bytes?.toString('latin1') ?? null]);
   }
   judge(): string {
     return '{"reason":null}';

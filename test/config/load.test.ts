@@ -127,6 +127,7 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
         headers: false,
         allow_identities: false,
         quotas: { mode: 'local', fallback: 'local', advance: 10 },
+        shared: { prefix: 'portcullis', cluster: false },
       },
       lists: [{ name: 'desks', at: '/lists/desks', items: ['10.0.0.0/8'] }],
       rules: [{ name: 'a', at: '/rules/0/expression', expression: 'http.host eq "x"', action: 'log' }],

@@ -68,6 +68,7 @@ export function compileLimits(config: LimitsConfig, around: Around, loading: Loa
     headers,
     allow_identities: allowIdentities,
     quotas,
+    shared: { prefix: config.shared?.prefix ?? 'portcullis', cluster: shared?.kind === 'cluster' },
   };
   return { policy, shared, databases };
 }
