@@ -39,7 +39,8 @@ export function compileLimits(config: LimitsConfig, around: Around, loading: Loa
     const at = pointer(['limits', 'rules', index]);
     checkName(name, child(at, 'name'), names, loading);
     const where = expression === undefined ? null : { at: child(at, 'expression'), expression };
-    return { name, at, limit, expression: where, operation: null };
+    const keys = new Set(loading.names(loading.original(at)));
+    return { name, at, limit, keys, expression: where, operation: null };
   });
   const described = describedLimits(around.hosts, names, TAKEN, loading);
   const written = [...own, ...described];
@@ -51,9 +52,9 @@ export function compileLimits(config: LimitsConfig, around: Around, loading: Loa
   }
   for (const one of written) {
     warnOfLimit(one, { hosts: around.hosts, databases: config.databases }, loading);
-    checkServers(one.limit.mode, child(one.at, 'mode'), config, loading);
+    checkServers(one.limit.mode, child(one.at, 'mode'), loading);
   }
-  checkServers(quotas.mode, `${AT}/quotas/mode`, config, loading);
+  checkServers(quotas.mode, `${AT}/quotas/mode`, loading);
   const shares = [...written.map(({ limit }) => limit.mode), quotas.mode].some(mode => mode !== 'local');
   if (config.shared && !shares) {
     loading.warning(child(AT, 'shared'), 'nothing is counted there', {
@@ -84,8 +85,8 @@ function checkName(name: string, at: string, names: Map<string, string>, loading
   names.set(name, at);
 }
 
-function checkServers(mode: string, at: string, { shared }: LimitsConfig, loading: Loading): void {
-  if (mode === 'local' || shared) return;
+function checkServers(mode: string, at: string, loading: Loading): void {
+  if (mode === 'local' || loading.names(AT).includes('shared')) return;
   loading.problem(at, `\`${mode}\` needs counters that the fleet shares`, {
     hint: 'add `limits.shared`, such as `shared: { url: "rediss://valkey.internal:6379" }`; or `local`',
   });
