@@ -17,11 +17,11 @@ export interface Seen {
 }
 
 export interface Limited extends Front {
-  /** Asks as whoever comes from that address of the loopback network, `127.0.0.1` unless told otherwise. */
+  /** Asks as whoever comes from that address of this machine, `127.0.0.1` unless told otherwise. */
   get(path: string, asked?: Asked & { from?: string; host?: string }): Promise<Seen>;
   /** Statuses of so many requests, one after the other. */
   statuses(count: number, path: string, asked?: Asked & { from?: string; host?: string }): Promise<number[]>;
-  /** A client at an address of the loopback network. */
+  /** A client at an address of this machine. */
   at(from?: string, host?: string): Caller;
 }
 
@@ -47,7 +47,7 @@ export async function startLimited(
   });
   const at = (from = '127.0.0.1', name = HOST): Caller => ({
     ...front.caller(name, null),
-    tls: { localAddress: from } as NonNullable<Caller['tls']>,
+    tls: { localAddress: from, ...(from.includes(':') && { host: '::1' }) } as NonNullable<Caller['tls']>,
   });
   const get: Limited['get'] = async (path, { from, host: name, ...asked } = {}) =>
     seen(await ask(at(from, name), path, asked));
