@@ -13,7 +13,7 @@ import { PeerReader } from './accept/peer.js';
 import type { TlsContexts } from './accept/tls/contexts.js';
 import { loadUws } from './accept/uws.js';
 import { InspectPool } from './check/schema/pool.js';
-import { Exchange } from './exchange.js';
+import { Exchange, type Handshake } from './exchange.js';
 import { Responses } from './forward/responses.js';
 import { connect, type WebSocketBridge } from './forward/websocket.js';
 import * as native from './native.js';
@@ -206,11 +206,20 @@ function act(exchange: Exchange, next: number): void {
       ownPaths.take(exchange, res);
       return;
     case Next.Pause:
+      exchange.stopped = true;
       res.pause();
       return;
+    case Next.Ask:
+      meanwhile(exchange);
+      return;
+    case Next.Delay:
+      meanwhile(exchange);
+      exchange.timer = setTimeout(delayed, native.delayOf(exchange.slot), exchange, res);
+      return;
     case Next.Upgrade:
-      // A handshake that uWebSockets.js did not take for one: its key is not one (RFC 6455, 4.2.1).
-      act(exchange, native.refuse(exchange.slot, malformed));
+      if (exchange.handshake !== null) shakeHands(exchange, res, exchange.handshake);
+      // One that uWebSockets.js did not take for a handshake: its key is not one (RFC 6455, 4.2.1).
+      else act(exchange, native.refuse(exchange.slot, malformed));
       return;
     default:
       exchange.res = null;
@@ -219,8 +228,15 @@ function act(exchange: Exchange, next: number): void {
   }
 }
 
-/** Gives the body to native code. `Expect: 100-continue` was answered by uWebSockets.js already. */
+/**
+ * Gives the body to native code, or goes on doing so. `Expect: 100-continue` was answered by uWebSockets.js already.
+ */
 function read(exchange: Exchange, res: HttpResponse): void {
+  if (exchange.reading) {
+    resume(exchange, res);
+    return;
+  }
+  exchange.reading = true;
   res.onData((piece, last) => {
     try {
       if (exchange.res === res) act(exchange, native.body(exchange.slot, piece, last));
@@ -228,6 +244,17 @@ function read(exchange: Exchange, res: HttpResponse): void {
       fail('body', error);
     }
   });
+}
+
+function resume(exchange: Exchange, res: HttpResponse): void {
+  if (!exchange.stopped) return;
+  exchange.stopped = false;
+  res.resume();
+}
+
+/** A body is lost unless it is read from the first turn on, even while its exchange waits. */
+function meanwhile(exchange: Exchange): void {
+  if (!exchange.reading) act(exchange, native.meanwhile(exchange.slot));
 }
 
 /** Writes the answer that native code rendered. */
@@ -260,6 +287,8 @@ function write(
     // Status line and all fields at once: docs/decisions/0001.
     res.writeStatus(bytes.subarray(0, head));
     exchange.res = null;
+    // What is still to come of this request is read and dropped.
+    resume(exchange, res);
     if (bodiless) res.endWithoutBody(bytes.length - head, close);
     else res.end(bytes.subarray(head), close);
   });
@@ -286,6 +315,13 @@ function inspected(ticket: number): void {
   act(exchange, native.inspected(exchange.slot, ticket));
 }
 
+// --- exchanges that wait for their turn ---------------------------------------------------------------------------
+
+const delayed = contained('delayed', (exchange: Exchange, res: HttpResponse) => {
+  exchange.timer = null;
+  if (exchange.res === res) act(exchange, native.delayed(exchange.slot));
+});
+
 // --- WebSocket ----------------------------------------------------------------------------------------------------
 
 function upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
@@ -294,12 +330,11 @@ function upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context
   res.onAborted(identity ? ignore : () => abandoned(exchange, res));
   const key = req.getHeader('sec-websocket-key');
   const protocols = req.getHeader('sec-websocket-protocol');
-  let next = native.decide(exchange.slot, res, readHead(req, 'GET'));
-  if (next === Next.Peer) next = native.peer(exchange.slot, peers.address(res), peers.certificate(res));
-  if (next !== Next.Upgrade) {
-    act(exchange, next);
-    return;
-  }
+  exchange.handshake = { key, protocols, context };
+  act(exchange, native.decide(exchange.slot, res, readHead(req, 'GET')));
+}
+
+function shakeHands(exchange: Exchange, res: HttpResponse, { key, protocols, context }: Handshake): void {
   const handshake = native.upgrade(exchange.slot);
   const address = handshake?.addresses[0];
   if (!handshake || address === undefined) {

@@ -95,6 +95,7 @@ export const {
   loadDatabase,
   loadKeySet,
   loadRevocationList,
+  meanwhile,
   metrics,
   nextBatch,
   ocspAnswer,
