@@ -7,7 +7,7 @@ export declare function abandoned(slot: number): void
 export declare function answered(slot: number, status: number, bytes: number): void
 
 /** All calls of a batch have answered or their time is up: what one of its exchanges does next. */
-export declare function asked(slot: number, batch: number): number
+export declare function asked(slot: number): number
 
 /** Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled. */
 export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void): void
