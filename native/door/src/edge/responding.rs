@@ -42,6 +42,24 @@ impl Edge {
         }
     }
 
+    /// Counts by what the origin answered, before anything is made of it: an answer that is refused was given all the
+    /// same.
+    pub(super) fn settle_limits(&mut self, entry: &Entry) {
+        if entry.kind != Kind::Whole as u32 && entry.kind != Kind::Head as u32 {
+            return;
+        }
+        let (block, _) = self.bytes(entry);
+        self.fields.read(block);
+        let slot = &mut self.slots[entry.slot as usize];
+        slot.exchange.limited.wants_response = false;
+        let peer = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref());
+        let (exchange, fields) = (&mut slot.exchange, &self.fields);
+        let settled = peer.map(|peer| guarded(|| decide::settled(exchange, peer, entry.status as u16, fields.iter())));
+        if settled == Some(None) {
+            self.panicked();
+        }
+    }
+
     fn response_head(&mut self, entry: Entry) -> Row {
         let index = entry.slot;
         let (block, body) = self.bytes(&entry);

@@ -4,10 +4,12 @@
 //! [`Key`] is made of the limit's name, so that a reload forgets nothing.
 
 mod counters;
+pub mod shared;
 
 use crate::policy::{Policy, Problem};
 
 pub use counters::{Counters, Key, Quota, Taken};
+pub use shared::Ask;
 
 /// Of one snapshot.
 #[derive(Debug, Default)]
@@ -20,6 +22,8 @@ pub struct Limits {
 pub struct Exceeded {
     /// Index of the rule.
     pub rule: u32,
+    /// What it was counted under.
+    pub key: Key,
     /// Seconds, at least 1: `Retry-After`.
     pub retry_after_s: u64,
 }
@@ -32,16 +36,14 @@ pub struct Limited {
     /// What comes when they have answered, or its turn has come.
     pub then: Option<crate::decide::Outcome>,
     pub delay_us: u64,
+    /// Whose turn it waits for.
+    pub delayed: Option<u32>,
+    /// Indexes of the limits that were looked at, each once.
+    pub checked: Vec<u32>,
+    /// The answer decides what some of them count: [`crate::decide::settled`].
+    pub wants_response: bool,
     /// `RateLimit` and `RateLimit-Policy` lines of the answer, each preceded by CR LF.
     pub fields: String,
-}
-
-/// One question to the fleet's counters.
-#[derive(Debug, Clone)]
-pub struct Ask {
-    pub rule: u32,
-    pub key: Key,
-    pub cost: u64,
 }
 
 impl Limited {
@@ -49,6 +51,9 @@ impl Limited {
         self.asks.clear();
         self.then = None;
         self.delay_us = 0;
+        self.delayed = None;
+        self.checked.clear();
+        self.wants_response = false;
         self.fields.clear();
     }
 }
