@@ -89,6 +89,19 @@ export class FakeNative implements Native {
   }
   changeKeys(): void {}
   replacePartners(): void {}
+  limits(): string {
+    return '[]';
+  }
+  topLimited(): string {
+    return '[]';
+  }
+  resetLimited(): boolean {
+    return false;
+  }
+  exemptLimited(): void {}
+  volumes(): string {
+    return '[]';
+  }
   usedKeys(): string {
     return '[]';
   }
