@@ -31,7 +31,9 @@ pub struct Exceeded {
 /// What the limits know of one exchange.
 #[derive(Debug, Default)]
 pub struct Limited {
-    /// What the fleet's counters are asked.
+    /// What the clock says: the exchange's start, until somebody tells a later time.
+    pub now_us: u64,
+    /// What the fleet's counters are asked; behind [`crate::decide::settled`], what is spent of them.
     pub asks: Vec<Ask>,
     /// What comes when they have answered, or its turn has come.
     pub then: Option<crate::decide::Outcome>,
@@ -48,6 +50,7 @@ pub struct Limited {
 
 impl Limited {
     pub fn clear(&mut self) {
+        self.now_us = 0;
         self.asks.clear();
         self.then = None;
         self.delay_us = 0;
