@@ -4,12 +4,20 @@
 //! [`Key`] is made of the limit's name, so that a reload forgets nothing.
 
 mod counters;
+mod entry;
+mod exemptions;
+mod gcra;
+mod refused;
 pub mod shared;
+mod table;
+mod window;
 
 use crate::policy::{Policy, Problem};
 
-pub use counters::{Counters, Key, Quota, Taken};
+pub use counters::{Counters, Key, Quota, Stats, Taken, Turn};
+pub use refused::Refused;
 pub use shared::Ask;
+pub use window::MOST as MOST_OF_WINDOW;
 
 /// Of one snapshot.
 #[derive(Debug, Default)]
@@ -73,3 +81,6 @@ impl Limits {
         &self.names[rule as usize]
     }
 }
+
+#[cfg(test)]
+mod tests;
