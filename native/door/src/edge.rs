@@ -16,6 +16,7 @@ use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::head::{Framing, Head};
 use portcullis_engine::jwt;
+use portcullis_engine::limits::shared::{Asking, Fleet, Waiter};
 use portcullis_engine::meters::{self, Meters};
 use portcullis_engine::mtls::{Certificate, seen};
 use portcullis_engine::peer::Peer;
@@ -25,12 +26,12 @@ use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, 
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Body, Entry, Flow, Kind, OriginId, OriginSpec, Request, Token};
 
-use crate::asking::Asking;
 use crate::clock::{self, Ids};
 use crate::held::{Fields, Held};
 use crate::journal::Journal;
 use crate::policy;
 use responding::Row;
+use waiting::settle;
 
 /// What JavaScript does next with an exchange. Part of the door's contract with src/native.ts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,9 +129,16 @@ struct Slot {
     status: u16,
 }
 
+impl Slot {
+    fn waiter(&self, index: u32) -> Waiter {
+        Waiter { slot: index, generation: self.generation }
+    }
+}
+
 pub struct Edge {
     pub client: InLoop,
-    /// `[head bytes, body bytes, flags, length (low, high)]` of the last answer; JavaScript reads it at once.
+    /// `[head bytes, body bytes, flags, length (low, high)]` of the last answer, which JavaScript reads at once; and
+    /// whether something is to be asked of the fleet's counters.
     answer_meta: *mut u32,
     answer_bytes: *mut u8,
     answer_len: usize,
@@ -171,6 +179,9 @@ const SMALL_BODY_BYTES: usize = 8 * 1024;
 const ANSWER_CLOSE: u32 = 1;
 const ANSWER_NO_BODY: u32 = 2;
 
+/// The word of the answer's meta that says whether there is a batch that no exchange waits for.
+const META_ASKS: usize = 5;
+
 /// JavaScript's memory that the edge writes into.
 pub struct Shared {
     pub answer_meta: *mut u32,
@@ -204,7 +215,7 @@ impl Edge {
             tally: Tally::default(),
             tokens: jwt::Cache::default(),
             open: 0,
-            asking: Asking::default(),
+            asking: Asking::new(Fleet::of_process(1_048_576)),
             dates: Dates::default(),
             answer: Answer::default(),
             head: Vec::with_capacity(2048),
@@ -634,9 +645,12 @@ impl Edge {
 
     fn finish(&mut self, index: u32, peer: &Peer, status: u16, ended_us: u64) {
         let slot = &mut self.slots[index as usize];
-        if std::mem::take(&mut slot.exchange.limited.wants_response) {
-            decide::settled(&mut slot.exchange, peer, status, std::iter::empty());
+        if slot.exchange.limited.wants_response {
+            // No origin has answered: what counts is the gateway's own answer.
+            settle(&mut slot.exchange, &mut self.asking, peer, status, std::iter::empty());
+            self.tell_of_asks();
         }
+        let slot = &mut self.slots[index as usize];
         decide::released(&mut slot.exchange);
         if slot.exchange.presented != Presented::NotLooked
             && let (Some(known), Some(host)) = (&peer.certificate, slot.exchange.host())

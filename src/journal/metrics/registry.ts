@@ -3,6 +3,7 @@
 import { type Counter, Counter as CounterMetric, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { JwtMetrics } from './jwt.js';
 import { KeyMetrics } from './keys.js';
+import { LimitMetrics } from './limits.js';
 import { PartnerMetrics } from './partners.js';
 import { RevocationMetrics } from './revocation.js';
 
@@ -32,6 +33,7 @@ export class Metrics {
   readonly jwt = new JwtMetrics(this.#own);
   readonly keys = new KeyMetrics(this.#own);
   readonly partners = new PartnerMetrics(this.#own);
+  readonly limits = new LimitMetrics(this.#own);
   readonly #native: () => string;
   readonly #successful: Gauge;
   readonly #timestamp: Gauge;

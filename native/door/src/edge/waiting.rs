@@ -5,13 +5,15 @@
 //! had come later.
 
 use portcullis_engine::decide::{self, MAX_INSPECTED_BYTES, Outcome};
+use portcullis_engine::exchange::Exchange;
 use portcullis_engine::head::Framing;
 use portcullis_engine::limits::Taken;
+use portcullis_engine::limits::shared::{Asking, Batch};
+use portcullis_engine::peer::Peer;
 use portcullis_engine::reason::Reason;
 use portcullis_forward::{Body, Flow, Token};
 
-use super::{Edge, Next, Stage, is_websocket};
-use crate::asking::Asked;
+use super::{Edge, META_ASKS, Next, Stage, is_websocket};
 use crate::clock;
 
 /// What a slot keeps of its buffer when a body has gone on: bodies up to 64 KiB find room in it.
@@ -39,34 +41,54 @@ impl Edge {
     fn ask(&mut self, index: u32) -> Next {
         let slot = &mut self.slots[index as usize];
         slot.stage = Stage::Asking;
-        let token = Token { slot: index, generation: slot.generation };
-        match self.asking.join(token) {
-            true => Next::Ask,
-            // Nobody can be asked.
-            false => self.go_on(index, &[]),
+        if self.asking.ask(slot.waiter(index), &slot.exchange.limited.asks) {
+            return Next::Ask;
         }
+        // Nobody can be asked.
+        self.answered_by_fleet(index, |_| Some(&[]))
+    }
+
+    /// What the exchanges of this thread ask now.
+    pub fn next_batch(&mut self) -> Option<Batch> {
+        // SAFETY: one word of JavaScript's, kept alive by the door for the edge's life.
+        unsafe { *self.answer_meta.add(META_ASKS) = 0 };
+        self.asking.next()
     }
 
     /// The batch that an exchange was in is over.
-    pub fn asked(&mut self, index: u32, batch: u32) -> Next {
-        let Some(slot) = self.slots.get(index as usize) else { return Next::Sent };
-        let token = Token { slot: index, generation: slot.generation };
-        match (slot.stage, self.asking.answers(batch, token)) {
-            (Stage::Asking, Asked::Answered(answers)) => self.go_on(index, &answers),
-            _ => Next::Sent,
-        }
+    pub fn asked(&mut self, index: u32) -> Next {
+        let Some(slot) = self.slots.get(index as usize).filter(|slot| slot.stage == Stage::Asking) else {
+            return Next::Sent;
+        };
+        let waiter = slot.waiter(index);
+        self.answered_by_fleet(index, |asking| asking.answers(waiter))
     }
 
-    /// Its counters have answered; those that did not, with None.
-    fn go_on(&mut self, index: u32, answers: &[Option<Taken>]) -> Next {
+    /// `answers` finds what came of each question; None when the exchange waits for another batch.
+    fn answered_by_fleet(&mut self, index: u32, answers: impl FnOnce(&Asking) -> Option<&[Option<Taken>]>) -> Next {
         let slot = &mut self.slots[index as usize];
         let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref()) else {
             return Next::Close;
         };
+        let Some(answers) = answers(&self.asking) else { return Next::Sent };
+        slot.exchange.limited.now_us = clock::mono_us();
         match decide::asked(&mut slot.exchange, peer, answers) {
             // Counters are asked once, or this would never end.
             Outcome::Ask => self.refuse(index, Reason::InternalPanic),
+            Outcome::Deny => {
+                self.asking.give_back(slot.waiter(index));
+                self.tell_of_asks();
+                self.answer(index)
+            }
             outcome => self.proceed(index, outcome),
+        }
+    }
+
+    /// Lets JavaScript know of questions that no exchange waits for.
+    pub(super) fn tell_of_asks(&mut self) {
+        if self.asking.is_pending() {
+            // SAFETY: as above.
+            unsafe { *self.answer_meta.add(META_ASKS) = 1 };
         }
     }
 
@@ -159,5 +181,23 @@ impl Edge {
             return self.outgrown(index, &[], false);
         }
         if self.slots[index as usize].exchange.head.framing() == Framing::Chunked { Next::LastBody } else { Next::Body }
+    }
+}
+
+/// Counts by the answer, once. What is counted by the fleet leaves with the next batch: nobody waits for it.
+pub(super) fn settle<'a>(
+    exchange: &mut Exchange,
+    asking: &mut Asking,
+    peer: &Peer,
+    status: u16,
+    fields: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+) {
+    exchange.limited.wants_response = false;
+    exchange.limited.asks.clear();
+    let now_us = clock::mono_us();
+    exchange.limited.now_us = now_us;
+    decide::settled(exchange, peer, status, fields);
+    for ask in exchange.limited.asks.drain(..) {
+        asking.spend(&ask, now_us);
     }
 }

@@ -13,6 +13,7 @@ mod key;
 mod refused;
 mod rule;
 pub mod shared;
+pub mod shown;
 mod table;
 pub mod told;
 mod window;
