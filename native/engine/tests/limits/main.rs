@@ -1,5 +1,7 @@
 //! test/corpus/limits: limits, and requests at times of a clock of their own with what becomes of each.
 
+mod properties;
+
 use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
