@@ -9,6 +9,7 @@ mod exemptions;
 mod gcra;
 mod refused;
 mod table;
+pub mod volume;
 mod window;
 
 use crate::policy::{Policy, Problem};
