@@ -10,6 +10,7 @@ mod gcra;
 mod refused;
 pub mod shared;
 mod table;
+pub mod volume;
 mod window;
 
 use crate::policy::{Policy, Problem};
