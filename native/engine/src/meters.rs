@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::keys::{self, Keys};
+use crate::limits::{Counters, Stats};
 use crate::policy::Stale;
 use crate::reason::Reason;
 
@@ -112,6 +113,17 @@ struct Registry {
     threads: Vec<Arc<Mutex<Meters>>>,
     /// What threads counted that have ended since.
     ended: Meters,
+}
+
+impl Registry {
+    /// What all threads have counted.
+    fn sum(&self) -> Meters {
+        let mut sum = self.ended.clone();
+        for thread in &self.threads {
+            sum.merge(&lock(thread));
+        }
+        sum
+    }
 }
 
 static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
@@ -462,11 +474,9 @@ pub fn ended(meters: &Arc<Mutex<Meters>>) {
 #[must_use]
 pub fn scrape(generation: u64) -> String {
     let keys = Keys::of_process().figures();
+    let counters = Counters::started().map(Counters::stats).unwrap_or_default();
     with_registry(|registry| {
-        let mut sum = registry.ended.clone();
-        for thread in &registry.threads {
-            sum.merge(&lock(thread));
-        }
+        let sum = registry.sum();
         let mut families = vec![
             requests_family(&sum, &registry.operations),
             certificates_family(&sum, &registry.operations),
@@ -490,6 +500,7 @@ pub fn scrape(generation: u64) -> String {
             json!({ "name": "portcullis_snapshot_generation", "help": "Number of the policy snapshot in force.", "type": "gauge", "samples": [{ "labels": {}, "value": generation }] }),
         ];
         families.extend(limit_families(&sum, &registry.limits));
+        families.extend(counter_families(&counters));
         families.extend(sum.scalars.families());
         families.extend(key_families(&keys));
         Value::Array(families).to_string()
@@ -577,6 +588,31 @@ fn denials_family(sum: &Meters, rules: &Names, limits: &Names) -> Value {
     json!({ "name": "portcullis_denials_total", "help": "Denials by reason, and whether they were only logged.", "type": "counter", "samples": samples })
 }
 
+/// What was counted of one limit since the process started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitFigures {
+    pub checked: u64,
+    pub refused: u64,
+    /// In log mode.
+    pub would_refuse: u64,
+    pub delayed: u64,
+}
+
+/// By the limit's name; those that do not count any more included.
+#[must_use]
+pub fn limit_figures() -> HashMap<String, LimitFigures> {
+    with_registry(|registry| {
+        let sum = registry.sum();
+        let of = |(at, labels): (usize, &Vec<String>)| {
+            let [would_refuse, refused] = sum.limits.get(at).copied().unwrap_or_default();
+            let checked = sum.checked.get(at).copied().unwrap_or_default();
+            let [delayed, _] = sum.delayed.get(at).copied().unwrap_or_default();
+            (labels[0].clone(), LimitFigures { checked, refused, would_refuse, delayed })
+        };
+        registry.limits.list.iter().enumerate().map(of).collect()
+    })
+}
+
 fn limit_families(sum: &Meters, names: &Names) -> [Value; 3] {
     let named = |cells: &mut dyn Iterator<Item = f64>| -> Vec<Value> {
         let sample = |(labels, value): (&Vec<String>, f64)| json!({ "labels": { "limit": labels[0] }, "value": value });
@@ -589,6 +625,26 @@ fn limit_families(sum: &Meters, names: &Names) -> [Value; 3] {
         json!({ "name": "portcullis_limits_checked_total", "help": "Requests that a limit was asked for.", "type": "counter", "samples": checked }),
         json!({ "name": "portcullis_limits_delayed_total", "help": "Requests that waited for their turn (`action: delay`).", "type": "counter", "samples": delayed }),
         json!({ "name": "portcullis_limits_delay_seconds_total", "help": "How long they waited.", "type": "counter", "samples": seconds }),
+    ]
+}
+
+fn counter_families(stats: &Stats) -> [Value; 4] {
+    let family = |name: &str, kind: &str, help: &str, value: u64| json!({ "name": name, "help": help, "type": kind, "samples": [{ "labels": {}, "value": value }] });
+    [
+        family("portcullis_limits_entries", "gauge", "Keys that are counted, idle ones included.", stats.entries),
+        family(
+            "portcullis_limits_entries_max",
+            "gauge",
+            "Most keys that can be (`limits.entries`).",
+            stats.entries_max,
+        ),
+        family("portcullis_limits_evictions_total", "counter", "Idle keys that made room for others.", stats.evictions),
+        family(
+            "portcullis_limits_full_total",
+            "counter",
+            "Times that a new key found no room: its request was refused, or passed uncounted (`limits.allowUncounted`).",
+            stats.full,
+        ),
     ]
 }
 

@@ -4,12 +4,20 @@
 //! [`Key`] is made of the limit's name, so that a reload forgets nothing.
 
 mod counters;
+mod entry;
+mod exemptions;
+mod gcra;
+mod refused;
 pub mod shared;
+mod table;
+mod window;
 
 use crate::policy::{Policy, Problem};
 
-pub use counters::{Counters, Key, Quota, Taken};
+pub use counters::{Counters, Key, Quota, Stats, Taken, Turn};
+pub use refused::Refused;
 pub use shared::Ask;
+pub use window::MOST as MOST_OF_WINDOW;
 
 /// Of one snapshot.
 #[derive(Debug, Default)]
@@ -31,7 +39,9 @@ pub struct Exceeded {
 /// What the limits know of one exchange.
 #[derive(Debug, Default)]
 pub struct Limited {
-    /// What the fleet's counters are asked.
+    /// What the clock says: the exchange's start, until somebody tells a later time.
+    pub now_us: u64,
+    /// What the fleet's counters are asked; behind [`crate::decide::settled`], what is spent of them.
     pub asks: Vec<Ask>,
     /// What comes when they have answered, or its turn has come.
     pub then: Option<crate::decide::Outcome>,
@@ -48,6 +58,7 @@ pub struct Limited {
 
 impl Limited {
     pub fn clear(&mut self) {
+        self.now_us = 0;
         self.asks.clear();
         self.then = None;
         self.delay_us = 0;
@@ -70,3 +81,6 @@ impl Limits {
         &self.names[rule as usize]
     }
 }
+
+#[cfg(test)]
+mod tests;
