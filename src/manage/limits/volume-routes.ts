@@ -1,6 +1,6 @@
 // /limits/volumes, /limits/recommendations and /limits/simulations: what was asked, and what limits would make of it.
 
-import { type Api, page } from '../admin/api.js';
+import { type Api, page, Refusal } from '../admin/api.js';
 import { timeOf } from './exemptions.js';
 import type { Observed } from './observed.js';
 import { PERIOD_S, type Recommendation } from './recommend.js';
@@ -61,8 +61,13 @@ export function volumeRoutes(api: Api, observed: Observed, record: () => Promise
       changes: false,
     },
     async ({ body }) => {
-      await record();
       const { operation, requests_per_period: amount, period_seconds: periodS, counters, since, most } = body;
+      if (body.burst !== undefined && body.burst > amount) {
+        throw new Refusal(422, 'The burst is above the requests of a period.', 'Leave it out, or lower it.', [
+          { pointer: '/burst', detail: `is above ${amount}` },
+        ]);
+      }
+      await record();
       const host = body.host ?? (await observed.hostOf(operation));
       const draft = { amount, periodS, burst: body.burst ?? amount, counters };
       const found = await observed.simulate(draft, { host, operation, since: at(since) }, most);
