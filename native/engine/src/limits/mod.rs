@@ -4,6 +4,7 @@
 //! [`Key`] is made of the limit's name, so that a reload forgets nothing.
 
 mod counters;
+pub mod shared;
 
 use crate::policy::{Policy, Problem};
 
