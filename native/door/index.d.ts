@@ -6,7 +6,7 @@ export declare function abandoned(slot: number): void
 /** The gateway's own answer was written, with so many bytes of body: the exchange is over. */
 export declare function answered(slot: number, status: number, bytes: number): void
 
-/** An exchange's batch is over: answers what to do next. */
+/** All calls of a batch have answered or their time is up: what one of its exchanges does next. */
 export declare function asked(slot: number): number
 
 /** Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled. */
@@ -14,17 +14,17 @@ export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void
 
 /** What the fleet's counters are asked at once, for all requests of a turn. */
 export interface Batch {
-  /** For `ask_answered`, `ask_done`. */
+  /** For `batch_answered`, `asked` and `batch_over`. */
   number: number
   calls: Array<Call>
-  /** Of the exchanges that wait: `asked(slot)` for each, when all calls have answered or their time is up. */
+  /** Of the exchanges that wait: `asked(slot, number)` for each, when all calls have answered or their time is up. */
   slots: Array<number>
 }
 
 /** What the function answered to a call (by its place) of a batch; null: nobody answered. */
 export declare function batchAnswered(number: number, call: number, reply?: Buffer | undefined | null): void
 
-/** A batch is over: its number may be used again. */
+/** A batch is over, and its exchanges were asked: its number may be used again. */
 export declare function batchOver(number: number): void
 
 /** A piece of the request's body. Answers what to do next. */
@@ -187,6 +187,9 @@ export declare function loadKeySet(configuration: string, url: string, document:
  * `replaced` is false.
  */
 export declare function loadRevocationList(authority: string, list: Buffer): Promise<string>
+
+/** What has to be read of the body of an exchange that waits: Body or LastBody, or Sent for nothing. */
+export declare function meanwhile(slot: number): number
 
 /** Metric families as JSON, all threads added up. */
 export declare function metrics(): string

@@ -1,3 +1,4 @@
+import type { HttpResponse } from 'uWebSockets.js';
 import type { Exchange } from '../exchange.js';
 import { AnswerFlag, EntryFlag, Kind, pause, piece, resume, Word, written } from '../native.js';
 
@@ -41,11 +42,17 @@ export class Responses {
       else if (kind === Kind.Head) exchange.res.cork(this.head);
       else if (kind === Kind.Chunk) exchange.res.cork(this.chunk);
       else if (kind === Kind.End) exchange.res.cork(this.end);
-      else if (kind === Kind.Drained) exchange.res.resume();
+      else if (kind === Kind.Drained) this.drained(exchange, exchange.res);
       else if (kind === Kind.Responded) this.handlers.responded(exchange);
       else this.fault(exchange);
     }
     this.exchange = null;
+  }
+
+  /** The origin takes more of the request's body. */
+  private drained(exchange: Exchange, res: HttpResponse): void {
+    exchange.stopped = false;
+    res.resume();
   }
 
   private word(row: number, word: number): number {

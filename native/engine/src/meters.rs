@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::keys::{self, Keys};
+use crate::limits::{Counters, Stats};
 use crate::policy::Stale;
 use crate::reason::Reason;
 
@@ -28,6 +29,8 @@ pub struct OperationSeries(u32);
 pub struct HostSeries(u32);
 #[derive(Debug, Clone, Copy)]
 pub struct RuleSeries(u32);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitSeries(u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartnerSeries(u32);
 
@@ -48,6 +51,13 @@ pub enum Came {
     WithBoth,
     /// Something was presented, and nothing of it counts.
     Invalid,
+}
+
+/// Whose denial it is, where the catalogue has one reason for many of the operator's names.
+#[derive(Debug, Clone, Copy)]
+pub enum Named {
+    Rule(RuleSeries),
+    Limit(LimitSeries),
 }
 
 /// What became of an exchange.
@@ -94,6 +104,7 @@ struct Registry {
     operations: Names,
     hosts: Names,
     rules: Names,
+    limits: Names,
     partners: Names,
     authorities: Names,
     /// By the number of an authority.
@@ -102,6 +113,17 @@ struct Registry {
     threads: Vec<Arc<Mutex<Meters>>>,
     /// What threads counted that have ended since.
     ended: Meters,
+}
+
+impl Registry {
+    /// What all threads have counted.
+    fn sum(&self) -> Meters {
+        let mut sum = self.ended.clone();
+        for thread in &self.threads {
+            sum.merge(&lock(thread));
+        }
+        sum
+    }
 }
 
 static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
@@ -131,6 +153,10 @@ pub fn host_name(host: HostSeries) -> Option<String> {
 
 pub fn rule_series(rule: &str) -> RuleSeries {
     RuleSeries(with_registry(|registry| registry.rules.intern(vec![rule.to_owned()])))
+}
+
+pub fn limit_series(limit: &str) -> LimitSeries {
+    LimitSeries(with_registry(|registry| registry.limits.intern(vec![limit.to_owned()])))
 }
 
 /// A partner's name comes from the store, not from a request.
@@ -271,6 +297,12 @@ pub struct Meters {
     /// By reason: logged, blocked.
     reasons: Vec<[u64; 2]>,
     rules: Vec<[u64; 2]>,
+    /// By limit series: logged, blocked.
+    limits: Vec<[u64; 2]>,
+    /// By limit series: requests that it was asked for.
+    checked: Vec<u64>,
+    /// By limit series: requests that waited for their turn, and for how many microseconds.
+    delayed: Vec<[u64; 2]>,
     /// By token series: [`TokenOutcome`].
     tokens: Vec<[u64; 3]>,
     pub scalars: Scalars,
@@ -354,11 +386,22 @@ impl Meters {
         slot(&mut self.own, host.0).add(own_us);
     }
 
-    pub fn denial(&mut self, reason: Reason, rule: Option<RuleSeries>, blocked: bool) {
-        match rule {
-            Some(rule) => slot(&mut self.rules, rule.0)[usize::from(blocked)] += 1,
+    pub fn denial(&mut self, reason: Reason, named: Option<Named>, blocked: bool) {
+        match named {
+            Some(Named::Rule(rule)) => slot(&mut self.rules, rule.0)[usize::from(blocked)] += 1,
+            Some(Named::Limit(limit)) => slot(&mut self.limits, limit.0)[usize::from(blocked)] += 1,
             None => slot(&mut self.reasons, reason as u32)[usize::from(blocked)] += 1,
         }
+    }
+
+    pub fn limit_checked(&mut self, limit: LimitSeries) {
+        *slot(&mut self.checked, limit.0) += 1;
+    }
+
+    pub fn limit_delayed(&mut self, limit: LimitSeries, delay_us: u64) {
+        let [delayed, us] = slot(&mut self.delayed, limit.0);
+        *delayed += 1;
+        *us += delay_us;
     }
 
     fn merge(&mut self, other: &Meters) {
@@ -392,12 +435,21 @@ impl Meters {
         for (index, theirs) in other.own.iter().enumerate() {
             slot(&mut self.own, index as u32).merge(theirs);
         }
-        for (mine, theirs) in [(&mut self.reasons, &other.reasons), (&mut self.rules, &other.rules)] {
+        let pairs = [
+            (&mut self.reasons, &other.reasons),
+            (&mut self.rules, &other.rules),
+            (&mut self.limits, &other.limits),
+            (&mut self.delayed, &other.delayed),
+        ];
+        for (mine, theirs) in pairs {
             for (index, theirs) in theirs.iter().enumerate() {
                 let mine = slot(mine, index as u32);
                 mine[0] += theirs[0];
                 mine[1] += theirs[1];
             }
+        }
+        for (index, theirs) in other.checked.iter().enumerate() {
+            *slot(&mut self.checked, index as u32) += theirs;
         }
         self.add_tokens(&other.tokens);
         self.scalars.merge(&other.scalars);
@@ -422,17 +474,15 @@ pub fn ended(meters: &Arc<Mutex<Meters>>) {
 #[must_use]
 pub fn scrape(generation: u64) -> String {
     let keys = Keys::of_process().figures();
+    let counters = Counters::started().map(Counters::stats).unwrap_or_default();
     with_registry(|registry| {
-        let mut sum = registry.ended.clone();
-        for thread in &registry.threads {
-            sum.merge(&lock(thread));
-        }
+        let sum = registry.sum();
         let mut families = vec![
             requests_family(&sum, &registry.operations),
             certificates_family(&sum, &registry.operations),
             credentials_family(&sum, &registry.operations),
             partners_family(&sum, &registry.partners),
-            denials_family(&sum, &registry.rules),
+            denials_family(&sum, &registry.rules, &registry.limits),
             stale_family(&registry.stale, &registry.authorities),
             tokens_family(&sum, &registry.tokens),
             histogram_family(
@@ -449,6 +499,8 @@ pub fn scrape(generation: u64) -> String {
             ),
             json!({ "name": "portcullis_snapshot_generation", "help": "Number of the policy snapshot in force.", "type": "gauge", "samples": [{ "labels": {}, "value": generation }] }),
         ];
+        families.extend(limit_families(&sum, &registry.limits));
+        families.extend(counter_families(&counters));
         families.extend(sum.scalars.families());
         families.extend(key_families(&keys));
         Value::Array(families).to_string()
@@ -520,11 +572,13 @@ fn partners_family(sum: &Meters, names: &Names) -> Value {
     json!({ "name": "portcullis_partners_requests_total", "help": "Exchanges by partner and verdict.", "type": "counter", "samples": samples })
 }
 
-fn denials_family(sum: &Meters, rules: &Names) -> Value {
+fn denials_family(sum: &Meters, rules: &Names, limits: &Names) -> Value {
     let mut samples = Vec::new();
     let catalogue = Reason::ALL.iter().map(|reason| reason.id().to_owned());
-    let named = rules.list.iter().map(|labels| format!("rules.{}", labels[0]));
-    for (reason, cells) in catalogue.zip(&sum.reasons).chain(named.zip(&sum.rules)) {
+    let rules = rules.list.iter().map(|labels| format!("rules.{}", labels[0]));
+    let limits = limits.list.iter().map(|labels| format!("limits.{}", labels[0]));
+    let named = rules.zip(&sum.rules).chain(limits.zip(&sum.limits));
+    for (reason, cells) in catalogue.zip(&sum.reasons).chain(named) {
         for (action, &value) in ["log", "block"].iter().zip(cells) {
             if value > 0 {
                 samples.push(Sample { labels: json!({ "reason": reason, "action": action }), value });
@@ -532,6 +586,66 @@ fn denials_family(sum: &Meters, rules: &Names) -> Value {
         }
     }
     json!({ "name": "portcullis_denials_total", "help": "Denials by reason, and whether they were only logged.", "type": "counter", "samples": samples })
+}
+
+/// What was counted of one limit since the process started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitFigures {
+    pub checked: u64,
+    pub refused: u64,
+    /// In log mode.
+    pub would_refuse: u64,
+    pub delayed: u64,
+}
+
+/// By the limit's name; those that do not count any more included.
+#[must_use]
+pub fn limit_figures() -> HashMap<String, LimitFigures> {
+    with_registry(|registry| {
+        let sum = registry.sum();
+        let of = |(at, labels): (usize, &Vec<String>)| {
+            let [would_refuse, refused] = sum.limits.get(at).copied().unwrap_or_default();
+            let checked = sum.checked.get(at).copied().unwrap_or_default();
+            let [delayed, _] = sum.delayed.get(at).copied().unwrap_or_default();
+            (labels[0].clone(), LimitFigures { checked, refused, would_refuse, delayed })
+        };
+        registry.limits.list.iter().enumerate().map(of).collect()
+    })
+}
+
+fn limit_families(sum: &Meters, names: &Names) -> [Value; 3] {
+    let named = |cells: &mut dyn Iterator<Item = f64>| -> Vec<Value> {
+        let sample = |(labels, value): (&Vec<String>, f64)| json!({ "labels": { "limit": labels[0] }, "value": value });
+        names.list.iter().zip(cells).filter(|(_, value)| *value > 0.0).map(sample).collect()
+    };
+    let checked = named(&mut sum.checked.iter().map(|&count| count as f64));
+    let delayed = named(&mut sum.delayed.iter().map(|&[count, _]| count as f64));
+    let seconds = named(&mut sum.delayed.iter().map(|&[_, us]| us as f64 / 1e6));
+    [
+        json!({ "name": "portcullis_limits_checked_total", "help": "Requests that a limit was asked for.", "type": "counter", "samples": checked }),
+        json!({ "name": "portcullis_limits_delayed_total", "help": "Requests that waited for their turn (`action: delay`).", "type": "counter", "samples": delayed }),
+        json!({ "name": "portcullis_limits_delay_seconds_total", "help": "How long they waited.", "type": "counter", "samples": seconds }),
+    ]
+}
+
+fn counter_families(stats: &Stats) -> [Value; 4] {
+    let family = |name: &str, kind: &str, help: &str, value: u64| json!({ "name": name, "help": help, "type": kind, "samples": [{ "labels": {}, "value": value }] });
+    [
+        family("portcullis_limits_entries", "gauge", "Keys that are counted, idle ones included.", stats.entries),
+        family(
+            "portcullis_limits_entries_max",
+            "gauge",
+            "Most keys that can be (`limits.entries`).",
+            stats.entries_max,
+        ),
+        family("portcullis_limits_evictions_total", "counter", "Idle keys that made room for others.", stats.evictions),
+        family(
+            "portcullis_limits_full_total",
+            "counter",
+            "Times that a new key found no room: its request was refused, or passed uncounted (`limits.allowUncounted`).",
+            stats.full,
+        ),
+    ]
 }
 
 fn key_families(figures: &keys::Figures) -> [Value; 3] {

@@ -9,7 +9,7 @@ use crate::credentials::{Around, Credentials, SessionKey};
 use crate::endpoints::{self, Endpoints};
 use crate::jwt::Configuration;
 use crate::limits::Limits;
-use crate::meters::{self, HostSeries, OperationSeries, RuleSeries};
+use crate::meters::{self, HostSeries, LimitSeries, OperationSeries, RuleSeries};
 use crate::mtls::{Authority, Forwarding, TrustSet};
 use crate::policy::{
     Action, Detail, HostMtls, MtlsMode, Origin, Overload, OwnPaths, PathMtls, Policy, Problem, ResponseAction,
@@ -27,6 +27,8 @@ pub struct Snapshot {
     /// By rule index.
     pub rule_series: Vec<RuleSeries>,
     pub limits: Limits,
+    /// By the limit's index.
+    pub limit_series: Vec<LimitSeries>,
     pub origins: Vec<Origin>,
     /// All of the policy's, in its order, trusted by a host or not.
     pub authorities: Vec<Arc<Authority>>,
@@ -118,6 +120,7 @@ impl Snapshot {
             rules,
             rule_series: policy.rules.iter().map(|rule| meters::rule_series(&rule.name)).collect(),
             limits: Limits::compile(policy, &mut problems),
+            limit_series: policy.limits.rules.iter().map(|limit| meters::limit_series(&limit.name)).collect(),
             origins: policy.origins.clone(),
             authorities: policy
                 .authorities

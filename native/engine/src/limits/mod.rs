@@ -4,11 +4,20 @@
 //! [`Key`] is made of the limit's name, so that a reload forgets nothing.
 
 mod counters;
+mod entry;
+mod exemptions;
+mod gcra;
+mod refused;
 pub mod shared;
+mod table;
+mod window;
 
 use crate::policy::{Policy, Problem};
 
-pub use counters::{Counters, Key, Quota, Taken};
+pub use counters::{Counters, Key, Quota, Stats, Taken, Turn};
+pub use refused::Refused;
+pub use shared::Ask;
+pub use window::MOST as MOST_OF_WINDOW;
 
 /// Of one snapshot.
 #[derive(Debug, Default)]
@@ -21,6 +30,8 @@ pub struct Limits {
 pub struct Exceeded {
     /// Index of the rule.
     pub rule: u32,
+    /// What it was counted under.
+    pub key: Key,
     /// Seconds, at least 1: `Retry-After`.
     pub retry_after_s: u64,
 }
@@ -28,28 +39,32 @@ pub struct Exceeded {
 /// What the limits know of one exchange.
 #[derive(Debug, Default)]
 pub struct Limited {
-    /// What the fleet's counters are asked.
+    /// What the clock says: the exchange's start, until somebody tells a later time.
+    pub now_us: u64,
+    /// What the fleet's counters are asked; behind [`crate::decide::settled`], what is spent of them.
     pub asks: Vec<Ask>,
     /// What comes when they have answered, or its turn has come.
     pub then: Option<crate::decide::Outcome>,
     pub delay_us: u64,
+    /// Whose turn it waits for.
+    pub delayed: Option<u32>,
+    /// Indexes of the limits that were looked at, each once.
+    pub checked: Vec<u32>,
+    /// The answer decides what some of them count: [`crate::decide::settled`].
+    pub wants_response: bool,
     /// `RateLimit` and `RateLimit-Policy` lines of the answer, each preceded by CR LF.
     pub fields: String,
 }
 
-/// One question to the fleet's counters.
-#[derive(Debug, Clone)]
-pub struct Ask {
-    pub rule: u32,
-    pub key: Key,
-    pub cost: u64,
-}
-
 impl Limited {
     pub fn clear(&mut self) {
+        self.now_us = 0;
         self.asks.clear();
         self.then = None;
         self.delay_us = 0;
+        self.delayed = None;
+        self.checked.clear();
+        self.wants_response = false;
         self.fields.clear();
     }
 }
@@ -66,3 +81,6 @@ impl Limits {
         &self.names[rule as usize]
     }
 }
+
+#[cfg(test)]
+mod tests;
