@@ -26,8 +26,8 @@ export interface AskingDoor {
 export interface AskingParts {
   plan: SharedPlan;
   door: AskingDoor;
-  /** An exchange goes on. Contains what it throws. */
-  asked: (slot: number) => void;
+  /** An exchange of a batch goes on. Contains what it throws. */
+  asked: (slot: number, batch: number) => void;
   tell: (told: Told) => void;
 }
 
@@ -128,7 +128,7 @@ export class Asking {
   #over(flying: Flying): void {
     const { number, slots } = flying.batch;
     if (!this.#flying.delete(flying)) return;
-    for (const slot of slots) this.#parts.asked(slot);
+    for (const slot of slots) this.#parts.asked(slot, number);
     this.#parts.door.batchOver(number);
     this.#schedule();
   }
