@@ -128,12 +128,16 @@ pub(super) fn spend(words: &mut Words, quota: &Quota, cost: u64, at: Moment) -> 
     Err(window.fit(quota, 0))
 }
 
-/// Takes the cost out again, from the eighth it was spent in or, as it may have had to wait, from those behind.
+/// Takes the cost out again, from the eighth it was spent in or, as it may have had to wait, from those behind. When that
+/// eighth does not count any more, nothing is left of it.
 pub(super) fn give_back(words: &mut Words, quota: &Quota, cost: u64, taken_us: u64, at: Moment) {
     let mut window = Window::read(words, quota, at);
     let age = window.newest.saturating_sub(taken_us / eighth_us(quota));
+    if age > EIGHTHS {
+        return;
+    }
     let mut left = cost;
-    for count in window.counts.iter_mut().rev().skip((COUNTS as u64 - 1).saturating_sub(age) as usize) {
+    for count in window.counts[..=age as usize].iter_mut().rev() {
         let back = left.min(*count);
         *count -= back;
         left -= back;
