@@ -16,6 +16,7 @@ pub mod shared;
 pub mod shown;
 mod table;
 pub mod told;
+pub mod volume;
 mod window;
 
 use std::sync::Arc;
