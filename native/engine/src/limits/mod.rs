@@ -200,11 +200,13 @@ impl Limits {
         &self.stages[phase as usize]
     }
 
-    pub(crate) fn counters(&self) -> &'static Counters {
+    #[must_use]
+    pub fn counters(&self) -> &'static Counters {
         Counters::of_process(self.entries)
     }
 
-    pub(crate) fn fleet(&self) -> &'static Fleet {
+    #[must_use]
+    pub fn fleet(&self) -> &'static Fleet {
         Fleet::of_process(self.entries)
     }
 
