@@ -12,12 +12,14 @@ import { Listener, WEBSOCKET_BYTES } from './accept/listener.js';
 import { PeerReader } from './accept/peer.js';
 import type { TlsContexts } from './accept/tls/contexts.js';
 import { loadUws } from './accept/uws.js';
+import { Asking, type Told } from './check/limits/asking.js';
+import type { SharedPlan } from './check/limits/shared.js';
 import { InspectPool } from './check/schema/pool.js';
 import { Exchange, type Handshake } from './exchange.js';
 import { Responses } from './forward/responses.js';
 import { connect, type WebSocketBridge } from './forward/websocket.js';
 import * as native from './native.js';
-import { AnswerFlag, Next, NONE, Word } from './native.js';
+import { AnswerFlag, ASKS, Next, NONE, Word } from './native.js';
 import { type OwnAnswer, OwnPaths, type OwnRequest } from './own-paths.js';
 
 export interface EdgeOptions {
@@ -27,6 +29,8 @@ export interface EdgeOptions {
   inspect: { inlineBytes: number; threads: number };
   /** Most exchanges at once; 503 above. */
   exchanges: number;
+  /** Where a fleet's counters live; null: nowhere. */
+  counters: SharedPlan | null;
 }
 
 export type ToEdge = { type: 'drain'; graceMs: number } | ({ type: 'own'; id: number } & OwnAnswer);
@@ -35,6 +39,8 @@ export type FromEdge =
   | { type: 'failed'; what: string; message: string }
   /** The gateway itself has to answer this request. */
   | { type: 'own'; id: number; request: OwnRequest; body: Uint8Array }
+  /** How it fares with the fleet's counters. */
+  | { type: 'counters'; told: Told }
   /** It takes no new connections any more. */
   | { type: 'stopped' }
   | { type: 'drained' };
@@ -45,6 +51,8 @@ const ARENA_ROWS = 1024;
 /** The largest head of a response, and as much of a body. */
 const ANSWER_BYTES = 128 * 1024;
 const TICK_MS = 250;
+/** How long the start waits for the fleet's counters: until they answer, limits fall back. */
+const COUNTERS_MS = 1_000;
 /** Numbers of reasons, by native/engine/src/reason.rs: told by the door so that they cannot differ. */
 const { malformed, originConnect, overload } = native.reasonNumbers();
 
@@ -67,7 +75,7 @@ let connections = 0;
 const arena = new Uint8Array(ARENA_BYTES);
 const entries = new Uint32Array(ARENA_ROWS * Word.perRow);
 const answer = new Uint8Array(ANSWER_BYTES);
-const answerMeta = new Uint32Array(5);
+const answerMeta = new Uint32Array(6);
 const responses = new Responses(arena, entries, answer, exchanges, {
   release,
   responded: exchange => act(exchange, native.responded(exchange.slot)),
@@ -105,7 +113,10 @@ const listener = new Listener<{ bridge: WebSocketBridge; number: number }>(uws, 
 
 native.attach(
   { arena, entries, answer, answerMeta, inlineBytes: options.inspect.inlineBytes },
-  contained('turn', (count: number) => responses.turn(count)),
+  contained('turn', (count: number) => {
+    responses.turn(count);
+    askOn();
+  }),
 );
 const pool = new InspectPool({
   threads: options.inspect.threads,
@@ -113,6 +124,19 @@ const pool = new InspectPool({
     for (const ticket of tickets) inspected(ticket);
   }),
 });
+
+const asking =
+  options.counters &&
+  new Asking({
+    plan: options.counters,
+    door: native,
+    asked: contained('asked', (slot: number) => {
+      const exchange = exchanges[slot];
+      if (exchange !== undefined) act(exchange, native.asked(slot));
+    }),
+    tell: told => port.postMessage({ type: 'counters', told } satisfies FromEdge),
+  });
+if (asking === null) native.countersUp(false);
 
 // --- a request's life ---------------------------------------------------------------------------------------------
 
@@ -211,6 +235,7 @@ function act(exchange: Exchange, next: number): void {
       return;
     case Next.Ask:
       meanwhile(exchange);
+      asking?.wanted();
       return;
     case Next.Delay:
       meanwhile(exchange);
@@ -263,6 +288,7 @@ function refuse(exchange: Exchange, res: HttpResponse): void {
   const bytes = answer.subarray(0, head + length);
   const bodiless = (flags & AnswerFlag.NoBody) !== 0;
   const close = (flags & AnswerFlag.Close) !== 0 || responses.draining;
+  askOn();
   if (!close || identity) {
     write(exchange, res, bytes, head, bodiless, close);
     return;
@@ -315,7 +341,12 @@ function inspected(ticket: number): void {
   act(exchange, native.inspected(exchange.slot, ticket));
 }
 
-// --- exchanges that wait for their turn ---------------------------------------------------------------------------
+// --- exchanges that wait ------------------------------------------------------------------------------------------
+
+/** What answers have cost is told to the fleet's counters, though nobody waits for what they say. */
+function askOn(): void {
+  if (answerMeta[ASKS] !== 0) asking?.wanted();
+}
 
 const delayed = contained('delayed', (exchange: Exchange, res: HttpResponse) => {
   exchange.timer = null;
@@ -420,6 +451,7 @@ function drain(graceMs: number): void {
     clearInterval(polling);
     clearInterval(ticking);
     for (const bridge of bridges) bridge.terminate();
+    asking?.close();
     listener.close();
     peers.clear();
     pool.close().finally(() => {
@@ -440,10 +472,13 @@ port.on('message', (message: ToEdge) => {
   }
 });
 
-listener.listen(options.listen.address, options.listen.port).then(
-  bound => {
-    native.boundReceiveBuffers(bound);
-    port.postMessage({ type: 'listening', port: bound } satisfies FromEdge);
-  },
-  error => fail('listen', error),
-);
+const { address, port: wanted } = options.listen;
+Promise.resolve(asking?.ready(COUNTERS_MS))
+  .then(() => listener.listen(address, wanted))
+  .then(
+    bound => {
+      native.boundReceiveBuffers(bound);
+      port.postMessage({ type: 'listening', port: bound } satisfies FromEdge);
+    },
+    error => fail('listen', error),
+  );

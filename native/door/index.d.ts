@@ -7,17 +7,17 @@ export declare function abandoned(slot: number): void
 export declare function answered(slot: number, status: number, bytes: number): void
 
 /** All calls of a batch have answered or their time is up: what one of its exchanges does next. */
-export declare function asked(slot: number, batch: number): number
+export declare function asked(slot: number): number
 
 /** Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled. */
 export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void): void
 
 /** What the fleet's counters are asked at once, for all requests of a turn. */
 export interface Batch {
-  /** For `batch_answered`, `asked` and `batch_over`. */
+  /** For `batch_answered` and `batch_over`. */
   number: number
   calls: Array<Call>
-  /** Of the exchanges that wait: `asked(slot, number)` for each, when all calls have answered or their time is up. */
+  /** Of the exchanges that wait: `asked(slot)` for each, when all calls have answered or their time is up. */
   slots: Array<number>
 }
 
@@ -106,8 +106,8 @@ export interface EdgeMemory {
   /** Uint8Array, 128 KiB: the last answer of the gateway's own, or a piece of a response that was held back. */
   answer: unknown
   /**
-   * Uint32Array of five words: head bytes, body bytes, flags (1 close, 2 no body, 4 whole, 8 more follows, 16 length
-   * known), length (low and high word).
+   * Uint32Array of six words: head bytes, body bytes, flags (1 close, 2 no body, 4 whole, 8 more follows, 16 length
+   * known), length (low and high word); and, at all times, whether `next_batch` has something that nobody waits for.
    */
   answerMeta: unknown
   /** Bodies up to this many bytes are inspected on the edge thread. */

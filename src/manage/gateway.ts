@@ -184,7 +184,9 @@ export class Gateway implements Managed {
     const contexts = makeContexts(parts.tls, this.#from.folder);
     const moved = !same(now.https, then.https);
     const fresh =
-      moved || !same([threads, inspect], [was.threads, was.inspect]) || contexts.digest !== before.contexts.digest;
+      moved ||
+      !same([threads, inspect, parts.shared], [was.threads, was.inspect, before.parts.shared]) ||
+      contexts.digest !== before.contexts.digest;
     const redirected = parts.destination !== before.parts.destination;
     const readmitted = control.readmits(parts, before.parts);
     // What can fail comes before what cannot be taken back; that where addresses are is known anew is no harm.
@@ -338,9 +340,9 @@ function otherStore(loaded: Loaded): Problem[] {
   return loaded.place([{ at: '/store', message, hint: 'restart it, or take this change back' }]);
 }
 
-function planOf({ config }: Parts, { tls }: Contexts, listen: Plan['listen']): Plan {
+function planOf({ config, shared }: Parts, { tls }: Contexts, listen: Plan['listen']): Plan {
   const { threads, inspect, drain } = config;
-  return { threads, listen, tls, inspect, exchanges: EXCHANGES, graceMs: drain.grace };
+  return { threads, listen, tls, inspect, exchanges: EXCHANGES, counters: shared, graceMs: drain.grace };
 }
 
 function same(a: unknown, b: unknown): boolean {

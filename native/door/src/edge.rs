@@ -31,6 +31,7 @@ use crate::held::{Fields, Held};
 use crate::journal::Journal;
 use crate::policy;
 use responding::Row;
+use waiting::settle;
 
 /// What JavaScript does next with an exchange. Part of the door's contract with src/native.ts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -644,9 +645,12 @@ impl Edge {
 
     fn finish(&mut self, index: u32, peer: &Peer, status: u16, ended_us: u64) {
         let slot = &mut self.slots[index as usize];
-        if std::mem::take(&mut slot.exchange.limited.wants_response) {
-            decide::settled(&mut slot.exchange, peer, status, std::iter::empty());
+        if slot.exchange.limited.wants_response {
+            // No origin has answered: what counts is the gateway's own answer.
+            settle(&mut slot.exchange, &mut self.asking, peer, status, std::iter::empty());
+            self.tell_of_asks();
         }
+        let slot = &mut self.slots[index as usize];
         decide::released(&mut slot.exchange);
         if slot.exchange.presented != Presented::NotLooked
             && let (Some(known), Some(host)) = (&peer.certificate, slot.exchange.host())

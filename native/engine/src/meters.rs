@@ -3,6 +3,8 @@
 //! Label values come from the policy only (host names, operation ids, rule names), never from a request, and are
 //! interned to small numbers when a policy is compiled, so that counting is an index and an addition.
 
+mod limits;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 use crate::keys::{self, Keys};
 use crate::policy::Stale;
 use crate::reason::Reason;
+use crate::snapshot::Snapshot;
 
 /// Most label sets of one kind that are told apart; what comes later is counted as `other`.
 /// 20,000 series of 15 counters are 2.4 MB a thread.
@@ -114,6 +117,17 @@ struct Registry {
     ended: Meters,
 }
 
+impl Registry {
+    /// What all threads have counted.
+    fn sum(&self) -> Meters {
+        let mut sum = self.ended.clone();
+        for thread in &self.threads {
+            sum.merge(&lock(thread));
+        }
+        sum
+    }
+}
+
 static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
 
 fn with_registry<T>(act: impl FnOnce(&mut Registry) -> T) -> T {
@@ -131,6 +145,25 @@ pub fn operation_series(host: &str, operation: &str) -> OperationSeries {
 
 pub fn host_series(host: &str) -> HostSeries {
     HostSeries(with_registry(|registry| registry.hosts.intern(vec![host.to_owned()])))
+}
+
+impl OperationSeries {
+    /// From 0 on, without gaps.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn of_number(number: u32) -> OperationSeries {
+        OperationSeries(number)
+    }
+
+    /// Host and operation; None for a number that was never given.
+    pub(crate) fn names(self) -> Option<(String, String)> {
+        with_registry(|registry| {
+            let [host, operation] = registry.operations.list.get(self.0 as usize)?.as_slice() else { return None };
+            Some((host.clone(), operation.clone()))
+        })
+    }
 }
 
 /// The name of a host by its series; None for one that was never interned.
@@ -287,10 +320,7 @@ pub struct Meters {
     rules: Vec<[u64; 2]>,
     /// By limit series: logged, blocked.
     limits: Vec<[u64; 2]>,
-    /// By limit series: requests that it was asked for.
-    checked: Vec<u64>,
-    /// By limit series: requests that waited for their turn, and for how many microseconds.
-    delayed: Vec<[u64; 2]>,
+    limited: limits::Limited,
     /// By token series: [`TokenOutcome`].
     tokens: Vec<[u64; 3]>,
     pub scalars: Scalars,
@@ -382,16 +412,6 @@ impl Meters {
         }
     }
 
-    pub fn limit_checked(&mut self, limit: LimitSeries) {
-        *slot(&mut self.checked, limit.0) += 1;
-    }
-
-    pub fn limit_delayed(&mut self, limit: LimitSeries, delay_us: u64) {
-        let [delayed, us] = slot(&mut self.delayed, limit.0);
-        *delayed += 1;
-        *us += delay_us;
-    }
-
     fn merge(&mut self, other: &Meters) {
         for (index, theirs) in other.requests.iter().enumerate() {
             let mine = slot(&mut self.requests, index as u32);
@@ -427,7 +447,6 @@ impl Meters {
             (&mut self.reasons, &other.reasons),
             (&mut self.rules, &other.rules),
             (&mut self.limits, &other.limits),
-            (&mut self.delayed, &other.delayed),
         ];
         for (mine, theirs) in pairs {
             for (index, theirs) in theirs.iter().enumerate() {
@@ -436,9 +455,7 @@ impl Meters {
                 mine[1] += theirs[1];
             }
         }
-        for (index, theirs) in other.checked.iter().enumerate() {
-            *slot(&mut self.checked, index as u32) += theirs;
-        }
+        self.limited.merge(&other.limited);
         self.add_tokens(&other.tokens);
         self.scalars.merge(&other.scalars);
     }
@@ -460,13 +477,13 @@ pub fn ended(meters: &Arc<Mutex<Meters>>) {
 
 /// All families, as the JSON that the admin's `/metrics` renders.
 #[must_use]
-pub fn scrape(generation: u64) -> String {
+pub fn scrape(snapshot: &Snapshot) -> String {
+    let generation = snapshot.generation;
     let keys = Keys::of_process().figures();
+    limits::gather(snapshot);
+    let shared = limits::process_families(snapshot);
     with_registry(|registry| {
-        let mut sum = registry.ended.clone();
-        for thread in &registry.threads {
-            sum.merge(&lock(thread));
-        }
+        let sum = registry.sum();
         let mut families = vec![
             requests_family(&sum, &registry.operations),
             certificates_family(&sum, &registry.operations),
@@ -489,7 +506,8 @@ pub fn scrape(generation: u64) -> String {
             ),
             json!({ "name": "portcullis_snapshot_generation", "help": "Number of the policy snapshot in force.", "type": "gauge", "samples": [{ "labels": {}, "value": generation }] }),
         ];
-        families.extend(limit_families(&sum, &registry.limits));
+        families.extend(limits::families(&sum.limited, &registry.limits));
+        families.extend(shared);
         families.extend(sum.scalars.families());
         families.extend(key_families(&keys));
         Value::Array(families).to_string()
@@ -575,21 +593,6 @@ fn denials_family(sum: &Meters, rules: &Names, limits: &Names) -> Value {
         }
     }
     json!({ "name": "portcullis_denials_total", "help": "Denials by reason, and whether they were only logged.", "type": "counter", "samples": samples })
-}
-
-fn limit_families(sum: &Meters, names: &Names) -> [Value; 3] {
-    let named = |cells: &mut dyn Iterator<Item = f64>| -> Vec<Value> {
-        let sample = |(labels, value): (&Vec<String>, f64)| json!({ "labels": { "limit": labels[0] }, "value": value });
-        names.list.iter().zip(cells).filter(|(_, value)| *value > 0.0).map(sample).collect()
-    };
-    let checked = named(&mut sum.checked.iter().map(|&count| count as f64));
-    let delayed = named(&mut sum.delayed.iter().map(|&[count, _]| count as f64));
-    let seconds = named(&mut sum.delayed.iter().map(|&[_, us]| us as f64 / 1e6));
-    [
-        json!({ "name": "portcullis_limits_checked_total", "help": "Requests that a limit was asked for.", "type": "counter", "samples": checked }),
-        json!({ "name": "portcullis_limits_delayed_total", "help": "Requests that waited for their turn (`action: delay`).", "type": "counter", "samples": delayed }),
-        json!({ "name": "portcullis_limits_delay_seconds_total", "help": "How long they waited.", "type": "counter", "samples": seconds }),
-    ]
 }
 
 fn key_families(figures: &keys::Figures) -> [Value; 3] {

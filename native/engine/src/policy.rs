@@ -170,7 +170,7 @@ pub enum SharingMode {
 }
 
 /// What holds while the fleet's counters cannot be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fallback {
     /// The node's share of the limit.

@@ -26,13 +26,16 @@ export interface AskingDoor {
 export interface AskingParts {
   plan: SharedPlan;
   door: AskingDoor;
-  /** An exchange goes on. Contains what it throws. */
-  asked: (slot: number) => void;
+  /** An exchange of a batch goes on. Contains what it throws. */
+  asked: (slot: number, batch: number) => void;
   tell: (told: Told) => void;
 }
 
-/** To the main thread: what changed, and what was counted. */
-export type Told = { standing: Standing; counted: Counted };
+/** To the main thread: how it fares, null when it asks no more; and what was counted since it told before. */
+export interface Told {
+  standing: Standing | null;
+  counted: Counted;
+}
 
 interface Flying {
   batch: Batch;
@@ -88,7 +91,7 @@ export class Asking {
     clearInterval(this.#telling);
     if (this.#timer) clearTimeout(this.#timer);
     for (const flying of this.#flying) this.#giveUp(flying);
-    this.#tell();
+    this.#parts.tell({ standing: null, counted: this.#fleet.counted() });
     this.#fleet.close();
   }
 
@@ -128,7 +131,7 @@ export class Asking {
   #over(flying: Flying): void {
     const { number, slots } = flying.batch;
     if (!this.#flying.delete(flying)) return;
-    for (const slot of slots) this.#parts.asked(slot);
+    for (const slot of slots) this.#parts.asked(slot, number);
     this.#parts.door.batchOver(number);
     this.#schedule();
   }

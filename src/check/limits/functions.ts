@@ -96,9 +96,10 @@ function gcra.wait(s, now, t, tolerance, cost)
 end
 
 function gcra.beyond(s, now, t, tolerance)
-  local over = backlog(s, now) - tolerance
-  if over <= tolerance * (ROUNDING - 1) then return 0, 0 end
-  return math.max(1, over), math.ceil(over / t)
+  local all = backlog(s, now)
+  local over, rounding = all - tolerance, all * (ROUNDING - 1)
+  if over <= rounding then return 0, 0 end
+  return math.max(1, over), math.ceil((over - rounding) / t)
 end
 
 function gcra.free(s, now, t, tolerance)
@@ -190,14 +191,15 @@ function window.reset(s, now)
   for i = 9, 1, -1 do
     if s[i] > 0 then return (s.newest - (9 - i) + 9) * s.t - now end
   end
-  return 0
+  -- What was given back of the future leaves its place empty: what lies too far before it is forgotten already.
+  return math.max(0, s.newest * s.t - now)
 end
 
 -- Puts a state back: as long as it says something, and never longer than it may live.
 local function keep(algorithm, key, s, now, longest, existed)
   local us = math.min(longest, math.max(algorithm.reset(s, now), s.penalty_ends - now))
   if us > 0 then
-    redis.call('SET', key, algorithm.write(s), 'PX', string.format('%d', math.max(1, math.ceil(us / 1000))))
+    redis.call('SET', key, algorithm.write(s), 'PX', math.ceil(us / 1000))
   elseif existed then
     redis.call('DEL', key)
   end
@@ -258,10 +260,8 @@ local KINDS = {
 }
 
 local function answer(action, algorithm, key, now, born, t, tolerance, c, d, longest, a, b)
-  if action == RESET then
-    redis.call('DEL', key)
-    return 0, 0, 0
-  end
+  -- Told: whether there was something.
+  if action == RESET then return 0, redis.call('DEL', key), 0 end
   local text = redis.call('GET', key)
   local s = algorithm.read(text, now, t, longest)
   if action == SETTLE then
@@ -285,14 +285,12 @@ local function answer(action, algorithm, key, now, born, t, tolerance, c, d, lon
   return verdict, algorithm.free(s, now, t, tolerance), algorithm.reset(s, now)
 end
 
--- An amount, a time, or how often: anything else would spoil a state for good.
-local function sound(kind, t, ...)
-  if not KINDS[kind] or not (kind == 9 or t > 0) then return false end
-  for i = 1, 6 do
-    local word = select(i, ...)
-    if not (word >= 0 and word < math.huge) then return false end
-  end
-  return t < math.huge
+-- Amounts and times: anything else would spoil a state for good. What is no number is not below anything.
+local function sound(kind, t, tolerance, c, d, ttl_ms, a, b)
+  local huge = math.huge
+  return KINDS[kind] and (t > 0 or kind == 9) and t < huge and tolerance >= 0 and tolerance < huge
+    and c >= 0 and c < huge and d >= 0 and d < huge and ttl_ms >= 0 and ttl_ms < huge
+    and a >= 0 and a < huge and b >= 0 and b < huge
 end
 
 local function each(keys, args)
@@ -339,3 +337,15 @@ export const LIBRARY = `#!lua name=portcullis_${HASH}\n${TEXT.replaceAll('NAME',
 export const RECORDS = `portcullis_records_${HASH}`;
 /** Takes `[nodes]`, a node's name, and after how many ms of silence it is gone; answers how many there are. */
 export const NODE = `portcullis_node_${HASH}`;
+
+/** Records that are one, which says nothing but its kind. */
+export function recordOf(kind: number): Buffer {
+  const records = Buffer.alloc(KNOWN_BYTES + RECORD_BYTES);
+  records.writeDoubleLE(kind, KNOWN_BYTES);
+  return records;
+}
+
+/** Of the reply to a record that resets: whether there was something. */
+export function wasThere(reply: Buffer): boolean {
+  return reply.length === REPLY_HEAD_BYTES + REPLY_RECORD_BYTES && reply.readDoubleLE(REPLY_HEAD_BYTES + 8) > 0;
+}

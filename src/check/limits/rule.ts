@@ -9,6 +9,8 @@ import type { LimitConfig } from './config.js';
 export const MOST_PER_SECOND = 1_000_000_000;
 /** One per microsecond: what the servers' clock tells. */
 export const MOST_SHARED_PER_SECOND = 1_000_000;
+/** Of an eighth of a window: native/engine/src/limits/window.rs. */
+const MOST_IN_WINDOW = 2 ** 21 - 1;
 /** Of the amount, unless `advance` is given. */
 const ADVANCE_SHARE = 10;
 
@@ -100,6 +102,12 @@ function checkAmount({ limit, at, keys }: Written, loading: Loading): void {
   }
   if (score !== undefined) checkScore(score);
   checkBurst();
+  const amount = requestsPerPeriod ?? scorePerPeriod ?? 0;
+  if (limit.algorithm === 'slidingWindow' && amount > MOST_IN_WINDOW) {
+    loading.problem(child(at, given[0] as string), `a sliding window counts up to ${MOST_IN_WINDOW}`, {
+      hint: '`algorithm: gcra`: its burst is as exact with so many',
+    });
+  }
 
   function checkScore({ responseHeader, expression }: NonNullable<LimitConfig['score']>): void {
     if (keys.has('requestsPerPeriod')) {

@@ -136,7 +136,8 @@ impl Edge {
         let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref()) else {
             return Next::Close;
         };
-        let outcome = decide::inspected(&mut slot.exchange, peer, result.err());
+        slot.exchange.limited.now_us = clock::mono_us();
+        let outcome = decide::inspected(&mut slot.exchange, peer, &slot.body, result.err());
         self.proceed(index, outcome)
     }
 
@@ -148,6 +149,7 @@ impl Edge {
             return Next::Close;
         };
         slot.exchange.chosen = None;
+        slot.exchange.limited.now_us = clock::mono_us();
         let outcome = decide::oversized(&mut slot.exchange, peer);
         slot.body.extend_from_slice(piece);
         slot.complete = last;

@@ -11,6 +11,7 @@ use portcullis_engine::schema::{Extent, Passed, Violation};
 use portcullis_forward::{Entry, Kind, Token};
 
 use super::inspecting::schemas;
+use super::waiting::settle;
 use super::{Edge, Next, Stage, lock, most_bytes};
 use crate::held::Held;
 
@@ -51,13 +52,12 @@ impl Edge {
         let (block, _) = self.bytes(entry);
         self.fields.read(block);
         let slot = &mut self.slots[entry.slot as usize];
-        slot.exchange.limited.wants_response = false;
-        let peer = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref());
-        let (exchange, fields) = (&mut slot.exchange, &self.fields);
-        let settled = peer.map(|peer| guarded(|| decide::settled(exchange, peer, entry.status as u16, fields.iter())));
-        if settled == Some(None) {
+        let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref()) else { return };
+        let (exchange, asking, fields) = (&mut slot.exchange, &mut self.asking, &self.fields);
+        if guarded(|| settle(exchange, asking, peer, entry.status as u16, fields.iter())).is_none() {
             self.panicked();
         }
+        self.tell_of_asks();
     }
 
     fn response_head(&mut self, entry: Entry) -> Row {

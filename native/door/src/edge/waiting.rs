@@ -5,9 +5,11 @@
 //! had come later.
 
 use portcullis_engine::decide::{self, MAX_INSPECTED_BYTES, Outcome};
+use portcullis_engine::exchange::Exchange;
 use portcullis_engine::head::Framing;
 use portcullis_engine::limits::Taken;
 use portcullis_engine::limits::shared::{Asking, Batch};
+use portcullis_engine::peer::Peer;
 use portcullis_engine::reason::Reason;
 use portcullis_forward::{Body, Flow, Token};
 
@@ -69,6 +71,7 @@ impl Edge {
             return Next::Close;
         };
         let Some(answers) = answers(&self.asking) else { return Next::Sent };
+        slot.exchange.limited.now_us = clock::mono_us();
         match decide::asked(&mut slot.exchange, peer, answers) {
             // Counters are asked once, or this would never end.
             Outcome::Ask => self.refuse(index, Reason::InternalPanic),
@@ -178,5 +181,23 @@ impl Edge {
             return self.outgrown(index, &[], false);
         }
         if self.slots[index as usize].exchange.head.framing() == Framing::Chunked { Next::LastBody } else { Next::Body }
+    }
+}
+
+/// Counts by the answer, once. What is counted by the fleet leaves with the next batch: nobody waits for it.
+pub(super) fn settle<'a>(
+    exchange: &mut Exchange,
+    asking: &mut Asking,
+    peer: &Peer,
+    status: u16,
+    fields: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+) {
+    exchange.limited.wants_response = false;
+    exchange.limited.asks.clear();
+    let now_us = clock::mono_us();
+    exchange.limited.now_us = now_us;
+    decide::settled(exchange, peer, status, fields);
+    for ask in exchange.limited.asks.drain(..) {
+        asking.spend(&ask, now_us);
     }
 }
