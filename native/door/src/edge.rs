@@ -16,7 +16,7 @@ use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::head::{Framing, Head};
 use portcullis_engine::jwt;
-use portcullis_engine::limits::shared::{Asking, Fleet, Waiter};
+use portcullis_engine::limits::shared::{Asking, Waiter};
 use portcullis_engine::meters::{self, Meters};
 use portcullis_engine::mtls::{Certificate, seen};
 use portcullis_engine::peer::Peer;
@@ -215,7 +215,7 @@ impl Edge {
             tally: Tally::default(),
             tokens: jwt::Cache::default(),
             open: 0,
-            asking: Asking::new(Fleet::of_process(1_048_576)),
+            asking: Asking::new(policy::current().load().limits.fleet()),
             dates: Dates::default(),
             answer: Answer::default(),
             head: Vec::with_capacity(2048),

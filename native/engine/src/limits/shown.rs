@@ -59,7 +59,7 @@ impl Key {
 /// "delayed" }]`.
 #[must_use]
 pub fn limits(limits: &Limits) -> String {
-    let figures = meters::limit_figures();
+    let figures = meters::limits::figures();
     let told = limits.rules().iter().map(|rule| {
         let figures = figures.get(&*rule.name).copied().unwrap_or_default();
         json!({
