@@ -26,11 +26,12 @@ export type Done = (error: Error | null, reply?: unknown) => void;
 export class Connection {
   readonly #client: Redis | Cluster;
 
-  /** `heard`: what goes wrong with connections, which calls are told of apart. */
-  constructor(plan: SharedPlan, heard: (error: Error) => void) {
+  /** `heard`: what goes wrong with connections, which calls are told of apart. `lost`: there is none any more. */
+  constructor(plan: SharedPlan, heard: (error: Error) => void, lost: () => void) {
     this.#client = plan.kind === 'cluster' ? cluster(plan) : new Redis(server(plan));
     this.#client.on('error', heard);
     this.#client.on('node error', heard);
+    this.#client.on('close', lost);
   }
 
   /** Calls a function. `done` is called once, never within this call. */
