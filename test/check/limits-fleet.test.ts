@@ -145,6 +145,19 @@ describeServers('the counters of a fleet', program => {
     }
   });
 
+  test('a wrong password is told as such, and tried again less and less often', async () => {
+    const server = await Server.start({ program });
+    await server.ask('ACL', 'SETUSER', 'gateway', 'on', '>secret', ...RIGHTS);
+    const node = new Node(server.plan({ user: 'gateway', password: 'wrong' }));
+    await node.fails('credentials');
+    await pause(3_000);
+    expect(node.why).toBe('credentials');
+    const log = (await server.ask('ACL', 'LOG')) as unknown[][];
+    expect(Number(log[0]?.[1])).toBeLessThan(12);
+    await server.ask('ACL', 'SETUSER', 'gateway', '>wrong');
+    await node.comesUp(4_000);
+  });
+
   test('are told apart from a server that is busy with a script', async () => {
     const server = await Server.start({ program, settings: [['busy-reply-threshold', '100']] });
     const node = await Node.up(server.plan());
@@ -254,10 +267,8 @@ needsServer()('servers with TLS', () => {
 
 describeServers('a cluster', program => {
   test('counts each partition where its slot is, and goes on without a server that is gone', async () => {
-    const servers = await startCluster(3, { program });
-    for (const server of servers) {
-      await server.ask('ACL', 'SETUSER', 'gateway', 'on', '>secret', ...RIGHTS, ...RIGHTS_CLUSTER);
-    }
+    const user = ['user', 'gateway', 'on', '>secret', ...RIGHTS, ...RIGHTS_CLUSTER] as [string, ...string[]];
+    const servers = await startCluster(3, { program, settings: [user] });
     const [first] = servers as [Server];
     const { node: _, database: __, ...common } = first.plan() as { node: unknown; database: unknown };
     const nodes = [{ host: '127.0.0.1', port: first.port }];

@@ -62,15 +62,18 @@ export class FleetCounters {
   constructor(plan: SharedPlan, changed: (standing: Standing) => void) {
     this.#plan = plan;
     this.#changed = changed;
-    this.#connection = new Connection(
-      plan,
-      error => {
-        this.#cause = faultOf(error);
+    this.#connection = new Connection(plan, {
+      connected: () => {
+        this.#cause = null;
       },
-      () => {
+      failed: error => {
+        const fault = faultOf(error);
+        if (fault !== 'closed') this.#cause = fault;
+      },
+      lost: () => {
         for (const { health } of this.#partitions.values()) health.failed(this.#cause ?? 'closed');
       },
-    );
+    });
     for (let number = 0; number < (plan.kind === 'cluster' ? PARTITIONS : 1); number++) {
       const birth = `${plan.prefix}{${number.toString(16)}}:born`;
       this.#partitions.set(birth, new Partition(birth, new Health(() => this.#tell())));
@@ -141,7 +144,7 @@ export class FleetCounters {
       open = false;
       if (buffer === null) this.#counted.failed += 1;
       else {
-        this.#cause = null;
+        this.#connection.works();
         countAnswered(this.#counted, (performance.now() - sent) / 1_000);
       }
       done(buffer);
@@ -191,6 +194,8 @@ export class FleetCounters {
   #faultOf(error: Error | null): Fault {
     if (error === null) return 'answer';
     const fault = faultOf(error);
+    // Whom a server does not know it may still take for somebody else, until the connection is closed.
+    if (this.#cause === 'credentials') return this.#cause;
     return fault === 'closed' ? (this.#cause ?? fault) : fault;
   }
 
