@@ -12,12 +12,14 @@ import { Listener, WEBSOCKET_BYTES } from './accept/listener.js';
 import { PeerReader } from './accept/peer.js';
 import type { TlsContexts } from './accept/tls/contexts.js';
 import { loadUws } from './accept/uws.js';
+import { Asking, type Told } from './check/limits/asking.js';
+import type { SharedPlan } from './check/limits/shared.js';
 import { InspectPool } from './check/schema/pool.js';
-import { Exchange } from './exchange.js';
+import { Exchange, type Handshake } from './exchange.js';
 import { Responses } from './forward/responses.js';
 import { connect, type WebSocketBridge } from './forward/websocket.js';
 import * as native from './native.js';
-import { AnswerFlag, Next, NONE, Word } from './native.js';
+import { AnswerFlag, ASKS, Next, NONE, Word } from './native.js';
 import { type OwnAnswer, OwnPaths, type OwnRequest } from './own-paths.js';
 
 export interface EdgeOptions {
@@ -27,6 +29,8 @@ export interface EdgeOptions {
   inspect: { inlineBytes: number; threads: number };
   /** Most exchanges at once; 503 above. */
   exchanges: number;
+  /** Where a fleet's counters live; null: nowhere. */
+  counters: SharedPlan | null;
 }
 
 export type ToEdge = { type: 'drain'; graceMs: number } | ({ type: 'own'; id: number } & OwnAnswer);
@@ -35,6 +39,8 @@ export type FromEdge =
   | { type: 'failed'; what: string; message: string }
   /** The gateway itself has to answer this request. */
   | { type: 'own'; id: number; request: OwnRequest; body: Uint8Array }
+  /** How it fares with the fleet's counters. */
+  | { type: 'counters'; told: Told }
   /** It takes no new connections any more. */
   | { type: 'stopped' }
   | { type: 'drained' };
@@ -45,6 +51,8 @@ const ARENA_ROWS = 1024;
 /** The largest head of a response, and as much of a body. */
 const ANSWER_BYTES = 128 * 1024;
 const TICK_MS = 250;
+/** How long the start waits for the fleet's counters: until they answer, limits fall back. */
+const COUNTERS_MS = 1_000;
 /** Numbers of reasons, by native/engine/src/reason.rs: told by the door so that they cannot differ. */
 const { malformed, originConnect, overload } = native.reasonNumbers();
 
@@ -67,7 +75,7 @@ let connections = 0;
 const arena = new Uint8Array(ARENA_BYTES);
 const entries = new Uint32Array(ARENA_ROWS * Word.perRow);
 const answer = new Uint8Array(ANSWER_BYTES);
-const answerMeta = new Uint32Array(5);
+const answerMeta = new Uint32Array(6);
 const responses = new Responses(arena, entries, answer, exchanges, {
   release,
   responded: exchange => act(exchange, native.responded(exchange.slot)),
@@ -105,7 +113,10 @@ const listener = new Listener<{ bridge: WebSocketBridge; number: number }>(uws, 
 
 native.attach(
   { arena, entries, answer, answerMeta, inlineBytes: options.inspect.inlineBytes },
-  contained('turn', (count: number) => responses.turn(count)),
+  contained('turn', (count: number) => {
+    responses.turn(count);
+    askOn();
+  }),
 );
 const pool = new InspectPool({
   threads: options.inspect.threads,
@@ -113,6 +124,19 @@ const pool = new InspectPool({
     for (const ticket of tickets) inspected(ticket);
   }),
 });
+
+const asking =
+  options.counters &&
+  new Asking({
+    plan: options.counters,
+    door: native,
+    asked: contained('asked', (slot: number) => {
+      const exchange = exchanges[slot];
+      if (exchange !== undefined) act(exchange, native.asked(slot));
+    }),
+    tell: told => port.postMessage({ type: 'counters', told } satisfies FromEdge),
+  });
+if (asking === null) native.countersUp(false);
 
 // --- a request's life ---------------------------------------------------------------------------------------------
 
@@ -206,11 +230,21 @@ function act(exchange: Exchange, next: number): void {
       ownPaths.take(exchange, res);
       return;
     case Next.Pause:
+      exchange.stopped = true;
       res.pause();
       return;
+    case Next.Ask:
+      meanwhile(exchange);
+      asking?.wanted();
+      return;
+    case Next.Delay:
+      meanwhile(exchange);
+      exchange.timer = setTimeout(delayed, native.delayOf(exchange.slot), exchange, res);
+      return;
     case Next.Upgrade:
-      // A handshake that uWebSockets.js did not take for one: its key is not one (RFC 6455, 4.2.1).
-      act(exchange, native.refuse(exchange.slot, malformed));
+      if (exchange.handshake !== null) shakeHands(exchange, res, exchange.handshake);
+      // One that uWebSockets.js did not take for a handshake: its key is not one (RFC 6455, 4.2.1).
+      else act(exchange, native.refuse(exchange.slot, malformed));
       return;
     default:
       exchange.res = null;
@@ -219,8 +253,15 @@ function act(exchange: Exchange, next: number): void {
   }
 }
 
-/** Gives the body to native code. `Expect: 100-continue` was answered by uWebSockets.js already. */
+/**
+ * Gives the body to native code, or goes on doing so. `Expect: 100-continue` was answered by uWebSockets.js already.
+ */
 function read(exchange: Exchange, res: HttpResponse): void {
+  if (exchange.reading) {
+    resume(exchange, res);
+    return;
+  }
+  exchange.reading = true;
   res.onData((piece, last) => {
     try {
       if (exchange.res === res) act(exchange, native.body(exchange.slot, piece, last));
@@ -230,12 +271,24 @@ function read(exchange: Exchange, res: HttpResponse): void {
   });
 }
 
+function resume(exchange: Exchange, res: HttpResponse): void {
+  if (!exchange.stopped) return;
+  exchange.stopped = false;
+  res.resume();
+}
+
+/** A body is lost unless it is read from the first turn on, even while its exchange waits. */
+function meanwhile(exchange: Exchange): void {
+  if (!exchange.reading) act(exchange, native.meanwhile(exchange.slot));
+}
+
 /** Writes the answer that native code rendered. */
 function refuse(exchange: Exchange, res: HttpResponse): void {
   const [head, length, flags] = answerMeta as unknown as [number, number, number];
   const bytes = answer.subarray(0, head + length);
   const bodiless = (flags & AnswerFlag.NoBody) !== 0;
   const close = (flags & AnswerFlag.Close) !== 0 || responses.draining;
+  askOn();
   if (!close || identity) {
     write(exchange, res, bytes, head, bodiless, close);
     return;
@@ -260,6 +313,8 @@ function write(
     // Status line and all fields at once: docs/decisions/0001.
     res.writeStatus(bytes.subarray(0, head));
     exchange.res = null;
+    // What is still to come of this request is read and dropped.
+    resume(exchange, res);
     if (bodiless) res.endWithoutBody(bytes.length - head, close);
     else res.end(bytes.subarray(head), close);
   });
@@ -286,6 +341,18 @@ function inspected(ticket: number): void {
   act(exchange, native.inspected(exchange.slot, ticket));
 }
 
+// --- exchanges that wait ------------------------------------------------------------------------------------------
+
+/** What answers have cost is told to the fleet's counters, though nobody waits for what they say. */
+function askOn(): void {
+  if (answerMeta[ASKS] !== 0) asking?.wanted();
+}
+
+const delayed = contained('delayed', (exchange: Exchange, res: HttpResponse) => {
+  exchange.timer = null;
+  if (exchange.res === res) act(exchange, native.delayed(exchange.slot));
+});
+
 // --- WebSocket ----------------------------------------------------------------------------------------------------
 
 function upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
@@ -294,12 +361,11 @@ function upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context
   res.onAborted(identity ? ignore : () => abandoned(exchange, res));
   const key = req.getHeader('sec-websocket-key');
   const protocols = req.getHeader('sec-websocket-protocol');
-  let next = native.decide(exchange.slot, res, readHead(req, 'GET'));
-  if (next === Next.Peer) next = native.peer(exchange.slot, peers.address(res), peers.certificate(res));
-  if (next !== Next.Upgrade) {
-    act(exchange, next);
-    return;
-  }
+  exchange.handshake = { key, protocols, context };
+  act(exchange, native.decide(exchange.slot, res, readHead(req, 'GET')));
+}
+
+function shakeHands(exchange: Exchange, res: HttpResponse, { key, protocols, context }: Handshake): void {
   const handshake = native.upgrade(exchange.slot);
   const address = handshake?.addresses[0];
   if (!handshake || address === undefined) {
@@ -385,6 +451,7 @@ function drain(graceMs: number): void {
     clearInterval(polling);
     clearInterval(ticking);
     for (const bridge of bridges) bridge.terminate();
+    asking?.close();
     listener.close();
     peers.clear();
     pool.close().finally(() => {
@@ -405,10 +472,13 @@ port.on('message', (message: ToEdge) => {
   }
 });
 
-listener.listen(options.listen.address, options.listen.port).then(
-  bound => {
-    native.boundReceiveBuffers(bound);
-    port.postMessage({ type: 'listening', port: bound } satisfies FromEdge);
-  },
-  error => fail('listen', error),
-);
+const { address, port: wanted } = options.listen;
+Promise.resolve(asking?.ready(COUNTERS_MS))
+  .then(() => listener.listen(address, wanted))
+  .then(
+    bound => {
+      native.boundReceiveBuffers(bound);
+      port.postMessage({ type: 'listening', port: bound } satisfies FromEdge);
+    },
+    error => fail('listen', error),
+  );

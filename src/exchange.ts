@@ -1,4 +1,11 @@
-import type { HttpResponse } from 'uWebSockets.js';
+import type { HttpResponse, us_socket_context_t } from 'uWebSockets.js';
+
+/** What a WebSocket is opened with, once its request has passed. */
+export interface Handshake {
+  key: string;
+  protocols: string;
+  context: us_socket_context_t;
+}
 
 /**
  * One request and its response, as the edge thread's event loop sees it. What was decided and what is on its way lives
@@ -24,6 +31,14 @@ export class Exchange {
   ticket = -1;
   /** Number of the request that the main thread is asked to answer, or -1. */
   own = -1;
+  /** The client's body is being read. */
+  reading = false;
+  /** Its socket was paused, for no one can take more of it. */
+  stopped = false;
+  /** Ends its wait for its turn. */
+  timer: NodeJS.Timeout | null = null;
+  /** Null when it is no WebSocket's. */
+  handshake: Handshake | null = null;
 
   constructor(slot: number) {
     this.slot = slot;
@@ -39,5 +54,10 @@ export class Exchange {
     this.paused = false;
     this.ticket = -1;
     this.own = -1;
+    this.reading = false;
+    this.stopped = false;
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+    this.handshake = null;
   }
 }

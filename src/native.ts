@@ -58,6 +58,9 @@ export const EntryFlag = { NoBody: 1, Length: 2, HeadSent: 4 } as const;
 /** The first two of answers of our own, the others of responses that were held back. */
 export const AnswerFlag = { Close: 1, NoBody: 2, Whole: 4, More: 8, Length: 16 } as const;
 
+/** Word of the answer's meta: not 0 when `nextBatch` has what nobody waits for. */
+export const ASKS = 5;
+
 /** No slot, no certificate. */
 export const NONE = 0xffff_ffff;
 
@@ -95,6 +98,7 @@ export const {
   loadDatabase,
   loadKeySet,
   loadRevocationList,
+  meanwhile,
   metrics,
   nextBatch,
   ocspAnswer,

@@ -18,6 +18,7 @@ const DOORMEN: Record<string, string> = {
   'uWebSockets.js': 'src/accept/',
   piscina: 'src/check/schema/',
   'prom-client': 'src/journal/metrics/',
+  iovalkey: 'src/check/limits/',
   native: 'src/native.ts',
 };
 

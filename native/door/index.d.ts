@@ -6,7 +6,7 @@ export declare function abandoned(slot: number): void
 /** The gateway's own answer was written, with so many bytes of body: the exchange is over. */
 export declare function answered(slot: number, status: number, bytes: number): void
 
-/** An exchange's batch is over: answers what to do next. */
+/** All calls of a batch have answered or their time is up: what one of its exchanges does next. */
 export declare function asked(slot: number): number
 
 /** Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled. */
@@ -14,7 +14,7 @@ export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void
 
 /** What the fleet's counters are asked at once, for all requests of a turn. */
 export interface Batch {
-  /** For `ask_answered`, `ask_done`. */
+  /** For `batch_answered` and `batch_over`. */
   number: number
   calls: Array<Call>
   /** Of the exchanges that wait: `asked(slot)` for each, when all calls have answered or their time is up. */
@@ -24,7 +24,7 @@ export interface Batch {
 /** What the function answered to a call (by its place) of a batch; null: nobody answered. */
 export declare function batchAnswered(number: number, call: number, reply?: Buffer | undefined | null): void
 
-/** A batch is over: its number may be used again. */
+/** A batch is over, and its exchanges were asked: its number may be used again. */
 export declare function batchOver(number: number): void
 
 /** A piece of the request's body. Answers what to do next. */
@@ -106,8 +106,8 @@ export interface EdgeMemory {
   /** Uint8Array, 128 KiB: the last answer of the gateway's own, or a piece of a response that was held back. */
   answer: unknown
   /**
-   * Uint32Array of five words: head bytes, body bytes, flags (1 close, 2 no body, 4 whole, 8 more follows, 16 length
-   * known), length (low and high word).
+   * Uint32Array of six words: head bytes, body bytes, flags (1 close, 2 no body, 4 whole, 8 more follows, 16 length
+   * known), length (low and high word); and, at all times, whether `next_batch` has something that nobody waits for.
    */
   answerMeta: unknown
   /** Bodies up to this many bytes are inspected on the edge thread. */
@@ -115,7 +115,8 @@ export interface EdgeMemory {
 }
 
 /**
- * Puts these exemptions in place of all before: JSON `[{ "rule", "key", "until" }]`, times in Unix milliseconds.
+ * Puts these exemptions in place of all before: JSON `[{ "rule", "key", "until" }]`, times in Unix milliseconds; null:
+ * until it is taken away.
  *
  * # Errors
  * What cannot be read: those before stay.
@@ -162,7 +163,7 @@ export declare function inspectToken(configuration: string, token: string): stri
  */
 export declare function judge(certificatePem: string, hostOrAuthorities: string): string
 
-/** The limits in force: JSON `[{ "name", "action", "keys", "refused", .. }]` of native/engine/src/limits/told.rs. */
+/** The limits in force, with what this process has counted: JSON of native/engine/src/limits/shown.rs. */
 export declare function limits(): string
 
 /**
@@ -187,6 +188,9 @@ export declare function loadKeySet(configuration: string, url: string, document:
  * `replaced` is false.
  */
 export declare function loadRevocationList(authority: string, list: Buffer): Promise<string>
+
+/** What has to be read of the body of an exchange that waits: Body or LastBody, or Sent for nothing. */
+export declare function meanwhile(slot: number): number
 
 /** Metric families as JSON, all threads added up. */
 export declare function metrics(): string
@@ -254,7 +258,12 @@ export declare function refused(reason: number): void
  */
 export declare function replacePartners(partners: string): void
 
-/** Forgets what a key has spent, penalty included: JSON `{ "rule", "key" }`. Whether there was something. */
+/**
+ * Forgets what a key has spent in this process, penalty included: JSON `{ "rule", "key" }`. Whether there was something.
+ *
+ * # Errors
+ * What cannot be read.
+ */
 export declare function resetLimited(asked: string): boolean
 
 /** A row of the turn said Responded: answers what to do next. */
@@ -304,8 +313,11 @@ export declare function tick(): void
 export declare function ticket(slot: number): number
 
 /**
- * Keys that a limit counts, those that were refused most first: JSON `{ "rule", "most" }` in, JSON `[{ "rule", "key",
- * "identity", "used", "refused", "penalty_ends" }]` out.
+ * Keys that were refused, those most often first: JSON `{ "rule"?, "most" }` in, JSON `[{ "rule", "key", "identity",
+ * "used", "refused", "penalty_ends" }]` out.
+ *
+ * # Errors
+ * What cannot be read.
  */
 export declare function topLimited(asked: string): string
 

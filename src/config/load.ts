@@ -2,11 +2,14 @@
 
 import { lookup } from 'node:dns/promises';
 import { dirname, resolve as resolvePath } from 'node:path';
-import { compileTls, type TlsHost } from '../accept/tls/compile.js';
+import { compileTls, readPair, type TlsHost } from '../accept/tls/compile.js';
 import { compileCredentials, keysInQuery } from '../check/credentials/compile.js';
 import { compileOpenapi } from '../check/endpoints/compile.js';
 import { compileJwt, type KeySetPlan } from '../check/jwt/compile.js';
 import { compileLimits } from '../check/limits/compile.js';
+import type { DatabasePlan } from '../check/limits/databases.js';
+import type { DescribedHost } from '../check/limits/described.js';
+import type { SharedPlan } from '../check/limits/shared.js';
 import { clientAuthorities, compileAuthorities, compileMtls, NO_LISTS } from '../check/mtls/compile.js';
 import { NOTHING_STORED, type Stored, withRules } from '../check/mtls/stored.js';
 import { compileLists, compileRules } from '../check/rules/compile.js';
@@ -16,7 +19,7 @@ import { type AdminPlan, compileAdmin } from '../manage/admin/compile.js';
 import { compileStore, type StorePlan } from '../manage/store/compile.js';
 import { Loading, readBounded, readSurroundings } from './loading.js';
 import { child, path, pointer } from './pointer.js';
-import type { EngineProblem, Policy, PolicyHost } from './policy.js';
+import type { EngineProblem, Policy, PolicyHost, PolicyLimit } from './policy.js';
 import { beginning, inOrder, type Problem } from './problem.js';
 import { Source } from './read.js';
 import type { Config } from './schema.js';
@@ -49,6 +52,10 @@ export interface Parts {
   stated: ReadonlyMap<string, StatedHost>;
   /** What tokens are verified with and no file holds. */
   keySets: KeySetPlan[];
+  /** Where the counters of a fleet live; null: each process counts for itself. */
+  shared: SharedPlan | null;
+  /** What tells where an address is. */
+  databases: DatabasePlan[];
   tls: TlsHost[];
   /** The same policy with the origins' names resolved anew. */
   resolved(resolve: Resolve): Promise<Policy>;
@@ -113,6 +120,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
   const tls: TlsHost[] = [];
   const hosts: Omit<PolicyHost, 'origin'>[] = [];
   const stated = new Map<string, StatedHost>();
+  const described: DescribedHost[] = [];
   for (const [name, host] of Object.entries(config.hosts)) {
     const at = pointer(['hosts', name]);
     const mtls = withRules(name, host.mtls, stored.rules);
@@ -123,13 +131,15 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     const openapi = host.openapi
       ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading, keysInQuery(host.credentials))
       : null;
-    const described = host.openapi ? (openapi?.security ?? null) : NOTHING_DESCRIBED;
+    const callers = host.openapi ? (openapi?.security ?? null) : NOTHING_DESCRIBED;
     const around = {
-      ...{ host: name, at: child(at, 'credentials'), described, mtls: certificates },
+      ...{ host: name, at: child(at, 'credentials'), described: callers, mtls: certificates },
       ...{ jwt, configurations: loading.names('/jwt'), authorities: known },
     };
     const credentials = compileCredentials(host.credentials, around, loading);
     if (credentials) stated.set(name, credentials.stated);
+    const session = (credentials?.policy.session ?? []).length > 0;
+    described.push({ name, operations: callers?.operations ?? [], session });
     hosts.push({
       name,
       at,
@@ -142,7 +152,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
   const lists = compileLists(config.lists);
   const templates = hosts.flatMap(({ openapi }) => openapi?.operations.map(({ path }) => path) ?? []);
   const rules = compileRules(config.rules, templates, loading);
-  const limits = compileLimits(config.limits);
+  const limits = compileLimits(config.limits, { hosts: described, readPair }, loading);
   const forward = async (resolve: Resolve, told: Loading): Promise<Policy> => {
     const written = Object.entries(config.hosts).map(([name, { origin }]) => ({
       origin,
@@ -150,7 +160,16 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     }));
     const { origins, chosen } = await compileOrigins(written, told, resolve);
     const whole = hosts.flatMap((host, i) => (typeof chosen[i] === 'number' ? [{ ...host, origin: chosen[i] }] : []));
-    return { authorities, lists, rules, origins, hosts: whole, jwt, session_key: stored.sessionKey, limits };
+    return {
+      authorities,
+      lists,
+      rules,
+      origins,
+      hosts: whole,
+      jwt,
+      session_key: stored.sessionKey,
+      limits: { ...limits.policy, rules: served(limits.policy.rules, chosen) },
+    };
   };
   // `resolved` lives as long as the configuration is in force, and must not keep the descriptions that `loading` knows.
   const { source, directory } = loading;
@@ -163,9 +182,22 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     policy: await forward(lookups.resolve, loading),
     stated,
     keySets,
+    shared: limits.shared,
+    databases: limits.databases,
     // What is said about names again later has nowhere to go: `resolve` answers for those that fail by then.
     resolved: resolve => forward(resolve, new Loading(source, directory)),
   };
+}
+
+/** Limits of hosts that are left, by their new places. */
+function served(limits: readonly PolicyLimit[], chosen: readonly (number | null)[]): PolicyLimit[] {
+  if (!chosen.includes(null)) return [...limits];
+  return limits.flatMap(limit => {
+    if (limit.operation === null) return [limit];
+    const [host, operation] = limit.operation;
+    const before = chosen.slice(0, host).filter(origin => origin !== null).length;
+    return chosen[host] === null ? [] : [{ ...limit, operation: [before, operation] }];
+  });
 }
 
 async function readStored(config: Config, store: StorePlan, loading: Loading, lookups: Lookups): Promise<Stored> {
@@ -211,7 +243,7 @@ function complete({ authorities, rules, sessionKey }: Stored, config: Config, lo
 
 /** Where the engine's problems may only be echoes of a problem that was found here, by its section. */
 const ECHOES: Readonly<Record<string, readonly string[]>> = {
-  lists: ['rules'],
+  lists: ['rules', 'limits'],
   authorities: ['authorities', 'hosts'],
   jwt: ['jwt', 'hosts'],
 };

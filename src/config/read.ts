@@ -26,7 +26,10 @@ const MAX_VALUES = 200_000;
 /** Levels of nesting; the schema knows eight. */
 const MAX_DEPTH = 32;
 /** Keys whose text is a secret, or may be: private members of a JWK (RFC 7518, 6), and what holds whole keys. */
-const SECRETS = new Set(['secret', 'inline', 'k', 'd', 'p', 'q', 'dp', 'dq', 'qi']);
+const SECRETS = new Set(['secret', 'password', 'inline', 'k', 'd', 'p', 'q', 'dp', 'dq', 'qi']);
+
+/** Of these only texts: a map is one with keys of its own, or something that an operator has called so. */
+const NAMES_TOO = new Set(['inline', 'password']);
 
 type Span = readonly [start: number, end: number];
 
@@ -196,7 +199,7 @@ function secretsOf(document: ReturnType<typeof parseDocument>): Span[] {
   visit(document, {
     Pair(_, { key, value }) {
       const name = isScalar(key) ? String(key.value) : '';
-      if (!SECRETS.has(name) || (name === 'inline' && !isScalar(value))) return;
+      if (!SECRETS.has(name) || (NAMES_TOO.has(name) && !isScalar(value))) return;
       if (isScalar(value) && typeof value.value === 'string' && REFERENCE.test(value.value)) return;
       found.push(span(value));
     },

@@ -99,8 +99,12 @@ export type Host = z.output<typeof host>;
 
 /** The same as JSON Schema, for editors, docs/config.md and the words of errors. */
 export function jsonSchema(): Shape {
-  const schema = z.toJSONSchema(configSchema, { io: 'input', override: ({ jsonSchema }) => tidy(jsonSchema) });
-  return { $schema: schema.$schema, title: 'Portcullis configuration', ...schema } as Shape;
+  const schema = shapeOf(configSchema);
+  return { $schema: schema.$schema, title: 'Portcullis configuration', ...schema };
+}
+
+export function shapeOf(schema: z.ZodType): Shape {
+  return z.toJSONSchema(schema, { io: 'input', override: ({ jsonSchema }) => tidy(jsonSchema) }) as Shape;
 }
 
 function tidy(schema: Record<string, unknown>): void {

@@ -29,6 +29,16 @@ export interface DescribedOperation {
   security: DescribedRequirement | null;
   /** `x-portcullis`. */
   own: DescribedOwn | null;
+  /** `x-portcullis: { limit: ... }`, read in src/check/limits. */
+  limits: DescribedLimits | null;
+}
+
+/** What an operation says of its rate limits: one or a list, as it is written. */
+export interface DescribedLimits {
+  at: string;
+  value: unknown;
+  /** The path says it, for all its operations. */
+  ofPath: boolean;
 }
 
 /** One of the alternatives, all of it. No alternative, or an empty one: nothing is required. */

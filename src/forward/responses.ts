@@ -1,3 +1,4 @@
+import type { HttpResponse } from 'uWebSockets.js';
 import type { Exchange } from '../exchange.js';
 import { AnswerFlag, EntryFlag, Kind, pause, piece, resume, Word, written } from '../native.js';
 
@@ -41,11 +42,17 @@ export class Responses {
       else if (kind === Kind.Head) exchange.res.cork(this.head);
       else if (kind === Kind.Chunk) exchange.res.cork(this.chunk);
       else if (kind === Kind.End) exchange.res.cork(this.end);
-      else if (kind === Kind.Drained) exchange.res.resume();
+      else if (kind === Kind.Drained) this.drained(exchange, exchange.res);
       else if (kind === Kind.Responded) this.handlers.responded(exchange);
       else this.fault(exchange);
     }
     this.exchange = null;
+  }
+
+  /** The origin takes more of the request's body. */
+  private drained(exchange: Exchange, res: HttpResponse): void {
+    exchange.stopped = false;
+    res.resume();
   }
 
   private word(row: number, word: number): number {
@@ -78,7 +85,9 @@ export class Responses {
     exchange.res = null;
     if ((this.word(this.row, Word.flags) & EntryFlag.NoBody) !== 0) {
       const length = this.length();
-      res.endWithoutBody(length < 0 ? undefined : length, close);
+      // An `undefined` for the length would be written as 2^63; one that closes has to be told some length.
+      if (length < 0 && !close) res.endWithoutBody();
+      else res.endWithoutBody(Math.max(0, length), close);
     } else {
       res.end(this.bytes(), close);
     }

@@ -1,6 +1,7 @@
 // One edge thread, seen from the main thread: what it was told, what it has told, whether it lives.
 
 import { Worker } from 'node:worker_threads';
+import type { Told } from '../check/limits/asking.js';
 import type { EdgeOptions, FromEdge, ToEdge } from '../edge.js';
 import { type AnswerOwn, notHere } from './own-paths.js';
 
@@ -18,6 +19,9 @@ export function startWorker(script: URL): StartThread {
   // Standard output of a worker goes through the main thread's; nothing is written there but by native code.
   return options => new Worker(script, { workerData: options, name: `edge-${options.thread}` });
 }
+
+/** What a thread tells of the fleet's counters. */
+export type HearCounters = (thread: number, told: Told) => void;
 
 export interface Failure {
   /** `failed`: it contained an exception and goes on; `error` and `exit`: it is gone. */
@@ -43,6 +47,7 @@ export class EdgeThread {
     thread: Thread,
     failed: (failure: Failure) => void,
     own: AnswerOwn = notHere,
+    told: HearCounters = () => {},
   ) {
     this.#thread = thread;
     let heard: (port: number) => void;
@@ -74,6 +79,7 @@ export class EdgeThread {
         const { id, request, body } = message;
         void own(request, body).then(answer => this.tell({ type: 'own', id, ...answer }));
       } else if (message.type === 'failed') fail({ why: 'failed', message: `${message.what}: ${message.message}` });
+      else if (message.type === 'counters') told(number, message.told);
       else if (message.type === 'stopped') stopped();
       else this.drained = true;
     });

@@ -4,7 +4,7 @@
 // replaced, the fresh one listens before the old one drains, so that the port is never closed.
 
 import type { EdgeOptions } from '../edge.js';
-import { EdgeThread, type Failure, type StartThread } from './edge-thread.js';
+import { EdgeThread, type Failure, type HearCounters, type StartThread } from './edge-thread.js';
 import type { Log } from './log.js';
 import { type AnswerOwn, contained, notHere } from './own-paths.js';
 
@@ -39,14 +39,23 @@ export class Edges {
   readonly #log: Log;
   readonly #replaced: (why: string) => void;
   readonly #own: AnswerOwn;
+  readonly #told: HearCounters;
   #stopping = false;
 
-  constructor(plan: Plan, start: StartThread, log: Log, replaced: (why: string) => void, own: AnswerOwn = notHere) {
+  constructor(
+    plan: Plan,
+    start: StartThread,
+    log: Log,
+    replaced: (why: string) => void,
+    own: AnswerOwn = notHere,
+    told: HearCounters = () => {},
+  ) {
     this.#plan = plan;
     this.#start = start;
     this.#log = log;
     this.#replaced = replaced;
     this.#own = contained(own, log);
+    this.#told = told;
   }
 
   /** Whether every place is served. */
@@ -124,6 +133,7 @@ export class Edges {
       this.#start({ ...shared, thread: this.#freeNumber() }),
       failure => this.#failed(thread, failure),
       this.#own,
+      this.#told,
     );
     this.#alive.add(thread);
     void thread.ended.then(() => this.#alive.delete(thread));

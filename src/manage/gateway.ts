@@ -13,6 +13,7 @@ import type { Managed, ReloadResult } from './admin/routes.js';
 import { Control, type ControlNative } from './control.js';
 import type { StartThread } from './edge-thread.js';
 import { Edges, type Plan } from './edges.js';
+import { DatabaseRefused, Databases, type Locating } from './limits/databases.js';
 import type { Log } from './log.js';
 import { type Free, freePort } from './port.js';
 import type { StorePlan } from './store/compile.js';
@@ -25,11 +26,12 @@ const EXCHANGES = 4_096;
 const FLUSH_MS = 1_000;
 
 /** The part of the native door that the main thread uses. */
-export type Native = ControlNative & {
-  compile(policy: string, activate: boolean): string;
-  drain(buffer: Uint8Array): number;
-  sample(rate: number): void;
-};
+export type Native = ControlNative &
+  Locating & {
+    compile(policy: string, activate: boolean): string;
+    drain(buffer: Uint8Array): number;
+    sample(rate: number): void;
+  };
 
 export interface Surroundings {
   file: string;
@@ -67,6 +69,7 @@ export class Gateway implements Managed {
   #edges: Edges | null = null;
   #events: Destination | null = null;
   readonly #notices = new Notices();
+  readonly #databases: Databases;
   /** From the start to the end; a configuration that names another store wants a restart. */
   #control: Control | null = null;
   #stopNames = () => {};
@@ -77,6 +80,7 @@ export class Gateway implements Managed {
 
   constructor(from: Surroundings) {
     this.#from = from;
+    this.#databases = new Databases(from.native);
   }
 
   get port(): number {
@@ -112,6 +116,7 @@ export class Gateway implements Managed {
       '/events/destination',
       () => new Destination(parts.destination, stdout, buffer => this.#drain(buffer), log),
     );
+    this.#locate(parts, loaded);
     this.#judge(parts.policy, loaded, true);
     const contexts = makeContexts(parts.tls, this.#from.folder);
     const plan = planOf(parts, contexts, listen);
@@ -179,10 +184,13 @@ export class Gateway implements Managed {
     const contexts = makeContexts(parts.tls, this.#from.folder);
     const moved = !same(now.https, then.https);
     const fresh =
-      moved || !same([threads, inspect], [was.threads, was.inspect]) || contexts.digest !== before.contexts.digest;
+      moved ||
+      !same([threads, inspect, parts.shared], [was.threads, was.inspect, before.parts.shared]) ||
+      contexts.digest !== before.contexts.digest;
     const redirected = parts.destination !== before.parts.destination;
     const readmitted = control.readmits(parts, before.parts);
-    // What can fail comes before what cannot be taken back.
+    // What can fail comes before what cannot be taken back; that where addresses are is known anew is no harm.
+    this.#locate(parts, loaded);
     if (fresh || redirected || readmitted) this.#judge(parts.policy, loaded, false);
     const listen = moved ? await this.#freeListen(parts, loaded) : edges.listen;
     const admin = readmitted ? await this.#openAdmin(control, parts, loaded) : null;
@@ -242,6 +250,14 @@ export class Gateway implements Managed {
       parts: () => this.#force?.parts ?? null,
     });
     return this.#control;
+  }
+
+  #locate({ databases }: Parts, loaded: Loaded): void {
+    try {
+      this.#databases.take(databases);
+    } catch (error) {
+      throw error instanceof DatabaseRefused ? blame(loaded, error.at, error) : error;
+    }
   }
 
   /** The engine's verdict on a policy: its generation, or Refused. */
@@ -324,9 +340,9 @@ function otherStore(loaded: Loaded): Problem[] {
   return loaded.place([{ at: '/store', message, hint: 'restart it, or take this change back' }]);
 }
 
-function planOf({ config }: Parts, { tls }: Contexts, listen: Plan['listen']): Plan {
+function planOf({ config, shared }: Parts, { tls }: Contexts, listen: Plan['listen']): Plan {
   const { threads, inspect, drain } = config;
-  return { threads, listen, tls, inspect, exchanges: EXCHANGES, graceMs: drain.grace };
+  return { threads, listen, tls, inspect, exchanges: EXCHANGES, counters: shared, graceMs: drain.grace };
 }
 
 function same(a: unknown, b: unknown): boolean {

@@ -95,7 +95,7 @@ test('who is let in is who the description lets in', () => {
     fc.property(security, fc.array(caller, { minLength: 1, maxLength: 8 }), (any, callers) => {
       const text = 'hosts: { a: { credentials: {} } }';
       const loading = new Loading(new Source('portcullis.yaml', text, { env: {}, file: () => '' }), '/');
-      const operation = { names: ['one'], at: '/one', security: { at: '/one/security', any }, own: null };
+      const operation = { names: ['one'], at: '/one', security: { at: '/one/security', any }, own: null, limits: null };
       const compiled = compileCredentials(
         WRITTEN,
         {

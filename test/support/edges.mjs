@@ -47,6 +47,7 @@ async function start({ port, certificate, key, origin }) {
     tls: { fallback: host, hosts: [host] },
     inspect: { inlineBytes: 16_384, threads: 1 },
     exchanges: 1000,
+    counters: null,
   };
   const log = { info() {}, warn() {}, error: (...words) => console.error(JSON.stringify(words)) };
   edges = new Edges(

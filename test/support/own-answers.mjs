@@ -73,6 +73,7 @@ async function start({ port, certificate, key, authority, known, origin }) {
     tls: { fallback: host, hosts: [host] },
     inspect: { inlineBytes: 16_384, threads: 1 },
     exchanges: 1000,
+    counters: null,
   };
   edges = new Edges(plan, startWorker(new URL('../../dist/edge.js', import.meta.url)), log, () => {}, answer);
   await edges.start();

@@ -3,6 +3,7 @@
 mod inspecting;
 mod owning;
 mod responding;
+mod waiting;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
@@ -10,11 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use portcullis_engine::answer::Answer;
-use portcullis_engine::decide::{self, Admission, Known, MAX_INSPECTED_BYTES, Outcome, Tally};
+use portcullis_engine::decide::{self, Admission, Known, MAX_INSPECTED_BYTES, Tally};
 use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::head::{Framing, Head};
 use portcullis_engine::jwt;
+use portcullis_engine::limits::shared::{Asking, Waiter};
+use portcullis_engine::limits::volume::{Asked, Recorder};
 use portcullis_engine::meters::{self, Meters};
 use portcullis_engine::mtls::{Certificate, seen};
 use portcullis_engine::peer::Peer;
@@ -29,6 +32,7 @@ use crate::held::{Fields, Held};
 use crate::journal::Journal;
 use crate::policy;
 use responding::Row;
+use waiting::settle;
 
 /// What JavaScript does next with an exchange. Part of the door's contract with src/native.ts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +86,10 @@ enum Stage {
     Deciding,
     /// Decided to pass; the request is not sent yet.
     Passed,
+    /// The fleet's counters are asked.
+    Asking,
+    /// It is not its turn yet.
+    Delayed,
     /// The body is gathered for inspection.
     Collecting,
     Inspecting,
@@ -106,12 +114,17 @@ struct Slot {
     exchange: Exchange,
     malformed: Option<Reason>,
     connection: usize,
+    /// Of the request's body, what was gathered.
     body: Vec<u8>,
+    /// All of the body was.
+    complete: bool,
     /// Bytes of the body so far.
     received: u64,
     /// When the upload began to be waited for.
     waiting_us: u64,
     ticket: u32,
+    /// Where its questions to the fleet's counters are.
+    batch: u32,
     /// What the origin answers is looked at.
     checks: bool,
     held: Option<Box<Held>>,
@@ -119,9 +132,16 @@ struct Slot {
     status: u16,
 }
 
+impl Slot {
+    fn waiter(&self, index: u32) -> Waiter {
+        Waiter { slot: index, generation: self.generation }
+    }
+}
+
 pub struct Edge {
     pub client: InLoop,
-    /// `[head bytes, body bytes, flags, length (low, high)]` of the last answer; JavaScript reads it at once.
+    /// `[head bytes, body bytes, flags, length (low, high)]` of the last answer, which JavaScript reads at once; and
+    /// whether something is to be asked of the fleet's counters.
     answer_meta: *mut u32,
     answer_bytes: *mut u8,
     answer_len: usize,
@@ -147,6 +167,10 @@ pub struct Edge {
     tokens: jwt::Cache,
     /// Exchanges under way.
     open: u64,
+    pub asking: Asking,
+    /// Calls without an answer, by the batches under way.
+    batches: HashMap<u32, usize, foldhash::fast::RandomState>,
+    volumes: Recorder<'static>,
     dates: Dates,
     answer: Answer,
     head: Vec<u8>,
@@ -160,6 +184,9 @@ const SMALL_BODY_BYTES: usize = 8 * 1024;
 /// Flags of an answer of ours.
 const ANSWER_CLOSE: u32 = 1;
 const ANSWER_NO_BODY: u32 = 2;
+
+/// The word of the answer's meta that says whether there is a batch that no exchange waits for.
+const META_ASKS: usize = 5;
 
 /// JavaScript's memory that the edge writes into.
 pub struct Shared {
@@ -194,6 +221,9 @@ impl Edge {
             tally: Tally::default(),
             tokens: jwt::Cache::default(),
             open: 0,
+            asking: Asking::new(policy::current().load().limits.fleet()),
+            batches: HashMap::default(),
+            volumes: Recorder::of_process(),
             dates: Dates::default(),
             answer: Answer::default(),
             head: Vec::with_capacity(2048),
@@ -233,7 +263,13 @@ impl Edge {
                 self.client.client().cancel(Token { slot: index, generation: slot.generation });
             }
             Stage::Inspecting => self.forget_ticket(index),
-            Stage::Deciding | Stage::Passed | Stage::Collecting | Stage::Own | Stage::Upgraded => {}
+            Stage::Deciding
+            | Stage::Passed
+            | Stage::Asking
+            | Stage::Delayed
+            | Stage::Collecting
+            | Stage::Own
+            | Stage::Upgraded => {}
         }
         lock(&self.meters).scalars.clients_gone += 1;
         let slot = &self.slots[index as usize];
@@ -292,6 +328,7 @@ impl Edge {
         slot.sent_bytes = 0;
         slot.status = 0;
         slot.checks = false;
+        slot.complete = false;
         slot.body.clear();
         let Some(known) = self.connections.get_mut(&connection) else { return Next::Peer };
         if known.last {
@@ -324,27 +361,7 @@ impl Edge {
         let outcome =
             decide::decide(&mut slot.exchange, snapshot, peer, slot.malformed, &mut self.tally, &mut self.tokens);
         self.open += 1;
-        match outcome {
-            Outcome::Deny => self.answer(index),
-            Outcome::Ask | Outcome::Delay => self.refuse(index, Reason::InternalPanic),
-            Outcome::Pass => {
-                slot.stage = Stage::Passed;
-                let head = &slot.exchange.head;
-                if !head.has_body() && is_websocket(head.method(), head.field("upgrade")) {
-                    return Next::Upgrade;
-                }
-                self.forward(index)
-            }
-            Outcome::Own => {
-                slot.stage = Stage::Own;
-                Next::Own
-            }
-            Outcome::Inspect => {
-                slot.stage = Stage::Collecting;
-                slot.waiting_us = slot.exchange.started.mono_us;
-                if slot.exchange.head.framing() == Framing::Chunked { Next::LastBody } else { Next::Body }
-            }
-        }
+        self.proceed(index, outcome)
     }
 
     /// Denies an exchange for a reason found outside the engine's stages, and renders the answer.
@@ -395,25 +412,6 @@ impl Edge {
 
     // --- forwarding --------------------------------------------------------------------------------------------
 
-    /// Sends a request that passed. Its body, if there is one, streams through [`Edge::body`].
-    fn forward(&mut self, index: u32) -> Next {
-        let framing = self.slots[index as usize].exchange.head.framing();
-        match framing {
-            Framing::None => self.send(index, Framing::None, Body::None),
-            Framing::Length(0) => self.send(index, Framing::Length(0), Body::None),
-            Framing::Length(length) => {
-                self.send(index, framing, Body::Stream { length: Some(length) });
-                self.slots[index as usize].waiting_us = clock::mono_us();
-                Next::Body
-            }
-            Framing::Chunked => {
-                self.send(index, framing, Body::Stream { length: None });
-                self.slots[index as usize].waiting_us = clock::mono_us();
-                Next::LastBody
-            }
-        }
-    }
-
     fn send(&mut self, index: u32, framing: Framing, body: Body<'_>) -> Next {
         let slot = &mut self.slots[index as usize];
         let Some(snapshot) = slot.exchange.snapshot.as_ref() else { return Next::Close };
@@ -451,6 +449,7 @@ impl Edge {
                 head: &self.head,
                 id: slot.id,
                 closes: asks_to_close(head),
+                fields: slot.exchange.limited.fields.as_bytes(),
                 body,
                 is_head: head.method() == "HEAD",
                 idempotent: is_idempotent(head.method()),
@@ -488,10 +487,11 @@ impl Edge {
                     Flow::Pause => Next::Pause,
                 }
             }
+            Stage::Asking | Stage::Delayed | Stage::Collecting if too_large => {
+                self.refuse(index, Reason::HttpBodyTooLarge)
+            }
+            Stage::Asking | Stage::Delayed => self.wait_with(index, piece, last),
             Stage::Collecting => {
-                if too_large {
-                    return self.refuse(index, Reason::HttpBodyTooLarge);
-                }
                 if slot.received > MAX_INSPECTED_BYTES {
                     return self.outgrown(index, piece, last);
                 }
@@ -499,12 +499,7 @@ impl Edge {
                 if !last {
                     return Next::Sent;
                 }
-                slot.exchange.upload_us += clock::mono_us().saturating_sub(slot.waiting_us);
-                if most_bytes(&slot.exchange, slot.body.len()) <= self.inline_bytes {
-                    self.inspect_here(index)
-                } else {
-                    self.queue(index)
-                }
+                self.collected(index)
             }
             // An answer went out before the whole body was here: the rest is read and dropped.
             Stage::Free
@@ -542,7 +537,10 @@ impl Edge {
                 unsafe { (*self.entries.add(row)).kind = 0 };
                 continue;
             };
-            let entry = match slot.checks {
+            if slot.exchange.limited.wants_response {
+                self.settle_limits(&entry);
+            }
+            let entry = match self.slots[entry.slot as usize].checks {
                 false => entry,
                 // Its operation describes responses: it goes on only if that has nothing against it.
                 true => match self.check_row(entry) {
@@ -655,6 +653,18 @@ impl Edge {
 
     fn finish(&mut self, index: u32, peer: &Peer, status: u16, ended_us: u64) {
         let slot = &mut self.slots[index as usize];
+        if slot.exchange.limited.wants_response {
+            // No origin has answered: what counts is the gateway's own answer.
+            settle(&mut slot.exchange, &mut self.asking, peer, status, std::iter::empty());
+            self.tell_of_asks();
+        }
+        let slot = &mut self.slots[index as usize];
+        decide::released(&mut slot.exchange);
+        if let Some(snapshot) = &slot.exchange.snapshot
+            && let Some(asked) = Asked::of(&slot.exchange, peer, status, ended_us, |text| snapshot.limits.hashed(text))
+        {
+            self.volumes.note(asked);
+        }
         if slot.exchange.presented != Presented::NotLooked
             && let (Some(known), Some(host)) = (&peer.certificate, slot.exchange.host())
             && known.count.add(host.series, slot.exchange.started.unix_ms)

@@ -66,8 +66,8 @@ pub struct EdgeMemory<'env> {
     pub entries: Unknown<'env>,
     /// Uint8Array, 128 KiB: the last answer of the gateway's own, or a piece of a response that was held back.
     pub answer: Unknown<'env>,
-    /// Uint32Array of five words: head bytes, body bytes, flags (1 close, 2 no body, 4 whole, 8 more follows, 16 length
-    /// known), length (low and high word).
+    /// Uint32Array of six words: head bytes, body bytes, flags (1 close, 2 no body, 4 whole, 8 more follows, 16 length
+    /// known), length (low and high word); and, at all times, whether `next_batch` has something that nobody waits for.
     pub answer_meta: Unknown<'env>,
     /// Bodies up to this many bytes are inspected on the edge thread.
     pub inline_bytes: u32,
@@ -377,7 +377,7 @@ pub fn sample(rate: f64) {
 /// Metric families as JSON, all threads added up.
 #[napi]
 pub fn metrics() -> String {
-    guarded(|| portcullis_engine::meters::scrape(policy::current().load().generation)).unwrap_or_else(|| "[]".into())
+    guarded(|| portcullis_engine::meters::scrape(&policy::current().load())).unwrap_or_else(|| "[]".into())
 }
 
 /// Certificates with requests since they were last told, taken out of the table: JSON of

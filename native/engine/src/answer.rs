@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::exchange::{Denial, Exchange};
 use crate::head::Framing;
+use crate::limits::Exceeded;
 use crate::policy::Detail;
 use crate::reason::Reason;
 use crate::schema::Location;
@@ -34,10 +35,13 @@ impl Answer {
             let _ = write!(self.fields, "\r\nAllow: {allow}");
         }
         self.fields.push_str(&denial.challenges);
-        if entry.status == 503 {
+        if let Some(Exceeded { retry_after_s, .. }) = &denial.limit {
+            let _ = write!(self.fields, "\r\nRetry-After: {retry_after_s}");
+        } else if entry.status == 503 {
             // One second: the bounds that answer 503 are queues that empty within a turn of traffic.
             self.fields.push_str("\r\nRetry-After: 1");
         }
+        self.fields.push_str(&exchange.limited.fields);
         self.body.clear();
         let _ = write!(
             self.body,

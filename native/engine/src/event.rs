@@ -117,6 +117,7 @@ pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &P
         }
         out.push(b']');
     }
+    limits(out, exchange);
     violations(out, exchange);
     out.extend_from_slice(b"}\n");
 }
@@ -147,6 +148,27 @@ fn caller(out: &mut Vec<u8>, exchange: &Exchange) {
 
 fn hex(digit: u8) -> u8 {
     b"0123456789abcdef"[usize::from(digit)]
+}
+
+/// Which limits refused it, or would have. Of a key as much as tells those of one limit apart.
+fn limits(out: &mut Vec<u8>, exchange: &Exchange) {
+    let denials = exchange.denial.iter().map(|denial| ("block", denial));
+    let mut separator: &[u8] = b",\"RateLimits\":[";
+    for (action, denial) in denials.chain(exchange.logged.iter().map(|denial| ("log", denial))) {
+        let Some(exceeded) = &denial.limit else { continue };
+        out.extend_from_slice(separator);
+        out.extend_from_slice(b"{\"Action\":\"");
+        out.extend_from_slice(action.as_bytes());
+        out.push(b'"');
+        text(out, "ID", &exchange.reason_id(denial));
+        let _ = write!(out, ",\"Key\":\"{:08x}\"", exceeded.key.0[0] >> 32);
+        number(out, "RetryAfter", exceeded.retry_after_s);
+        out.push(b'}');
+        separator = b",";
+    }
+    if separator == b"," {
+        out.push(b']');
+    }
 }
 
 /// What does not match the description, of all denials: blocked and logged.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::credentials::Caller;
 use crate::head::Head;
 use crate::limits::{Exceeded, Limited};
-use crate::meters::{Came, Meters, Verdict, Worth};
+use crate::meters::{Came, Meters, Named, Verdict, Worth};
 use crate::own::Own;
 use crate::reason::Reason;
 use crate::rules::{self, Found};
@@ -115,6 +115,7 @@ impl Exchange {
         self.authority = None;
         self.caller.clear();
         self.limited.clear();
+        self.limited.now_us = started.mono_us;
         self.denial = None;
         self.logged.clear();
         self.matched.clear();
@@ -150,12 +151,29 @@ impl Exchange {
         }
     }
 
+    fn named(&self, denial: &Denial) -> Option<Named> {
+        let snapshot = self.snapshot.as_ref()?;
+        match (denial.reason, denial.rule, &denial.limit) {
+            (Reason::Rule, Some(rule), _) => Some(Named::Rule(snapshot.rule_series[rule as usize])),
+            (Reason::Limit, _, Some(limit)) => Some(Named::Limit(snapshot.limit_series[limit.rule as usize])),
+            _ => None,
+        }
+    }
+
     /// Counts the exchange. Exchanges whose host is unknown are counted by their denial only.
     pub fn count(&self, meters: &mut Meters, status: u16, ended_us: u64) {
         let denials = self.logged.iter().map(|denial| (denial, false));
         for (denial, blocked) in denials.chain(self.denial.iter().map(|denial| (denial, true))) {
-            let rule = denial.rule.and_then(|rule| Some(self.snapshot.as_ref()?.rule_series[rule as usize]));
-            meters.denial(denial.reason, rule, blocked);
+            meters.denial(denial.reason, self.named(denial), blocked);
+        }
+        if let Some(snapshot) = &self.snapshot {
+            let series = |&limit: &u32| snapshot.limit_series.get(limit as usize);
+            for &limit in self.limited.checked.iter().filter_map(series) {
+                meters.limit_checked(limit);
+            }
+            if let Some(&limit) = self.limited.delayed.as_ref().and_then(series) {
+                meters.limit_delayed(limit, self.limited.delay_us);
+            }
         }
         if let Some(partner) = &self.caller.partner {
             meters.partner(partner.series(), self.verdict());
@@ -185,6 +203,7 @@ impl Exchange {
             meters.credential(series, came);
         }
         let whole = ended_us.saturating_sub(self.started.mono_us);
-        meters.duration(host.series, whole, whole.saturating_sub(self.upload_us + self.origin_us));
+        let others_us = self.upload_us + self.origin_us + self.limited.delay_us;
+        meters.duration(host.series, whole, whole.saturating_sub(others_us));
     }
 }

@@ -3,6 +3,8 @@
 //! Label values come from the policy only (host names, operation ids, rule names), never from a request, and are
 //! interned to small numbers when a policy is compiled, so that counting is an index and an addition.
 
+pub mod limits;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 use crate::keys::{self, Keys};
 use crate::policy::Stale;
 use crate::reason::Reason;
+use crate::snapshot::Snapshot;
 
 /// Most label sets of one kind that are told apart; what comes later is counted as `other`.
 /// 20,000 series of 15 counters are 2.4 MB a thread.
@@ -28,6 +31,8 @@ pub struct OperationSeries(u32);
 pub struct HostSeries(u32);
 #[derive(Debug, Clone, Copy)]
 pub struct RuleSeries(u32);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitSeries(u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartnerSeries(u32);
 
@@ -48,6 +53,13 @@ pub enum Came {
     WithBoth,
     /// Something was presented, and nothing of it counts.
     Invalid,
+}
+
+/// Whose denial it is, where the catalogue has one reason for many of the operator's names.
+#[derive(Debug, Clone, Copy)]
+pub enum Named {
+    Rule(RuleSeries),
+    Limit(LimitSeries),
 }
 
 /// What became of an exchange.
@@ -94,6 +106,7 @@ struct Registry {
     operations: Names,
     hosts: Names,
     rules: Names,
+    limits: Names,
     partners: Names,
     authorities: Names,
     /// By the number of an authority.
@@ -102,6 +115,17 @@ struct Registry {
     threads: Vec<Arc<Mutex<Meters>>>,
     /// What threads counted that have ended since.
     ended: Meters,
+}
+
+impl Registry {
+    /// What all threads have counted.
+    fn sum(&self) -> Meters {
+        let mut sum = self.ended.clone();
+        for thread in &self.threads {
+            sum.merge(&lock(thread));
+        }
+        sum
+    }
 }
 
 static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
@@ -150,6 +174,10 @@ pub fn host_name(host: HostSeries) -> Option<String> {
 
 pub fn rule_series(rule: &str) -> RuleSeries {
     RuleSeries(with_registry(|registry| registry.rules.intern(vec![rule.to_owned()])))
+}
+
+pub fn limit_series(limit: &str) -> LimitSeries {
+    LimitSeries(with_registry(|registry| registry.limits.intern(vec![limit.to_owned()])))
 }
 
 /// A partner's name comes from the store, not from a request.
@@ -290,6 +318,9 @@ pub struct Meters {
     /// By reason: logged, blocked.
     reasons: Vec<[u64; 2]>,
     rules: Vec<[u64; 2]>,
+    /// By limit series: logged, blocked.
+    limits: Vec<[u64; 2]>,
+    limited: limits::Limited,
     /// By token series: [`TokenOutcome`].
     tokens: Vec<[u64; 3]>,
     pub scalars: Scalars,
@@ -373,9 +404,10 @@ impl Meters {
         slot(&mut self.own, host.0).add(own_us);
     }
 
-    pub fn denial(&mut self, reason: Reason, rule: Option<RuleSeries>, blocked: bool) {
-        match rule {
-            Some(rule) => slot(&mut self.rules, rule.0)[usize::from(blocked)] += 1,
+    pub fn denial(&mut self, reason: Reason, named: Option<Named>, blocked: bool) {
+        match named {
+            Some(Named::Rule(rule)) => slot(&mut self.rules, rule.0)[usize::from(blocked)] += 1,
+            Some(Named::Limit(limit)) => slot(&mut self.limits, limit.0)[usize::from(blocked)] += 1,
             None => slot(&mut self.reasons, reason as u32)[usize::from(blocked)] += 1,
         }
     }
@@ -411,13 +443,16 @@ impl Meters {
         for (index, theirs) in other.own.iter().enumerate() {
             slot(&mut self.own, index as u32).merge(theirs);
         }
-        for (mine, theirs) in [(&mut self.reasons, &other.reasons), (&mut self.rules, &other.rules)] {
+        let pairs =
+            [(&mut self.reasons, &other.reasons), (&mut self.rules, &other.rules), (&mut self.limits, &other.limits)];
+        for (mine, theirs) in pairs {
             for (index, theirs) in theirs.iter().enumerate() {
                 let mine = slot(mine, index as u32);
                 mine[0] += theirs[0];
                 mine[1] += theirs[1];
             }
         }
+        self.limited.merge(&other.limited);
         self.add_tokens(&other.tokens);
         self.scalars.merge(&other.scalars);
     }
@@ -439,19 +474,19 @@ pub fn ended(meters: &Arc<Mutex<Meters>>) {
 
 /// All families, as the JSON that the admin's `/metrics` renders.
 #[must_use]
-pub fn scrape(generation: u64) -> String {
+pub fn scrape(snapshot: &Snapshot) -> String {
+    let generation = snapshot.generation;
     let keys = Keys::of_process().figures();
+    let told = limits::gather(snapshot);
+    let shared = limits::process_families(snapshot, &told);
     with_registry(|registry| {
-        let mut sum = registry.ended.clone();
-        for thread in &registry.threads {
-            sum.merge(&lock(thread));
-        }
+        let sum = registry.sum();
         let mut families = vec![
             requests_family(&sum, &registry.operations),
             certificates_family(&sum, &registry.operations),
             credentials_family(&sum, &registry.operations),
             partners_family(&sum, &registry.partners),
-            denials_family(&sum, &registry.rules),
+            denials_family(&sum, &registry.rules, &registry.limits),
             stale_family(&registry.stale, &registry.authorities),
             tokens_family(&sum, &registry.tokens),
             histogram_family(
@@ -468,6 +503,8 @@ pub fn scrape(generation: u64) -> String {
             ),
             json!({ "name": "portcullis_snapshot_generation", "help": "Number of the policy snapshot in force.", "type": "gauge", "samples": [{ "labels": {}, "value": generation }] }),
         ];
+        families.extend(limits::families(&sum.limited, &registry.limits));
+        families.extend(shared);
         families.extend(sum.scalars.families());
         families.extend(key_families(&keys));
         Value::Array(families).to_string()
@@ -539,11 +576,13 @@ fn partners_family(sum: &Meters, names: &Names) -> Value {
     json!({ "name": "portcullis_partners_requests_total", "help": "Exchanges by partner and verdict.", "type": "counter", "samples": samples })
 }
 
-fn denials_family(sum: &Meters, rules: &Names) -> Value {
+fn denials_family(sum: &Meters, rules: &Names, limits: &Names) -> Value {
     let mut samples = Vec::new();
     let catalogue = Reason::ALL.iter().map(|reason| reason.id().to_owned());
-    let named = rules.list.iter().map(|labels| format!("rules.{}", labels[0]));
-    for (reason, cells) in catalogue.zip(&sum.reasons).chain(named.zip(&sum.rules)) {
+    let rules = rules.list.iter().map(|labels| format!("rules.{}", labels[0]));
+    let limits = limits.list.iter().map(|labels| format!("limits.{}", labels[0]));
+    let named = rules.zip(&sum.rules).chain(limits.zip(&sum.limits));
+    for (reason, cells) in catalogue.zip(&sum.reasons).chain(named) {
         for (action, &value) in ["log", "block"].iter().zip(cells) {
             if value > 0 {
                 samples.push(Sample { labels: json!({ "reason": reason, "action": action }), value });

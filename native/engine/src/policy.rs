@@ -42,6 +42,8 @@ pub struct Limits {
     pub allow_identities: bool,
     /// How the quotas of partners are counted.
     pub quotas: Sharing,
+    /// Where a fleet's counters live.
+    pub shared: Shared,
 }
 
 impl Default for Limits {
@@ -53,7 +55,24 @@ impl Default for Limits {
             headers: false,
             allow_identities: false,
             quotas: Sharing::default(),
+            shared: Shared::default(),
         }
+    }
+}
+
+/// Names of a fleet's counters.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shared {
+    /// Begins the name of every counter.
+    pub prefix: String,
+    /// Counters are spread over several servers: a call may only name those of one partition.
+    pub cluster: bool,
+}
+
+impl Default for Shared {
+    fn default() -> Shared {
+        Shared { prefix: "portcullis".to_owned(), cluster: false }
     }
 }
 
@@ -128,6 +147,18 @@ pub enum LimitAction {
     Delay(u64),
 }
 
+impl LimitAction {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            LimitAction::Off => "off",
+            LimitAction::Log => "log",
+            LimitAction::Block => "block",
+            LimitAction::Delay(_) => "delay",
+        }
+    }
+}
+
 /// Where a rule's counters live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -151,7 +182,7 @@ pub enum SharingMode {
 }
 
 /// What holds while the fleet's counters cannot be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fallback {
     /// The node's share of the limit.

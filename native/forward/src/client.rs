@@ -34,6 +34,8 @@ pub struct Request<'a> {
     pub id: [u8; ID_BYTES],
     /// The client asked for its connection to end: the response says so too (RFC 9112, 9.6).
     pub closes: bool,
+    /// Fields that the response carries besides, each preceded by CR LF, checked; more than 2 KiB are left out.
+    pub fields: &'a [u8],
     /// The complete head with its blank line, as [`crate::request::write_head`] wrote it.
     pub head: &'a [u8],
     pub body: Body<'a>,

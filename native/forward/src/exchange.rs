@@ -6,6 +6,7 @@ use portcullis_engine::reason::Reason;
 
 use crate::arena::{Entry, Kind, Token};
 use crate::client::ID_BYTES;
+use crate::response::Added;
 
 /// Where an exchange stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(crate) struct Exchange {
     pub(crate) token: Token,
     pub(crate) id: [u8; ID_BYTES],
     pub(crate) closes: bool,
+    /// What the response says besides, each preceded by CR LF.
+    pub(crate) fields: Vec<u8>,
     pub(crate) stage: Stage,
     pub(crate) origin: u32,
     /// The address in use, or tried last.
@@ -74,6 +77,7 @@ impl Exchange {
             token: Token { slot: 0, generation: 0 },
             id: [0; ID_BYTES],
             closes: false,
+            fields: Vec::new(),
             stage: Stage::Free,
             origin: 0,
             address: Entry::NO_ADDRESS,
@@ -105,7 +109,13 @@ impl Exchange {
         if output.capacity() > KEPT_CAPACITY {
             output = Vec::new();
         }
-        *self = Exchange { output, ..Exchange::free() };
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = Exchange { output, fields, ..Exchange::free() };
+    }
+
+    pub(crate) fn added(&self) -> Added<'_> {
+        Added { id: &self.id, closes: self.closes, fields: &self.fields }
     }
 
     /// Bytes that wait to be written.

@@ -15,8 +15,10 @@ pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
 pub(crate) const MAX_FIELDS: usize = 128;
 /// By how much a block may be longer than the head it was made from: for each field a space behind its colon, and a CR
 /// where the origin wrote a bare LF (RFC 9112, 2.2 lets us take that as a line end); a status line of our own (at most
-/// 35 bytes), the request's id (48) and `Connection: close` (19).
-pub(crate) const BLOCK_GROWTH: usize = 2 * MAX_FIELDS + 128;
+/// 35 bytes), the request's id (48), `Connection: close` (19), and the caller's own fields.
+pub(crate) const BLOCK_GROWTH: usize = 2 * MAX_FIELDS + 128 + MAX_ADDED_BYTES;
+/// Most bytes of the fields that the caller adds: sixteen of a hundred bytes. None are added beyond.
+pub(crate) const MAX_ADDED_BYTES: usize = 2 * 1024;
 /// Most digits of a Content-Length: 10^18 - 1 fits every reader's 64-bit integer.
 const MAX_LENGTH_DIGITS: usize = 18;
 
@@ -56,14 +58,18 @@ pub(crate) enum Parsed {
     Final(Head),
 }
 
+/// What a block says besides what the origin said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Added<'a> {
+    pub(crate) id: &'a [u8; ID_BYTES],
+    pub(crate) closes: bool,
+    /// Each preceded by CR LF; at most [`MAX_ADDED_BYTES`].
+    pub(crate) fields: &'a [u8],
+}
+
 /// Reads a head from the start of `input` and writes its block to `block`, which has to be [`BLOCK_GROWTH`] longer
 /// than `input`.
-pub(crate) fn parse(
-    input: &[u8],
-    is_head: bool,
-    (id, closes): (&[u8; ID_BYTES], bool),
-    block: &mut [u8],
-) -> Result<Parsed, Malformed> {
+pub(crate) fn parse(input: &[u8], is_head: bool, added: Added<'_>, block: &mut [u8]) -> Result<Parsed, Malformed> {
     // httparse skips empty lines ahead of a status line; on a reused connection they are garbage of the response before.
     if input.first().is_some_and(|&byte| byte != b'H') {
         return Err(Malformed);
@@ -94,7 +100,7 @@ pub(crate) fn parse(
     if facts.connection_names_fields {
         facts.drop_named(response.headers);
     }
-    let block_len = write_block(status, (id, closes), response.headers, facts.dropped, block);
+    let block_len = write_block(status, added, response.headers, facts.dropped, block);
     let framing = facts.framing(status, is_head, response.version)?;
     let Facts { length, keep_alive, keeps_for_s, .. } = facts;
     let keep_alive = keep_alive && framing != Framing::UntilClose;
@@ -191,7 +197,7 @@ impl Facts {
 
 fn write_block(
     status: u16,
-    (id, closes): (&[u8; ID_BYTES], bool),
+    added: Added<'_>,
     fields: &[httparse::Header<'_>],
     dropped: u128,
     block: &mut [u8],
@@ -203,10 +209,11 @@ fn write_block(
     };
     put(status::line(status).as_bytes());
     put(b"\r\nX-Request-Id: ");
-    put(id);
-    if closes {
+    put(added.id);
+    if added.closes {
         put(b"\r\nConnection: close");
     }
+    put(added.fields);
     for (index, field) in fields.iter().enumerate() {
         if dropped & (1 << index) == 0 {
             put(b"\r\n");
@@ -239,10 +246,11 @@ mod tests {
     use super::*;
 
     const ID: [u8; ID_BYTES] = *b"0123456789abcdef0123456789abcdef";
+    const ADDED: Added<'_> = Added { id: &ID, closes: false, fields: b"" };
 
     fn read(input: &str) -> Result<(Head, String), Malformed> {
         let mut block = vec![0; input.len() + BLOCK_GROWTH];
-        match parse(input.as_bytes(), false, (&ID, false), &mut block)? {
+        match parse(input.as_bytes(), false, ADDED, &mut block)? {
             Parsed::Final(head) => Ok((head, String::from_utf8_lossy(&block[..head.block_len]).into_owned())),
             other => panic!("{other:?}"),
         }
@@ -261,6 +269,18 @@ mod tests {
         assert_eq!(head.framing, Framing::Length(2));
         assert!(head.keep_alive);
         assert_eq!(head.keeps_for_s, Some(5));
+    }
+
+    #[test]
+    fn fields_of_the_callers_stand_ahead_of_the_origins() {
+        let added = Added { id: &ID, closes: true, fields: b"\r\nRateLimit: \"a\";r=1" };
+        let Ok(Parsed::Final(head)) = parse(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", false, added, &mut [0; 600]) else {
+            panic!()
+        };
+        let mut block = vec![0; head.block_len];
+        let _ = parse(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", false, added, &mut block);
+        let fields = b"\r\nConnection: close\r\nRateLimit: \"a\";r=1\r\nA: b";
+        assert!(block.ends_with(fields), "{}", String::from_utf8_lossy(&block));
     }
 
     #[test]
@@ -320,10 +340,10 @@ mod tests {
     #[test]
     fn head_204_and_304_have_no_body_but_keep_their_length() {
         let input = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n";
-        let Ok(Parsed::Final(head)) = parse(input, false, (&ID, false), &mut [0; 600]) else { panic!() };
+        let Ok(Parsed::Final(head)) = parse(input, false, ADDED, &mut [0; 600]) else { panic!() };
         assert_eq!((head.framing, head.length), (Framing::None, Some(9)));
         let input = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
-        let Ok(Parsed::Final(head)) = parse(input, true, (&ID, false), &mut [0; 600]) else { panic!() };
+        let Ok(Parsed::Final(head)) = parse(input, true, ADDED, &mut [0; 600]) else { panic!() };
         assert_eq!((head.framing, head.length), (Framing::None, Some(9)));
     }
 
@@ -337,7 +357,7 @@ mod tests {
             input.extend_from_slice(&bytes);
             input.extend_from_slice(b"\r\n\r\n");
             let mut block = vec![0; input.len() + BLOCK_GROWTH];
-            if let Ok(Parsed::Final(head)) = parse(&input, false, (&ID, false), &mut block) {
+            if let Ok(Parsed::Final(head)) = parse(&input, false, ADDED, &mut block) {
                 let block = &block[..head.block_len];
                 // Read again as a head, the block gives as many fields as it has lines, and no bare CR, LF or NUL.
                 let lines = block.windows(2).filter(|pair| pair == b"\r\n").count();

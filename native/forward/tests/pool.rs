@@ -115,8 +115,15 @@ fn a_put_with_a_whole_body_is_retried_with_its_body() {
     drop(served(&mut bench, &site, origin));
     let token = Token { slot: 0, generation: 1 };
     let head = b"PUT /a HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n";
-    let request =
-        Request { closes: false, id: ID, head, body: Body::Whole(b"hello"), is_head: false, idempotent: true };
+    let request = Request {
+        closes: false,
+        fields: b"",
+        id: ID,
+        head,
+        body: Body::Whole(b"hello"),
+        is_head: false,
+        idempotent: true,
+    };
     bench.client.send(token, origin, request);
     bench.turn(5);
     let mut fresh = site.accept();
@@ -154,7 +161,11 @@ fn a_put_with_a_streamed_body_is_never_sent_again() {
     let token = Token { slot: 0, generation: 1 };
     let head = b"PUT /a HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n";
     let body = Body::Stream { length: Some(5) };
-    bench.client.send(token, origin, Request { closes: false, id: ID, head, body, is_head: false, idempotent: true });
+    bench.client.send(
+        token,
+        origin,
+        Request { closes: false, fields: b"", id: ID, head, body, is_head: false, idempotent: true },
+    );
     bench.client.body(token, b"hel", false);
     peer.read_head();
     drop(peer);

@@ -73,7 +73,7 @@ export class Paths {
       description.problem(item.pointer, 'expected a map of methods');
       return;
     }
-    this.around.security.refuseElsewhere(item);
+    this.around.security.checkPath(item);
     const variables = variablesOf(template);
     const twice = variables.find((name, index) => variables.indexOf(name) < index);
     if (twice !== undefined) description.problem(written.pointer, `the path \`${template}\` has \`{${twice}}\` twice`);
@@ -120,7 +120,7 @@ export class Paths {
     const id = this.#id(value, `${method} ${template}`, at);
     const shared = member(item, 'parameters');
     const { rows, wholeQuery } = readParameters(shared, member(operation, 'parameters'), at, template, reading);
-    const callers = around.security.of(operation);
+    const callers = around.security.of(operation, item);
     const parameters = [...rows, ...this.#keys(callers.security, rows)];
     const body = Object.hasOwn(value, 'requestBody') ? readBody(member(operation, 'requestBody'), reading) : null;
     if (!Object.hasOwn(value, 'requestBody') && WITH_BODY.includes(key)) reading.unchecked.add(NO_BODY, at);

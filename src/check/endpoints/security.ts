@@ -6,6 +6,7 @@ import { claimOf } from '../../config/claims.js';
 import { child } from '../../config/pointer.js';
 import type { PolicyAction, PolicyClaim } from '../../config/policy.js';
 import type {
+  DescribedLimits,
   DescribedNeed,
   DescribedOperation,
   DescribedOwn,
@@ -21,6 +22,8 @@ import type { Version } from './version.js';
 const SCHEMES = '/components/securitySchemes';
 const TYPES = 'apiKey, http, mutualTLS, oauth2 and openIdConnect';
 const OWN = 'x-portcullis';
+const LIMIT = 'limit';
+const OWN_KEYS = ['public', 'roles', 'claims', 'action', LIMIT];
 const ACTIONS: readonly PolicyAction[] = ['off', 'log', 'block'];
 
 const UNDECLARED =
@@ -58,7 +61,7 @@ export class Security {
     return [...this.#schemes.values()].flatMap(known => known?.scheme ?? []);
   }
 
-  of(operation: Found): Pick<DescribedOperation, 'at' | 'security' | 'own'> {
+  of(operation: Found, item: Found): Omit<DescribedOperation, 'names'> {
     const { value, pointer } = operation as { value: Mapping; pointer: string };
     const owner = [operation, { value: this.root, pointer: '' }].find(({ value }) =>
       Object.hasOwn(value as Mapping, 'security'),
@@ -68,7 +71,38 @@ export class Security {
         ? null
         : this.#requirement({ value: (owner.value as Mapping).security, pointer: child(owner.pointer, 'security') });
     const own = Object.hasOwn(value, OWN) ? this.#own({ value: value[OWN], pointer: child(pointer, OWN) }) : null;
-    return { at: this.named(pointer), security, own };
+    const limits = this.#limits(operation, false) ?? this.#limits(item, true);
+    return { at: this.named(pointer), security, own, limits };
+  }
+
+  /** What the operation says stands instead of what its path says. */
+  #limits({ value, pointer }: Found, ofPath: boolean): DescribedLimits | null {
+    const own = (value as Mapping)[OWN];
+    if (!isMapping(own) || !Object.hasOwn(own, LIMIT)) return null;
+    return { at: this.named(child(child(pointer, OWN), LIMIT)), value: own[LIMIT], ofPath };
+  }
+
+  /** A path says what limits all its operations have, and nothing of who may call them. */
+  checkPath({ value, pointer }: Found): void {
+    if (!isMapping(value) || !Object.hasOwn(value, OWN)) return;
+    const own = value[OWN];
+    const at = child(pointer, OWN);
+    if (!isMapping(own)) {
+      this.description.problem(at, `\`${OWN}\` is not a map`, '`limit` stands in it');
+      return;
+    }
+    for (const key of Object.keys(own).filter(key => key !== LIMIT)) {
+      if (OWN_KEYS.includes(key)) {
+        this.description.problem(child(at, key), `\`${key}\` is read in operations only`);
+      } else this.#unknown(key, child(at, key), [LIMIT]);
+    }
+  }
+
+  #unknown(key: string, at: string, known: readonly string[]): void {
+    const meant = suggest(key, known);
+    const listed = known.map(word => `\`${word}\``);
+    const all = listed.length > 1 ? `${listed.slice(0, -1).join(', ')} and ${listed.at(-1)} are` : `${listed[0]} is`;
+    this.description.problem(at, `unknown key \`${key}\``, meant ? `did you mean \`${meant}\`?` : all);
   }
 
   /** A word that stands where nobody reads it would only seem to count. */
@@ -214,7 +248,7 @@ export class Security {
       this.description.problem(
         pointer,
         `\`${OWN}\` is not a map`,
-        '`public`, `roles`, `claims` and `action` stand in it',
+        '`public`, `roles`, `claims`, `action` and `limit` stand in it',
       );
       return null;
     }
@@ -239,11 +273,10 @@ export class Security {
           if (ACTIONS.includes(member as PolicyAction)) own.action = member as PolicyAction;
           else wanted('`off`, `log` or `block`');
           break;
-        default: {
-          const meant = suggest(key, ['public', 'roles', 'claims', 'action']);
-          const hint = meant ? `did you mean \`${meant}\`?` : '`public`, `roles`, `claims` and `action` are';
-          this.description.problem(at, `unknown key \`${key}\``, hint);
-        }
+        case LIMIT:
+          break;
+        default:
+          this.#unknown(key, at, OWN_KEYS);
       }
     }
     return own;

@@ -1,8 +1,8 @@
 // Token configurations to policy, files read. Which kinds of keys go with which algorithms and places is decided here,
 // where the place of each is known; whether a key is any good is the engine's to say.
 
-import { X509Certificate } from 'node:crypto';
 import { isInside } from '../../config/addresses.js';
+import { readAuthorities } from '../../config/certificates.js';
 import { claimOf, MAX_CLAIM_CHARACTERS } from '../../config/claims.js';
 import { TOKEN } from '../../config/headers.js';
 import type { Loading } from '../../config/loading.js';
@@ -297,22 +297,6 @@ function planOf(name: string, url: string, one: Jwt, at: string, loading: Loadin
     allowHttp,
     ca: ca === undefined ? null : readAuthorities(ca, child(at, 'ca'), loading),
   };
-}
-
-function readAuthorities(file: string, at: string, loading: Loading): string | null {
-  const text = loading.text(at, file);
-  if (text === null) return null;
-  const found = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  try {
-    for (const pem of found) new X509Certificate(pem);
-    if (found.length > 0) return found.join('\n');
-  } catch {
-    // As if it held none.
-  }
-  loading.problem(at, 'the file holds no certificates that can be read', {
-    hint: 'PEM; DER converts with `openssl x509 -inform der`',
-  });
-  return null;
 }
 
 function compileLocation(

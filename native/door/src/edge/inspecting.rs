@@ -2,30 +2,40 @@
 
 use std::sync::{Arc, OnceLock};
 
-use portcullis_engine::decide::{self, Outcome};
+use portcullis_engine::decide;
 use portcullis_engine::exchange::Exchange;
-use portcullis_engine::head::Framing;
 use portcullis_engine::policy::Overload;
 use portcullis_engine::reason::Reason;
 use portcullis_engine::schema::{Passed, Schemas, Violation};
-use portcullis_forward::{Body, Flow, Token};
 
-use super::{Edge, Next, Stage, lock};
+use super::{Edge, Next, Stage, lock, most_bytes};
 use crate::clock;
 use crate::tickets::{self, Ticket};
 
 impl Edge {
-    pub(super) fn inspect_here(&mut self, index: u32) -> Next {
+    /// The whole body is here, its last piece just came.
+    pub(super) fn collected(&mut self, index: u32) -> Next {
+        let slot = &mut self.slots[index as usize];
+        slot.complete = true;
+        slot.exchange.upload_us += clock::mono_us().saturating_sub(slot.waiting_us);
+        if slot.exchange.chosen.is_none() {
+            // Only limits read it.
+            self.verdict(index, Ok(Passed::AsItIs))
+        } else if most_bytes(&slot.exchange, slot.body.len()) <= self.inline_bytes {
+            self.inspect_here(index)
+        } else {
+            self.queue(index)
+        }
+    }
+
+    fn inspect_here(&mut self, index: u32) -> Next {
         lock(&self.meters).scalars.inspected_in_place += 1;
         let slot = &mut self.slots[index as usize];
         let (Some(schemas), Some(chosen)) = (schemas(&slot.exchange), &slot.exchange.chosen) else {
             return self.refuse(index, Reason::InternalPanic);
         };
         let result = schemas.check(chosen, &slot.body);
-        let body = std::mem::take(&mut slot.body);
-        let next = self.verdict(index, result, &body);
-        self.slots[index as usize].body = body;
-        next
+        self.verdict(index, result)
     }
 
     /// Leaves the exchange's body to the pool.
@@ -107,28 +117,28 @@ impl Edge {
     }
 
     fn judged(&mut self, index: u32, result: Result<Passed, Violation>, body: Vec<u8>) -> Next {
-        match &mut self.slots[index as usize].held {
+        let slot = &mut self.slots[index as usize];
+        match &mut slot.held {
             Some(held) => {
                 held.body = body;
                 self.evaluated(index, result);
                 self.settle(index)
             }
-            None => self.verdict(index, result, &body),
+            None => {
+                slot.body = body;
+                self.verdict(index, result)
+            }
         }
     }
 
-    fn verdict(&mut self, index: u32, result: Result<Passed, Violation>, body: &[u8]) -> Next {
+    fn verdict(&mut self, index: u32, result: Result<Passed, Violation>) -> Next {
         let slot = &mut self.slots[index as usize];
         let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref()) else {
             return Next::Close;
         };
-        match decide::inspected(&mut slot.exchange, peer, result.err()) {
-            Outcome::Deny => self.answer(index),
-            Outcome::Ask | Outcome::Delay => self.refuse(index, Reason::InternalPanic),
-            Outcome::Pass | Outcome::Inspect | Outcome::Own => {
-                self.send(index, Framing::Length(body.len() as u64), Body::Whole(body))
-            }
-        }
+        slot.exchange.limited.now_us = clock::mono_us();
+        let outcome = decide::inspected(&mut slot.exchange, peer, &slot.body, result.err());
+        self.proceed(index, outcome)
     }
 
     /// A body in chunks that is too large to be inspected. Where that is only recorded, what was gathered goes to the
@@ -139,25 +149,12 @@ impl Edge {
             return Next::Close;
         };
         slot.exchange.chosen = None;
-        if decide::oversized(&mut slot.exchange, peer) == Outcome::Deny {
-            return self.answer(index);
-        }
-        let mut gathered = std::mem::take(&mut slot.body);
-        gathered.extend_from_slice(piece);
-        if last {
-            slot.exchange.upload_us += clock::mono_us().saturating_sub(slot.waiting_us);
-        }
-        let framing = slot.exchange.head.framing();
-        let length = if let Framing::Length(length) = framing { Some(length) } else { None };
-        let next = self.send(index, framing, Body::Stream { length });
-        if next != Next::Sent {
-            return next;
-        }
-        let token = Token { slot: index, generation: self.slots[index as usize].generation };
-        match self.client.client().body(token, &gathered, last) {
-            Flow::Continue => Next::Sent,
-            Flow::Pause => Next::Pause,
-        }
+        slot.exchange.limited.now_us = clock::mono_us();
+        let outcome = decide::oversized(&mut slot.exchange, peer);
+        slot.body.extend_from_slice(piece);
+        slot.complete = last;
+        slot.exchange.upload_us += clock::mono_us().saturating_sub(slot.waiting_us);
+        self.proceed(index, outcome)
     }
 
     /// The client is gone: nobody asks for the verdict any more.

@@ -11,6 +11,7 @@ use portcullis_engine::schema::{Extent, Passed, Violation};
 use portcullis_forward::{Entry, Kind, Token};
 
 use super::inspecting::schemas;
+use super::waiting::settle;
 use super::{Edge, Next, Stage, lock, most_bytes};
 use crate::held::Held;
 
@@ -40,6 +41,23 @@ impl Edge {
             Stage::Holding | Stage::Settled if is(Kind::Failed) => self.response_failed(entry),
             _ => Row::Goes(entry),
         }
+    }
+
+    /// Counts by what the origin answered, before anything is made of it: an answer that is refused was given all the
+    /// same.
+    pub(super) fn settle_limits(&mut self, entry: &Entry) {
+        if entry.kind != Kind::Whole as u32 && entry.kind != Kind::Head as u32 {
+            return;
+        }
+        let (block, _) = self.bytes(entry);
+        self.fields.read(block);
+        let slot = &mut self.slots[entry.slot as usize];
+        let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref()) else { return };
+        let (exchange, asking, fields) = (&mut slot.exchange, &mut self.asking, &self.fields);
+        if guarded(|| settle(exchange, asking, peer, entry.status as u16, fields.iter())).is_none() {
+            self.panicked();
+        }
+        self.tell_of_asks();
     }
 
     fn response_head(&mut self, entry: Entry) -> Row {

@@ -132,6 +132,12 @@ impl Counters {
         OF_PROCESS.get_or_init(|| Counters::new(entries))
     }
 
+    /// None: no policy has been compiled yet.
+    #[must_use]
+    pub fn started() -> Option<&'static Counters> {
+        OF_PROCESS.get()
+    }
+
     /// Spends, if all of it can be spent now; who cannot goes over, which starts the penalty. `now_us`: a clock that
     /// never goes back, read when this is decided (not when the exchange started).
     #[must_use]

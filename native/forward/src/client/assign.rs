@@ -11,6 +11,7 @@ use crate::counters;
 use crate::exchange::{Coming, Stage};
 use crate::origin::{Origin, OriginId, Pick};
 use crate::poller::{Interest, Key, Poller};
+use crate::response::MAX_ADDED_BYTES;
 use crate::socket;
 
 use super::timers::NEVER;
@@ -28,6 +29,9 @@ impl<P: Poller> Client<P> {
         exchange.token = token;
         exchange.id = request.id;
         exchange.closes = request.closes;
+        if !request.fields.is_empty() && request.fields.len() <= MAX_ADDED_BYTES {
+            exchange.fields.extend_from_slice(request.fields);
+        }
         exchange.is_head = request.is_head;
         exchange.idempotent = request.idempotent;
         exchange.is_whole = !matches!(request.body, Body::Stream { .. });

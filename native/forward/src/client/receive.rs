@@ -226,7 +226,7 @@ impl<P: Poller> Client<P> {
                 return Progress::Wait;
             }
         }
-        let head = match response::parse(input, exchange.is_head, (&exchange.id, exchange.closes), self.turn.tail()) {
+        let head = match response::parse(input, exchange.is_head, exchange.added(), self.turn.tail()) {
             Ok(Parsed::Final(head)) => head,
             Ok(Parsed::Partial) => {
                 connection.searched = input.len();

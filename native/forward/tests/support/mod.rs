@@ -187,7 +187,15 @@ impl Bench {
 
     pub fn get(&mut self, slot: u32, origin: OriginId) -> Token {
         let token = Token { slot, generation: 7 };
-        let request = Request { closes: false, id: ID, head: GET, body: Body::None, is_head: false, idempotent: true };
+        let request = Request {
+            closes: false,
+            fields: b"",
+            id: ID,
+            head: GET,
+            body: Body::None,
+            is_head: false,
+            idempotent: true,
+        };
         self.client.send(token, origin, request);
         token
     }
@@ -206,7 +214,15 @@ impl Bench {
         self.client.send(
             token,
             origin,
-            Request { closes: false, id: ID, head: head.as_bytes(), body, is_head: false, idempotent: false },
+            Request {
+                closes: false,
+                fields: b"",
+                id: ID,
+                head: head.as_bytes(),
+                body,
+                is_head: false,
+                idempotent: false,
+            },
         );
         token
     }

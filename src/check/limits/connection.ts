@@ -1,0 +1,133 @@
+// A thread's connection to the servers that count: the only importer of iovalkey.
+//
+// Nothing is queued while there is no connection, and nothing is sent twice: a call that may have been counted already
+// would be counted again, when whoever asked has given up long before.
+
+import { Cluster, Command, Redis, type RedisOptions } from 'iovalkey';
+import { backoff, spread } from './backoff.js';
+import { LIBRARY } from './functions.js';
+import type { SharedPlan } from './shared.js';
+
+/** TCP and TLS. A server further away does not count within any bound. */
+const CONNECT_MS = 2_000;
+/** A connection on which nothing comes back for so long leads nowhere: a machine that went without a word. */
+const SILENT_MS = 2_000;
+/** How long one that is given up may take to say goodbye. */
+const GOODBYE_MS = 100;
+const FIRST_RETRY_MS = 50;
+const MOST_RETRY_MS = 2_000;
+/** A slot that has moved is asked for at its new place, where it may have moved on. */
+const REDIRECTIONS = 4;
+/** The map of a cluster's slots is read again; and as soon as a call goes wrong. */
+const SLOTS_MS = 30_000;
+
+export type Done = (error: Error | null, reply?: unknown) => void;
+
+export class Connection {
+  readonly #client: Redis | Cluster;
+
+  /** `heard`: what goes wrong with connections, which calls are told of apart. */
+  constructor(plan: SharedPlan, heard: (error: Error) => void) {
+    this.#client = plan.kind === 'cluster' ? cluster(plan) : new Redis(server(plan));
+    this.#client.on('error', heard);
+    this.#client.on('node error', heard);
+  }
+
+  /** Calls a function. `done` is called once, never within this call. */
+  call(name: string, keys: readonly string[], args: readonly (string | Buffer)[], done: Done): void {
+    const command = new Command('fcall', [name, String(keys.length), ...keys, ...args], {}, done as never);
+    this.#client.sendCommand(command);
+  }
+
+  /** Loads the functions on every server that leads. `done` is told of the first that would not take them. */
+  load(done: Done): void {
+    const servers = this.#client instanceof Cluster ? this.#client.nodes('master') : [this.#client];
+    let left = servers.length;
+    let failed: Error | null = left === 0 ? new Error('Connection is closed.') : null;
+    if (left === 0) setImmediate(done, failed);
+    for (const server of servers) {
+      const loaded = (error: Error | null) => {
+        // Another node of the fleet was faster.
+        if (error && !/already exists/.test(error.message)) failed ??= error;
+        left -= 1;
+        if (left === 0) done(failed);
+      };
+      server.sendCommand(new Command('function', ['LOAD', LIBRARY], {}, loaded as never));
+    }
+  }
+
+  /** Looks again which server leads. */
+  refresh(): void {
+    if (this.#client instanceof Cluster) this.#client.refreshSlotsCache(() => {});
+  }
+
+  close(): void {
+    this.#client.disconnect();
+  }
+}
+
+function server(plan: Exclude<SharedPlan, { kind: 'cluster' }>): RedisOptions {
+  const options: RedisOptions = {
+    ...every(plan),
+    db: plan.database,
+    enableOfflineQueue: false,
+    retryStrategy: times => spread(backoff(times, FIRST_RETRY_MS, MOST_RETRY_MS)),
+    // A server that leads no more: at the same address, or by the sentinels, there is another one.
+    reconnectOnError: error => /\bREADONLY\b/.test(error.message),
+  };
+  if (plan.kind === 'single') return { ...options, ...plan.node };
+  return {
+    ...options,
+    name: plan.name,
+    sentinels: plan.nodes,
+    ...(plan.sentinelUser !== null && { sentinelUsername: plan.sentinelUser }),
+    ...(plan.sentinelPassword !== null && { sentinelPassword: plan.sentinelPassword }),
+    ...(options.tls && { sentinelTLS: options.tls, enableTLSForSentinelMode: true }),
+    sentinelCommandTimeout: CONNECT_MS,
+    sentinelRetryStrategy: times => spread(backoff(times, FIRST_RETRY_MS, MOST_RETRY_MS)),
+  };
+}
+
+function cluster(plan: Extract<SharedPlan, { kind: 'cluster' }>): Cluster {
+  return new Cluster(plan.nodes, {
+    redisOptions: every(plan),
+    enableOfflineQueue: false,
+    enableReadyCheck: false,
+    clusterRetryStrategy: times => spread(backoff(times, FIRST_RETRY_MS, MOST_RETRY_MS)),
+    maxRedirections: REDIRECTIONS,
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    slotsRefreshInterval: spread(SLOTS_MS),
+    slotsRefreshTimeout: CONNECT_MS,
+    // By certificates names are verified: addresses that the cluster tells of are taken as they are.
+    ...(plan.tls !== null && { dnsLookup: (address, callback) => callback(null, address) }),
+  });
+}
+
+/** What holds for a connection to any server. */
+function every({ user, password, tls }: SharedPlan): RedisOptions {
+  return {
+    ...(user !== null && { username: user }),
+    ...(password !== null && { password }),
+    ...(tls !== null && { tls: tlsOf(tls) }),
+    family: 0,
+    connectTimeout: CONNECT_MS,
+    disconnectTimeout: GOODBYE_MS,
+    socketTimeout: SILENT_MS,
+    keepAlive: 10_000,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    // It would need the right to INFO: a call says as well whether the server is ready.
+    enableReadyCheck: false,
+  };
+}
+
+function tlsOf({ ca, certificate, key, servername }: NonNullable<SharedPlan['tls']>) {
+  return {
+    ...(ca !== null && { ca }),
+    ...(certificate !== null && { cert: certificate }),
+    ...(key !== null && { key }),
+    ...(servername !== null && { servername }),
+    minVersion: 'TLSv1.2' as const,
+  };
+}
