@@ -166,6 +166,7 @@ export class Control {
       native,
       log,
       metrics: metrics.limits,
+      node: nodeName(),
       limits: () => from.parts()?.policy.limits.rules ?? [],
       hosts: () => hostsOf(from.parts()),
     });
@@ -173,7 +174,7 @@ export class Control {
       store,
       seen: native.seen,
       metrics: native.metrics,
-      node: `${hostname()}/${process.pid}`,
+      node: nodeName(),
       told: sightings => this.#revocation.seen(sightings),
       log,
     });
@@ -336,8 +337,16 @@ function inForce(parts: Parts): InForce {
   return { authorities: broughtBy(parts), servers };
 }
 
+/** Among the processes that share the store. */
+function nodeName(): string {
+  return `${hostname()}/${process.pid}`;
+}
+
 function hostsOf(parts: Parts | null) {
-  return (parts?.policy.hosts ?? []).map(({ name, openapi }) => ({ name, operations: openapi?.operations ?? [] }));
+  return (parts?.policy.hosts ?? []).map(({ name, openapi, credentials }) => ({
+    ...{ name, operations: openapi?.operations ?? [] },
+    sessions: (credentials?.session.length ?? 0) > 0,
+  }));
 }
 
 function servedHosts(parts: Parts | null): ServedHost[] {
