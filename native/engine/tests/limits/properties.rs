@@ -13,8 +13,7 @@ use portcullis_engine::snapshot::Snapshot;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// 2030-01-01
-const NOW: Now = Now { mono_us: 1_000_000_000, unix_ms: 1_893_456_000_000 };
+use super::{NOW, clock};
 
 /// Counters are the process's: each run has some of its own.
 static RUNS: AtomicU64 = AtomicU64::new(1 << 32);
@@ -85,6 +84,7 @@ fn judged(limits: &[Value], requests: &[Asked], skipped: &[bool]) -> Vec<Option<
     .unwrap();
     let snapshot =
         Arc::new(Snapshot::compile(&policy, NOW.unix_ms / 1000, 1).unwrap_or_else(|problems| panic!("{problems:?}")));
+    let since_us = clock();
     let (mut tally, mut cache, mut exchange) = (Tally::default(), Cache::default(), Exchange::default());
     let mut at_ms = 0;
     let mut verdicts = Vec::new();
@@ -93,7 +93,7 @@ fn judged(limits: &[Value], requests: &[Asked], skipped: &[bool]) -> Vec<Option<
         if skipped.get(n) == Some(&true) {
             continue;
         }
-        exchange.begin(Now { mono_us: NOW.mono_us + at_ms * 1000, unix_ms: NOW.unix_ms + at_ms }, "0");
+        exchange.begin(Now { mono_us: *since_us + at_ms * 1000, unix_ms: NOW.unix_ms + at_ms }, "0");
         exchange.head.parse_text(&format!("GET {}\nhost:api", PATHS[request.path])).unwrap();
         let peer = Peer::new(IpAddr::from([192, 0, 2, request.from]), None);
         verdicts.push(match decide::decide(&mut exchange, &snapshot, &peer, None, &mut tally, &mut cache) {
