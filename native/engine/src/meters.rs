@@ -3,7 +3,7 @@
 //! Label values come from the policy only (host names, operation ids, rule names), never from a request, and are
 //! interned to small numbers when a policy is compiled, so that counting is an index and an addition.
 
-mod limits;
+pub mod limits;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -443,11 +443,8 @@ impl Meters {
         for (index, theirs) in other.own.iter().enumerate() {
             slot(&mut self.own, index as u32).merge(theirs);
         }
-        let pairs = [
-            (&mut self.reasons, &other.reasons),
-            (&mut self.rules, &other.rules),
-            (&mut self.limits, &other.limits),
-        ];
+        let pairs =
+            [(&mut self.reasons, &other.reasons), (&mut self.rules, &other.rules), (&mut self.limits, &other.limits)];
         for (mine, theirs) in pairs {
             for (index, theirs) in theirs.iter().enumerate() {
                 let mine = slot(mine, index as u32);
@@ -480,8 +477,8 @@ pub fn ended(meters: &Arc<Mutex<Meters>>) {
 pub fn scrape(snapshot: &Snapshot) -> String {
     let generation = snapshot.generation;
     let keys = Keys::of_process().figures();
-    limits::gather(snapshot);
-    let shared = limits::process_families(snapshot);
+    let told = limits::gather(snapshot);
+    let shared = limits::process_families(snapshot, &told);
     with_registry(|registry| {
         let sum = registry.sum();
         let mut families = vec![

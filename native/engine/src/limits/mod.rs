@@ -13,6 +13,7 @@ mod key;
 mod refused;
 mod rule;
 pub mod shared;
+pub mod shown;
 mod table;
 pub mod told;
 pub mod volume;
@@ -48,6 +49,7 @@ pub struct Limits {
     /// Whether one is spent when the answer is known.
     settles: bool,
     quota_keys: Option<Keys>,
+    volume_keys: Option<Keys>,
     /// What they read of bodies.
     wanted: Option<Arc<Wanted>>,
     pub entries: u64,
@@ -199,12 +201,20 @@ impl Limits {
         &self.stages[phase as usize]
     }
 
-    pub(crate) fn counters(&self) -> &'static Counters {
+    #[must_use]
+    pub fn counters(&self) -> &'static Counters {
         Counters::of_process(self.entries)
     }
 
-    pub(crate) fn fleet(&self) -> &'static Fleet {
+    #[must_use]
+    pub fn fleet(&self) -> &'static Fleet {
         Fleet::of_process(self.entries)
+    }
+
+    /// Who asks, where only the volume is observed: a value's keyed hash.
+    #[must_use]
+    pub fn hashed(&self, text: &str) -> Key {
+        self.volume_keys.as_ref().map_or(Key([0; 2]), |keys| keys.of_text(text))
     }
 
     /// What a number stands for: a limit, or the partner's quota.

@@ -4,7 +4,7 @@ use foldhash::HashMap;
 use serde_json::{Value, json};
 
 use super::{LimitSeries, Meters, Names, slot, with_registry};
-use crate::limits::shared::Fleet;
+use crate::limits::shared::{Fleet, Told};
 use crate::limits::{Counters, Stats};
 use crate::policy::{Fallback, SharingMode};
 use crate::snapshot::Snapshot;
@@ -77,24 +77,26 @@ pub fn figures() -> HashMap<String, Figures> {
     })
 }
 
-/// Takes over what was told by rules' places, which are those of this snapshot: before another one is in force.
-pub fn gather(snapshot: &Snapshot) {
-    let Some(fleet) = Fleet::started() else { return };
-    let told = fleet.told();
+/// Takes over what was told by rules' places, which are those of this snapshot: before another one is in force. Answers
+/// the rest.
+pub fn gather(snapshot: &Snapshot) -> Told {
+    let Some(fleet) = Fleet::started() else { return Told::default() };
+    let mut told = fleet.told();
     with_registry(|registry| {
         let limited = &mut registry.ended.limited;
         let series = |rule: u32| snapshot.limit_series.get(rule as usize);
-        for (rule, fallback, count) in told.fallbacks {
+        for (rule, fallback, count) in told.fallbacks.drain(..) {
             if let Some(series) = series(rule) {
                 slot(&mut limited.fallen, series.0)[fallback as usize] += count;
             }
         }
-        for (rule, units) in told.overshoot {
+        for (rule, units) in told.overshoot.drain(..) {
             if let Some(series) = series(rule) {
                 *slot(&mut limited.overshot, series.0) += units;
             }
         }
     });
+    told
 }
 
 pub(super) fn families(limited: &Limited, names: &Names) -> [Value; 5] {
@@ -143,7 +145,7 @@ const FALLBACKS: [&str; 3] = ["local", "open", "closed"];
 const _: () = assert!(Fallback::Local as usize == 0 && Fallback::Open as usize == 1 && Fallback::Closed as usize == 2);
 
 /// What is not counted by thread.
-pub(super) fn process_families(snapshot: &Snapshot) -> Vec<Value> {
+pub(super) fn process_families(snapshot: &Snapshot, standing: &Told) -> Vec<Value> {
     let Stats { entries, entries_max, evictions, full } = Counters::started().map(Counters::stats).unwrap_or_default();
     let alone = |value: u64| vec![json!({ "labels": {}, "value": value })];
     let mut families = vec![
@@ -167,8 +169,6 @@ pub(super) fn process_families(snapshot: &Snapshot) -> Vec<Value> {
             alone(full),
         ),
     ];
-    let Some(fleet) = Fleet::started() else { return families };
-    let standing = fleet.standing();
     let bounds = snapshot.limits.rules().iter().filter(|rule| rule.sharing.mode != SharingMode::Local).map(|rule| {
         let bound = match rule.sharing.mode {
             SharingMode::Fast => u64::from(standing.nodes) * rule.sharing.advance,
