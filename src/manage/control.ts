@@ -166,6 +166,7 @@ export class Control {
       native,
       log,
       metrics: metrics.limits,
+      node: nodeName(),
       limits: () => from.parts()?.policy.limits.rules ?? [],
       hosts: () => hostsOf(from.parts()),
     });
@@ -173,7 +174,7 @@ export class Control {
       store,
       seen: native.seen,
       metrics: native.metrics,
-      node: `${hostname()}/${process.pid}`,
+      node: nodeName(),
       told: sightings => this.#revocation.seen(sightings),
       log,
     });
@@ -334,6 +335,11 @@ function adminAuthorities({ admin, policy }: Pick<Parts, 'admin' | 'policy'>): s
 function inForce(parts: Parts): InForce {
   const servers = parts.tls.flatMap(({ host, shown }) => endingOf('server', host, shown) ?? []);
   return { authorities: broughtBy(parts), servers };
+}
+
+/** Among the processes that share the store. */
+function nodeName(): string {
+  return `${hostname()}/${process.pid}`;
 }
 
 function hostsOf(parts: Parts | null) {

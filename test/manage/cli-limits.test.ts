@@ -6,6 +6,7 @@ import { type Admin, adminApi } from '../support/admin.js';
 import { atTheEnd } from '../support/cleanup.js';
 import { limiting } from '../support/limits.js';
 import { type Person, portcullis } from '../support/terminal.js';
+import { sessionHash, told } from '../support/volumes.js';
 
 const KEY = '9f2c4e1ab3700d5e9f2c4e1ab3700d5e';
 
@@ -120,5 +121,58 @@ describe('limits exempt, unexempt and reset', () => {
     const env = { PORTCULLIS_TOKEN: admin.token('viewer') };
     expect((await command(['reset', 'logins', KEY], { env })).exit).toBe(3);
     expect((await command(['list'], { env })).exit).toBe(0);
+  });
+});
+
+describe('limits recommend and simulate', () => {
+  const START = 1_763_797_200_000;
+  const requests = Array.from({ length: 60 }, (_, i) => ({ at: START + i * 50, session: String(i % 3), node: 'x' }));
+
+  test('say so while nothing is recorded', async () => {
+    const ran = await command(['recommend']);
+    expect(ran).toMatchObject({ exit: 0, out: '' });
+    expect(ran.error).toContain('nothing is recorded yet');
+    expect((await json('recommend')).items).toEqual([]);
+    expect((await command(['simulate', 'listOrders', '--requests', '5', '--period', '1m'])).exit).toBe(1);
+  });
+
+  test('a limit for every operation in a table, of one with its reasons, and as a configuration', async () => {
+    here.engine.volumes = [...told(requests), ...told(requests.slice(0, 6), 'login', { statuses: { '401': 6 } })];
+    expect(await ok('recommend')).toMatch(
+      /^host .*\napi\.test +listOrders +20 +20 +20 +30 in 10 min +other +low\napi\.test +login +2 +2 +2 +5 in 10 min +login +low\n$/,
+    );
+    const one = await ok('recommend', 'login');
+    expect(one).toMatch(/formula +max\(5, 1\.5 x p90 = 1\.5 x 2/);
+    expect(one).toContain('looks like                            login: its name or path says `login`');
+    expect(one).toContain("- name: 'login'");
+    const ran = await command(['recommend', '--yaml']);
+    expect(ran.out).toMatch(/^limits:\n {2}rules:\n/);
+    expect(ran.error).toContain('action: block');
+    expect((await json('recommend', 'login')).items[0].requests_per_period).toBe(5);
+  });
+
+  test('whom a draft would have refused, with what is not certain beside it', async () => {
+    const args = ['listOrders', '--requests', '10', '--period', '1m'];
+    const ran = await command(['simulate', ...args]);
+    expect(ran.out).toMatch(/hit for certain +3 sessions, \d+ requests at least\n/);
+    expect(ran.out).toMatch(new RegExp(`${sessionHash('0')} +certain +20 +\\d+ +2025-11-22 07:50:00`));
+    expect((await json('simulate', ...args, '--burst', '20')).sessions).toEqual({ certain: 0, possible: 0, spared: 3 });
+    const open = await command(['simulate', 'listOrders', '--requests', '10', '--burst', '8', '--period', '2s']);
+    expect(open.error).toContain('counts and peaks');
+    const first = await ok('simulate', ...args, '--most', '1');
+    expect(first.match(/ certain +20 /g)).toHaveLength(1);
+  });
+
+  test('a period, a number or a choice that cannot be meant is found before anything is asked', async () => {
+    for (const given of [
+      ['--requests', '5', '--period', '2d'],
+      ['--requests', '5', '--period', '100ms'],
+      ['--requests', '0', '--period', '1m'],
+      ['--requests', '5'],
+      ['--requests', '5', '--period', '1m', '--burst', 'many'],
+      ['--requests', '5', '--period', '1m', '--counters', 'all'],
+    ]) {
+      expect((await command(['simulate', 'listOrders', ...given])).exit, given.join(' ')).toBe(2);
+    }
   });
 });

@@ -6,8 +6,10 @@ import { adminApi } from '../support/admin.js';
 import { FakeClock } from '../support/clock.js';
 import { limiting, policyLimit } from '../support/limits.js';
 import { describeStores } from '../support/stores.js';
+import { sessionHash, told } from '../support/volumes.js';
 import { until } from '../support/waiting.js';
 
+const START = 1_763_797_200_000;
 const KEY = '9f2c4e1ab3700d5e9f2c4e1ab3700d5e';
 const OTHER = 'ab'.repeat(16);
 const DAY_MS = 86_400_000;
@@ -191,5 +193,65 @@ describeStores('limits', newPlace => {
     expect(await forget(store, clock.now() + DAY_MS + 10)).toBe(2);
     const left = await store.db.selectFrom('limit_exemptions').select('key').execute();
     expect(left).toEqual([{ key: OTHER }]);
+  });
+
+  test('volume, recommendations and simulations are there as soon as ten minutes have ended', async () => {
+    const { ask, here } = await stand();
+    const requests = Array.from({ length: 40 }, (_, i) => ({
+      at: START + i * 100,
+      session: i % 10 ? 'a' : 'b',
+      node: 'x',
+    }));
+    here.engine.volumes = [...told(requests), ...told(requests.slice(0, 5), 'login', { statuses: { '401': 5 } })];
+    const { items, next } = (await ask('GET', '/limits/volumes?limit=1', undefined, { role: 'viewer' })).body;
+    expect(items).toMatchObject([
+      {
+        ...{ host: 'api.test', operation: 'listOrders', from: new Date(START).toISOString(), node: 'here/1' },
+        ...{ requests: 40, sessions: 2, share: 1, p50: 4, p99: 36 },
+        heaviest: [{ session: sessionHash('a'), requests: 36, peak_1s: 9 }, { session: sessionHash('b') }],
+      },
+    ]);
+    const second = (await ask('GET', `/limits/volumes?limit=1&cursor=${next}`)).body;
+    expect([second.items[0].operation, second.next]).toEqual(['login', null]);
+    const later = new Date(START + 600_000).toISOString();
+    expect((await ask('GET', `/limits/volumes?since=${later}`)).body.items).toEqual([]);
+
+    const { body } = await ask('GET', '/limits/recommendations?operation=login', undefined, { role: 'viewer' });
+    expect(body.items).toMatchObject([
+      {
+        ...{ operation: 'login', class: 'login', requests_per_period: 6, period_seconds: 600, confidence: 'low' },
+        ...{ from: new Date(START).toISOString(), until: later, counted_by: 'session', nodes: 1 },
+      },
+    ]);
+    expect(body.yaml).toContain('requestsPerPeriod: 6');
+    expect((await ask('GET', '/limits/recommendations')).body.items).toHaveLength(2);
+
+    const draft = { operation: 'listOrders', requests_per_period: 10, period_seconds: 60 };
+    const tried = await ask('POST', '/limits/simulations', draft, { role: 'viewer' });
+    expect(tried.body).toMatchObject({
+      ...{ host: 'api.test', buckets: 1, requests: 40, sessions: { certain: 1, possible: 0, spared: 1 } },
+      hits: [{ session: sessionHash('a'), verdict: 'certain', requests: 36, first_refused_until: later }],
+      notes: [],
+    });
+    expect(tried.body.refused_at_least).toBeGreaterThanOrEqual(24);
+    expect((await ask('POST', '/limits/simulations', { ...draft, operation: 'nothing' })).status).toBe(404);
+    expect((await ask('POST', '/limits/simulations', { ...draft, burst: 11 })).status).toBe(422);
+    expect((await ask('POST', '/limits/simulations', { ...draft, host: 'other.test' })).body).toMatchObject({
+      ...{ buckets: 0, hits: [], from: null },
+      notes: ['Nothing is recorded of it.'],
+    });
+    here.engine.volumes = told(requests, 'listOrders', { host: 'other.test' });
+    await ask('GET', '/limits/volumes');
+    const unclear = await ask('POST', '/limits/simulations', draft);
+    expect([unclear.status, unclear.body.detail]).toEqual([422, 'Say `host`: api.test, other.test.']);
+  });
+
+  test('a simulation says what a sample leaves open', async () => {
+    const { ask, here } = await stand();
+    here.engine.volumes = told([{ at: START, session: 'a', node: 'x' }], 'listOrders', { share: 0.25, requests: 9 });
+    const draft = { operation: 'listOrders', requests_per_period: 1, period_seconds: 60 };
+    const { body } = await ask('POST', '/limits/simulations', draft);
+    expect(body).toMatchObject({ share: 0.25, others: { verdict: 'possible' }, requests: 9 });
+    expect(body.notes[0]).toContain('one of 4 sessions');
   });
 });

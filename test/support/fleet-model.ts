@@ -9,7 +9,8 @@ export interface Policy {
 
 export interface Answer {
   verdict: number;
-  remaining: number;
+  /** null: not for the model to say. */
+  remaining: number | null;
   resetUs: number;
 }
 
@@ -74,7 +75,7 @@ abstract class Model implements Counter {
   reset(): Answer {
     this.forget();
     this.#penaltyEnds = 0;
-    return { verdict: 0, remaining: 0, resetUs: 0 };
+    return { verdict: 0, remaining: null, resetUs: 0 };
   }
 
   #look(now: number, cost: number, delayUs: number, penaltyUs: number, take: boolean): Answer {

@@ -31,6 +31,7 @@ export function limiting(store: Store, changes: Partial<LimitFlowParts> & { cloc
     log: pino({ level: 'silent' }),
     metrics: new LimitMetrics(registry),
     clock: systemClock,
+    node: 'here/1',
     limits: () => [policyLimit('logins'), policyLimit('shared', { sharing: SHARED })],
     hosts: () => [{ name: 'api.test', operations: [{ id: 'login', method: 'POST', path: '/login' }] }],
     native: {

@@ -147,6 +147,25 @@ pub fn host_series(host: &str) -> HostSeries {
     HostSeries(with_registry(|registry| registry.hosts.intern(vec![host.to_owned()])))
 }
 
+impl OperationSeries {
+    /// From 0 on, without gaps.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn of_number(number: u32) -> OperationSeries {
+        OperationSeries(number)
+    }
+
+    /// Host and operation; None for a number that was never given.
+    pub(crate) fn names(self) -> Option<(String, String)> {
+        with_registry(|registry| {
+            let [host, operation] = registry.operations.list.get(self.0 as usize)?.as_slice() else { return None };
+            Some((host.clone(), operation.clone()))
+        })
+    }
+}
+
 /// The name of a host by its series; None for one that was never interned.
 #[must_use]
 pub fn host_name(host: HostSeries) -> Option<String> {

@@ -31,8 +31,11 @@ export interface AskingParts {
   tell: (told: Told) => void;
 }
 
-/** To the main thread: what changed, and what was counted. */
-export type Told = { standing: Standing; counted: Counted };
+/** To the main thread: how it fares, null when it asks no more; and what was counted since it told before. */
+export interface Told {
+  standing: Standing | null;
+  counted: Counted;
+}
 
 interface Flying {
   batch: Batch;
@@ -88,7 +91,7 @@ export class Asking {
     clearInterval(this.#telling);
     if (this.#timer) clearTimeout(this.#timer);
     for (const flying of this.#flying) this.#giveUp(flying);
-    this.#tell();
+    this.#parts.tell({ standing: null, counted: this.#fleet.counted() });
     this.#fleet.close();
   }
 

@@ -260,10 +260,8 @@ local KINDS = {
 }
 
 local function answer(action, algorithm, key, now, born, t, tolerance, c, d, longest, a, b)
-  if action == RESET then
-    redis.call('DEL', key)
-    return 0, 0, 0
-  end
+  -- Told: whether there was something.
+  if action == RESET then return 0, redis.call('DEL', key), 0 end
   local text = redis.call('GET', key)
   local s = algorithm.read(text, now, t, longest)
   if action == SETTLE then
@@ -339,3 +337,15 @@ export const LIBRARY = `#!lua name=portcullis_${HASH}\n${TEXT.replaceAll('NAME',
 export const RECORDS = `portcullis_records_${HASH}`;
 /** Takes `[nodes]`, a node's name, and after how many ms of silence it is gone; answers how many there are. */
 export const NODE = `portcullis_node_${HASH}`;
+
+/** Records that are one, which says nothing but its kind. */
+export function recordOf(kind: number): Buffer {
+  const records = Buffer.alloc(KNOWN_BYTES + RECORD_BYTES);
+  records.writeDoubleLE(kind, KNOWN_BYTES);
+  return records;
+}
+
+/** Of the reply to a record that resets: whether there was something. */
+export function wasThere(reply: Buffer): boolean {
+  return reply.length === REPLY_HEAD_BYTES + REPLY_RECORD_BYTES && reply.readDoubleLE(REPLY_HEAD_BYTES + 8) > 0;
+}

@@ -1,26 +1,13 @@
 // What GET /metrics answers: the families counted in native code, those counted here, and the process's own.
 
 import { type Counter, Counter as CounterMetric, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { exposed, type Family, type Labels } from './family.js';
+import { FleetMetrics } from './fleet.js';
 import { JwtMetrics } from './jwt.js';
 import { KeyMetrics } from './keys.js';
 import { LimitMetrics } from './limits.js';
 import { PartnerMetrics } from './partners.js';
 import { RevocationMetrics } from './revocation.js';
-
-/** As `metrics()` of the native door answers them. */
-export type Family =
-  | { name: string; help: string; type: 'counter' | 'gauge'; samples: { labels: Labels; value: number }[] }
-  | { name: string; help: string; type: 'histogram'; samples: HistogramSample[] };
-
-type Labels = Record<string, string>;
-
-interface HistogramSample {
-  labels: Labels;
-  /** Upper bound and how many were at or below it. */
-  buckets: [number, number][];
-  sum: number;
-  count: number;
-}
 
 /** Gauges of prom-client whose names end in `_total`, which Prometheus reserves for counters. */
 const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
@@ -34,6 +21,7 @@ export class Metrics {
   readonly keys = new KeyMetrics(this.#own);
   readonly partners = new PartnerMetrics(this.#own);
   readonly limits = new LimitMetrics(this.#own);
+  readonly fleet = new FleetMetrics(this.#own);
   readonly #native: () => string;
   readonly #successful: Gauge;
   readonly #timestamp: Gauge;
@@ -120,23 +108,4 @@ export class Metrics {
     for (const family of JSON.parse(this.#native()) as Family[]) counted.registerMetric(exposed(family) as never);
     return `${await counted.metrics()}\n${await this.#own.metrics()}`;
   }
-}
-
-/** The part of a prom-client metric that its registry calls. */
-function exposed(family: Family) {
-  const values =
-    family.type === 'histogram' ? family.samples.flatMap(sample => spread(family.name, sample)) : family.samples;
-  const { name, help, type } = family;
-  return { name, get: async () => ({ name, help, type, values, aggregator: 'sum' }) };
-}
-
-function spread(name: string, { labels, buckets, sum, count }: HistogramSample) {
-  return [
-    ...buckets
-      .filter(([le]) => Number.isFinite(le))
-      .map(([le, value]) => ({ metricName: `${name}_bucket`, labels: { ...labels, le: String(le) }, value })),
-    { metricName: `${name}_bucket`, labels: { ...labels, le: '+Inf' }, value: count },
-    { metricName: `${name}_sum`, labels, value: sum },
-    { metricName: `${name}_count`, labels, value: count },
-  ];
 }

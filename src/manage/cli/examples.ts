@@ -185,6 +185,16 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'limits exempt': ['portcullis limits exempt logins 9f2c4e1ab3700d5e9f2c4e1ab3700d5e --until 7d --why "load test"'],
   'limits unexempt': ['portcullis limits unexempt logins 9f2c4e1ab3700d5e9f2c4e1ab3700d5e'],
   'limits exemptions': ['portcullis limits exemptions', 'portcullis limits exemptions logins -o json'],
+  'limits recommend': [
+    'portcullis limits recommend',
+    '# why, and what to write',
+    'portcullis limits recommend login',
+    'portcullis limits recommend --yaml > limits.yaml',
+  ],
+  'limits simulate': [
+    'portcullis limits simulate listOrders --requests 60 --period 1m',
+    "portcullis limits simulate 'POST /login' --host api.example.com --requests 5 --period 10m --counters fleet",
+  ],
   'audit list': [
     'portcullis audit list --since 2d',
     'portcullis audit list --actor deploy-pipeline --action pki -o json',

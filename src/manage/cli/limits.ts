@@ -6,6 +6,7 @@ import type { counted, exemption, limit, resetAnswer } from '../limits/shapes.js
 import { at, connect, type Page } from './client.js';
 import { Exit, Fault, usage } from './fault.js';
 import { mostOf } from './limit.js';
+import { addVolume } from './limits-volume.js';
 import { moment, print, say } from './print.js';
 import { type ReachOptions, reaching } from './reach.js';
 import { pairs, shownTable } from './table.js';
@@ -93,6 +94,7 @@ export function addLimits(program: Command, terminal: Terminal): void {
       print(terminal, options.output, found, () => exemptions(terminal, found.items));
       if (found.next !== null) say(terminal, 'there are more: see `--limit`');
     });
+  addVolume(group, terminal);
 }
 
 /** A path takes whatever is typed; what cannot be a key is a slip. */

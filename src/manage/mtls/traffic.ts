@@ -2,7 +2,7 @@
 // had none or a bad one. Previews of changes are made of it.
 
 import { sql } from 'kysely';
-import type { Family } from '../../journal/metrics/registry.js';
+import type { Family } from '../../journal/metrics/family.js';
 import type { Log } from '../log.js';
 import type { Store } from '../store/open.js';
 

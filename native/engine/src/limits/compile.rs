@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::key::Keys;
 use super::rule::{Cost, Phase, Rule};
 use super::told;
-use super::{Limits, Quota, Stage};
+use super::{Limits, MOST_OF_WINDOW, Quota, Stage};
 use crate::credentials::SessionKey;
-use crate::policy::{Expression, Limit, LimitAction, Policy, Problem, Score};
+use crate::policy::{Algorithm, Expression, Limit, LimitAction, Policy, Problem, Score};
 use crate::rules::{Language, Place, Reads, Selection, Test, Value};
 
 /// Most limits: with more, lists and characteristics are the better tool.
@@ -36,6 +36,8 @@ impl Limits {
             allow_identities: written.allow_identities,
             quotas: written.quotas,
             quota_keys: Some(Keys::new(key, "")),
+            // No limit has such a name.
+            volume_keys: Some(Keys::new(key, " volumes")),
             ..Limits::default()
         };
         if written.rules.len() > MAX_LIMITS {
@@ -96,6 +98,9 @@ fn compile(limit: &Limit, key: &SessionKey, language: &mut Language<'_>, problem
     }
     if limit.concurrency.is_none() && (limit.amount == 0 || limit.period_ms == 0) {
         problem("a limit needs an amount and a period, or a concurrency", "");
+    }
+    if limit.algorithm == Algorithm::SlidingWindow && limit.amount > MOST_OF_WINDOW {
+        problem(&format!("a sliding window counts up to {MOST_OF_WINDOW}"), "`gcra` has no such bound");
     }
     if limit.concurrency == Some(0) {
         problem("a concurrency of 0 refuses everything", "");
