@@ -21,9 +21,11 @@ import * as ajv from './scenarios/ajv.mjs';
 import * as connections from './scenarios/connections.mjs';
 import * as getAutocannon from './scenarios/get-autocannon.mjs';
 import * as getJwt from './scenarios/get-jwt.mjs';
+import * as getLimits from './scenarios/get-limits.mjs';
 import * as getMtls from './scenarios/get-mtls.mjs';
 import * as getParameters from './scenarios/get-parameters.mjs';
 import * as getResponse from './scenarios/get-response.mjs';
+import * as getStrict from './scenarios/get-strict.mjs';
 import * as idleConnections from './scenarios/idle-connections.mjs';
 import * as largeDescriptions from './scenarios/large-descriptions.mjs';
 import * as postSchema from './scenarios/post-schema.mjs';
@@ -37,6 +39,8 @@ const SCENARIOS = [
   getMtls,
   getAutocannon,
   getJwt,
+  getLimits,
+  getStrict,
   postSchema,
   postValidated,
   getParameters,

@@ -14,10 +14,10 @@ export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void
 
 /** What the fleet's counters are asked at once, for all requests of a turn. */
 export interface Batch {
-  /** For `batch_answered`, `asked` and `batch_over`. */
+  /** For `batch_answered` and `batch_over`. */
   number: number
   calls: Array<Call>
-  /** Of the exchanges that wait: `asked(slot, number)` for each, when all calls have answered or their time is up. */
+  /** Of the exchanges that wait: `asked(slot)` for each, when all calls have answered or their time is up. */
   slots: Array<number>
 }
 
@@ -106,8 +106,8 @@ export interface EdgeMemory {
   /** Uint8Array, 128 KiB: the last answer of the gateway's own, or a piece of a response that was held back. */
   answer: unknown
   /**
-   * Uint32Array of five words: head bytes, body bytes, flags (1 close, 2 no body, 4 whole, 8 more follows, 16 length
-   * known), length (low and high word).
+   * Uint32Array of six words: head bytes, body bytes, flags (1 close, 2 no body, 4 whole, 8 more follows, 16 length
+   * known), length (low and high word); and, at all times, whether `next_batch` has something that nobody waits for.
    */
   answerMeta: unknown
   /** Bodies up to this many bytes are inspected on the edge thread. */
@@ -115,7 +115,8 @@ export interface EdgeMemory {
 }
 
 /**
- * Puts these exemptions in place of all before: JSON `[{ "rule", "key", "until" }]`, times in Unix milliseconds.
+ * Puts these exemptions in place of all before: JSON `[{ "rule", "key", "until" }]`, times in Unix milliseconds; null:
+ * until it is taken away.
  *
  * # Errors
  * What cannot be read: those before stay.
@@ -162,7 +163,7 @@ export declare function inspectToken(configuration: string, token: string): stri
  */
 export declare function judge(certificatePem: string, hostOrAuthorities: string): string
 
-/** The limits in force: JSON `[{ "name", "action", "keys", "refused", .. }]` of native/engine/src/limits/told.rs. */
+/** The limits in force, with what this process has counted: JSON of native/engine/src/limits/shown.rs. */
 export declare function limits(): string
 
 /**
@@ -257,7 +258,12 @@ export declare function refused(reason: number): void
  */
 export declare function replacePartners(partners: string): void
 
-/** Forgets what a key has spent, penalty included: JSON `{ "rule", "key" }`. Whether there was something. */
+/**
+ * Forgets what a key has spent in this process, penalty included: JSON `{ "rule", "key" }`. Whether there was something.
+ *
+ * # Errors
+ * What cannot be read.
+ */
 export declare function resetLimited(asked: string): boolean
 
 /** A row of the turn said Responded: answers what to do next. */
@@ -307,8 +313,11 @@ export declare function tick(): void
 export declare function ticket(slot: number): number
 
 /**
- * Keys that a limit counts, those that were refused most first: JSON `{ "rule", "most" }` in, JSON `[{ "rule", "key",
- * "identity", "used", "refused", "penalty_ends" }]` out.
+ * Keys that were refused, those most often first: JSON `{ "rule"?, "most" }` in, JSON `[{ "rule", "key", "identity",
+ * "used", "refused", "penalty_ends" }]` out.
+ *
+ * # Errors
+ * What cannot be read.
  */
 export declare function topLimited(asked: string): string
 

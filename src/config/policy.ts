@@ -21,6 +21,8 @@ export interface PolicyLimits {
   headers: boolean;
   allow_identities: boolean;
   quotas: PolicySharing;
+  /** Names of a fleet's counters. */
+  shared: { prefix: string; cluster: boolean };
 }
 
 export interface PolicyLimit {

@@ -85,7 +85,9 @@ export class Responses {
     exchange.res = null;
     if ((this.word(this.row, Word.flags) & EntryFlag.NoBody) !== 0) {
       const length = this.length();
-      res.endWithoutBody(length < 0 ? undefined : length, close);
+      // An `undefined` for the length would be written as 2^63; one that closes has to be told some length.
+      if (length < 0 && !close) res.endWithoutBody();
+      else res.endWithoutBody(Math.max(0, length), close);
     } else {
       res.end(this.bytes(), close);
     }

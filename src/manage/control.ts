@@ -11,7 +11,7 @@ import { AdminPort, type Opening } from './admin/port.js';
 import type { Managed } from './admin/routes.js';
 import { TokenFlow, type TokenFlowParts } from './jwt/flow.js';
 import { KeyFlow, type KeyFlowParts } from './keys/flow.js';
-import { LimitFlow } from './limits/flow.js';
+import { LimitFlow, type LimitFlowParts } from './limits/flow.js';
 import type { Log } from './log.js';
 import { routes as mtlsRoutes } from './mtls/routes.js';
 import { mtlsRules } from './mtls/rules.js';
@@ -45,7 +45,8 @@ const LOOK_AGAIN_MS = 86_400_000;
 export type ControlNative = FlowParts['native'] &
   TokenFlowParts['native'] &
   PartnerFlowParts['native'] &
-  KeyFlowParts['native'] & {
+  KeyFlowParts['native'] &
+  LimitFlowParts['native'] & {
     pki: Run;
     judge(certificate: string, asked: string): string;
     seen(): string;
@@ -160,12 +161,20 @@ export class Control {
       authorities: () => this.#authorities(),
       configurations: () => Object.keys(from.parts()?.config.jwt ?? {}),
     });
-    this.#limits = new LimitFlow({ store, log });
+    this.#limits = new LimitFlow({
+      store,
+      native,
+      log,
+      metrics: metrics.limits,
+      node: nodeName(),
+      limits: () => from.parts()?.policy.limits.rules ?? [],
+      hosts: () => hostsOf(from.parts()),
+    });
     this.#traffic = new TrafficRecorder({
       store,
       seen: native.seen,
       metrics: native.metrics,
-      node: `${hostname()}/${process.pid}`,
+      node: nodeName(),
       told: sightings => this.#revocation.seen(sightings),
       log,
     });
@@ -326,6 +335,11 @@ function adminAuthorities({ admin, policy }: Pick<Parts, 'admin' | 'policy'>): s
 function inForce(parts: Parts): InForce {
   const servers = parts.tls.flatMap(({ host, shown }) => endingOf('server', host, shown) ?? []);
   return { authorities: broughtBy(parts), servers };
+}
+
+/** Among the processes that share the store. */
+function nodeName(): string {
+  return `${hostname()}/${process.pid}`;
 }
 
 function hostsOf(parts: Parts | null) {

@@ -14,6 +14,7 @@ import type { Managed, ReloadResult } from './admin/routes.js';
 import { Control, type ControlNative } from './control.js';
 import type { StartThread } from './edge-thread.js';
 import { Edges, type Plan } from './edges.js';
+import { DatabaseRefused, Databases, type Locating } from './limits/databases.js';
 import type { SettlingDoor } from './limits/settling.js';
 import { Sharing } from './limits/sharing.js';
 import type { Log } from './log.js';
@@ -29,6 +30,7 @@ const FLUSH_MS = 1_000;
 
 /** The part of the native door that the main thread uses. */
 export type Native = ControlNative &
+  Locating &
   SettlingDoor & {
     compile(policy: string, activate: boolean): string;
     drain(buffer: Uint8Array): number;
@@ -71,6 +73,7 @@ export class Gateway implements Managed {
   #edges: Edges | null = null;
   #events: Destination | null = null;
   readonly #notices = new Notices();
+  readonly #databases: Databases;
   /** From the start to the end; a configuration that names another store wants a restart. */
   #control: Control | null = null;
   readonly #sharing: Sharing;
@@ -82,6 +85,7 @@ export class Gateway implements Managed {
 
   constructor(from: Surroundings) {
     this.#from = from;
+    this.#databases = new Databases(from.native);
     const { native: door, log, metrics } = from;
     this.#sharing = new Sharing({ door, log, metrics: metrics.fleet });
   }
@@ -119,6 +123,7 @@ export class Gateway implements Managed {
       '/events/destination',
       () => new Destination(parts.destination, stdout, buffer => this.#drain(buffer), log),
     );
+    this.#locate(parts, loaded);
     this.#judge(parts.policy, loaded, true);
     const contexts = makeContexts(parts.tls, this.#from.folder);
     const plan = planOf(parts, contexts, listen);
@@ -195,7 +200,8 @@ export class Gateway implements Managed {
       contexts.digest !== before.contexts.digest;
     const redirected = parts.destination !== before.parts.destination;
     const readmitted = control.readmits(parts, before.parts);
-    // What can fail comes before what cannot be taken back.
+    // What can fail comes before what cannot be taken back; that where addresses are is known anew is no harm.
+    this.#locate(parts, loaded);
     if (fresh || redirected || readmitted) this.#judge(parts.policy, loaded, false);
     const listen = moved ? await this.#freeListen(parts, loaded) : edges.listen;
     const admin = readmitted ? await this.#openAdmin(control, parts, loaded) : null;
@@ -256,6 +262,14 @@ export class Gateway implements Managed {
       parts: () => this.#force?.parts ?? null,
     });
     return this.#control;
+  }
+
+  #locate({ databases }: Parts, loaded: Loaded): void {
+    try {
+      this.#databases.take(databases);
+    } catch (error) {
+      throw error instanceof DatabaseRefused ? blame(loaded, error.at, error) : error;
+    }
   }
 
   /** The engine's verdict on a policy: its generation, or Refused. */

@@ -60,6 +60,12 @@ export class FakeNative implements Native {
     buffer.set(text);
     return text.length;
   }
+  /** What was loaded, by kind; what holds `broken` is refused. */
+  readonly databases: [kind: string, text: string | null][] = [];
+  loadDatabase(kind: string, bytes: Buffer | null): void {
+    if (bytes?.includes('broken')) throw new Error('the search tree is broken');
+    this.databases.push([kind, bytes?.toString('latin1') ?? null]);
+  }
   judge(): string {
     return '{"reason":null}';
   }
@@ -87,6 +93,19 @@ export class FakeNative implements Native {
   }
   changeKeys(): void {}
   replacePartners(): void {}
+  limits(): string {
+    return '[]';
+  }
+  topLimited(): string {
+    return '[]';
+  }
+  resetLimited(): boolean {
+    return false;
+  }
+  exemptLimited(): void {}
+  volumes(): string {
+    return '[]';
+  }
   usedKeys(): string {
     return '[]';
   }

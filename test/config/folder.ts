@@ -8,13 +8,13 @@ import { make } from './certificates.js';
 
 export interface Folder {
   path: string;
-  write(name: string, text: string): string;
+  write(name: string, text: string | Uint8Array): string;
   remove(): void;
 }
 
 export function makeFolder(): Folder {
   const path = mkdtempSync(join(tmpdir(), 'portcullis-test-'));
-  const write = (name: string, text: string) => {
+  const write = (name: string, text: string | Uint8Array) => {
     const file = join(path, name);
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, text, { mode: 0o600 });
@@ -31,12 +31,21 @@ export function makeFolder(): Folder {
   write('pki/expired.pem', expired.certificate);
   write('pki/expired.key', expired.key);
   write('pki/garbage.pem', 'not a certificate\n');
+  write('geo/country.mmdb', database('GeoLite2-Country'));
+  write('geo/asn.mmdb', database('DBIP-ASN-Lite (compat=GeoLite2-ASN)'));
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   write('keys/public.pem', publicKey.export({ type: 'spki', format: 'pem' }) as string);
   write('keys/private.pem', privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
   write('keys/set.json', JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'one' }] }));
   write('keys/private.json', JSON.stringify(privateKey.export({ format: 'jwk' })));
   return { path, write, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** As much of a MaxMind database as tells what it is. */
+export function database(type: string): Uint8Array {
+  const length = type.length < 29 ? [0x40 | type.length] : [0x40 | 29, type.length - 29];
+  const metadata = [Buffer.from([0xe1, 0x4d]), Buffer.from('database_type'), Buffer.from(length), Buffer.from(type)];
+  return Buffer.concat([Buffer.alloc(64), Buffer.from('\xab\xcd\xefMaxMind.com', 'latin1'), ...metadata]);
 }
 
 /** A configuration without a fault, to be varied. */

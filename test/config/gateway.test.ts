@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Gateway, Refused } from '../../src/manage/gateway.js';
+import { until } from '../support/waiting.js';
 import { FakeNative, FakeThreads, fakeMetrics, silent } from './fakes.js';
-import { type Folder, GOOD, makeFolder } from './folder.js';
+import { database, type Folder, GOOD, makeFolder } from './folder.js';
 
 let folder: Folder;
 let own: string;
@@ -69,6 +70,21 @@ test('a configuration with a problem is refused whole, and the old one goes on',
   expect(await metric('portcullis_config_last_reload_successful')).toBe('1');
   expect(await metric('portcullis_config_reloads_total{result="refused"}')).toBe('1');
   expect(threads.started).toHaveLength(1);
+});
+
+test('databases of addresses are there before the policy that reads them, and again when they change', async () => {
+  const text = `${configuration}limits: { databases: { country: geo/country.mmdb } }\n`;
+  folder.write('geo/broken.mmdb', Buffer.concat([database('GeoLite2-ASN'), Buffer.from('broken')]));
+  await start(text);
+  expect(native.databases.map(([kind]) => kind)).toEqual(['country']);
+  write(text.replace('geo/country.mmdb', 'geo/country.mmdb, asn: geo/broken.mmdb'));
+  const result = await gateway.reload('test');
+  expect(result).toMatchObject({ applied: false, problems: [{ message: 'the search tree is broken' }] });
+  expect([native.generation, native.databases.length]).toEqual([1, 1]);
+  folder.write('geo/country.mmdb', database('GeoIP2-City'));
+  write(text);
+  await until(() => native.databases.length === 2);
+  expect(native.databases.at(-1)?.[1]).toContain('GeoIP2-City');
 });
 
 test('two hundred reloads leave the edge threads alone', async () => {

@@ -105,11 +105,23 @@ test('HEAD has the length of the body and not the body', async () => {
   await goesOn(client);
 });
 
+test('HEAD of a body without a length tells none', async () => {
+  const head = 'HEAD /head-chunked HTTP/1.1\r\nHost: api.test\r\n\r\n';
+  const { response, client } = await exchange(
+    '/head-chunked',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
+    head,
+  );
+  expect(response.headers).not.toHaveProperty('content-length');
+  await goesOn(client);
+});
+
 test.each([204, 304])('%i has no body, and the connection goes on', async status => {
   const { response, client } = await exchange(`/${status}`, `HTTP/1.1 ${status} Empty\r\nETag: "1"\r\n\r\n`);
   expect(response.status).toBe(status);
   expect(response.headers.etag).toBe('"1"');
   expect(response.headers).not.toHaveProperty('transfer-encoding');
+  expect(response.headers).not.toHaveProperty('content-length');
   await goesOn(client);
 });
 

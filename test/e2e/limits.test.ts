@@ -84,7 +84,7 @@ test('who asks too often is refused, and told since when and until when', async 
       { Action: 'block', ID: 'limits.minutely', Key: expect.stringMatching(/^[0-9a-f]{8}$/), RetryAfter: retryAfter },
     ],
   });
-  await front.gateway.counted('portcullis_denials_total', 1, 'reason="limits.minutely",action="block"');
+  await front.gateway.counted('portcullis_denials_total', 1, 'action="block",reason="limits.minutely"');
   await front.gateway.counted('portcullis_limits_checked_total', AMOUNT + 1, 'limit="minutely"');
 });
 
@@ -98,7 +98,7 @@ test('what is only logged passes, and is recorded as if it were refused', async 
     SecurityRuleID: 'limits.watched',
     RateLimits: [{ Action: 'log', ID: 'limits.watched' }],
   });
-  await front.gateway.counted('portcullis_denials_total', 1, 'reason="limits.watched",action="log"');
+  await front.gateway.counted('portcullis_denials_total', 1, 'action="log",reason="limits.watched"');
 });
 
 test('what is counted by its answer is refused when enough answers counted', async () => {

@@ -102,8 +102,11 @@ describe('completion in bash', () => {
 
   needs('fish')('fish offers the same', async () => {
     const { out } = await portcullis(['completion', 'fish']);
+    // Longer than an argument may be.
+    const script = join(temporaryFolder(), 'portcullis.fish');
+    writeFileSync(script, out);
     const offered = (line: string) => {
-      const { stdout } = spawnSync('fish', ['--no-config', '-c', `${out}\ncomplete -C '${line}'`]);
+      const { stdout } = spawnSync('fish', ['--no-config', '-c', `source ${script}; complete -C '${line}'`]);
       return stdout
         .toString()
         .split('\n')

@@ -48,6 +48,25 @@ describeStores('following partners', newPlace => {
     expect(await there.metrics()).toContain('portcullis_partners_suspension_seconds_count 1');
   });
 
+  test('a quota is told, also when it changes, and none where there is none or the partner is refused', async () => {
+    const place = await newPlace();
+    const store = await place.open();
+    await add(store, 'acme', { quota: '{"requests":1000,"period_s":3600}' });
+    await add(store, 'other');
+    await add(store, 'broken', { quota: '{"requests":0,"period_s":3600}' });
+    const refuse = (told: { name: string; quota?: { requests: number } }[]) => {
+      const at = told.findIndex(({ quota }) => quota?.requests === 0);
+      if (at >= 0) throw new Error(`[${at}] "${told[at]?.name}" quota is none`);
+    };
+    const there = callers(await place.open(), { clock: systemClock, refuse });
+    await there.partners.start();
+    expect(there.known('acme')?.quota).toEqual({ requests: 1000, period_s: 3600 });
+    expect(there.known('other')).not.toHaveProperty('quota');
+    expect(there.known('broken')).toMatchObject({ suspended: true });
+    await change(store, 'acme', { quota: '{"requests":5,"period_s":60}' });
+    await until(() => there.known('acme')?.quota?.requests === 5, WITHIN_MS);
+  });
+
   test('what is issued for a partner elsewhere is its own, and a word becomes one', async () => {
     const place = await newPlace();
     const store = await place.open();
@@ -180,7 +199,12 @@ describeStores('following partners', newPlace => {
   });
 });
 
-type Row = { expires_at: number | null; suspended_at: number | null; certificates: object[] };
+type Row = {
+  expires_at: number | null;
+  suspended_at: number | null;
+  certificates: object[];
+  quota: string | null;
+};
 
 async function add(store: Store, name: string, some: Partial<Row> = {}): Promise<void> {
   const { certificates = [], ...given } = some;

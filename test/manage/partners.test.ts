@@ -41,6 +41,7 @@ describeStores('/partners', newPlace => {
       certificates: [{ authority: 'devices', subject: 'CN=*,O=Acme' }, { fingerprint: PRINT }],
       tokens: [{ configuration: 'customers', claim: 'azp', value: 'acme' }],
       operations: ['listOrders', 'GET /orders', 'api.test GET /orders'],
+      quota: { requests: 1000, period_s: 3600 },
     });
     const { warnings: _, ...rest } = made.body;
     const nothing = { keys: { live: 0, all: 0 }, certificates: { live: 0, all: 0 }, last_used_at: null };

@@ -1,152 +1,127 @@
-// One node of a fleet as its counters see it: the client of a thread, and a door that asks for what a test says.
+// Three gateways that count together, what befalls them and their counters, and how they are seen to stand it.
 
-import { Asking, type AskingDoor, type Told } from '../../src/check/limits/asking.js';
-import type { Fault } from '../../src/check/limits/faults.js';
-import { FleetCounters, type Standing } from '../../src/check/limits/fleet.js';
-import type { SharedPlan } from '../../src/check/limits/shared.js';
-import { atTheEnd } from './cleanup.js';
-import { until } from './waiting.js';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { temporaryFolder } from './cleanup.js';
+import { type Gateway, startGateway } from './gateway.js';
+import type { Caller } from './https.js';
+import { authority } from './pki.js';
+import { type Shot, type Steady, steady } from './steady.js';
+import type { Server } from './valkey.js';
+import { pause, until } from './waiting.js';
 
-const RECORD_WORDS = 8;
+export const HOST = 'api.test';
+/** How long a fault lasts that does not say it itself. */
+const FAULT_MS = 1_500;
+const STOPPED_MS = 3_000;
+/** Between two faults: a period of every limit, so that what was forgotten has come back. */
+const BETWEEN_MS = 1_200;
+/** Probes are a second apart at most, and a gateway starts in two. */
+const RECOVERY_MS = 20_000;
 
-/** A record that takes `cost` of `burst` units which come back within the hour. */
-export function takes(cost = 1, burst = 1_000): Buffer {
-  const t = 3_600_000_000 / burst;
-  return words([1, t, burst * t, cost, 0, 7_200_000, 0, 0]);
+export const FAULTS = ['kill', 'stop', 'restart', 'noauth'] as const;
+export type Fault = (typeof FAULTS)[number];
+
+export interface Load {
+  /** By the path they asked for. */
+  shots: Map<string, Shot[]>;
+  stop(): Promise<void>;
 }
 
-/** What a call carries: the known birth, then records. */
-export function records(...all: Buffer[]): Buffer {
-  return Buffer.concat([words([0]), ...all]);
+/** What was seen of a fault. */
+export interface Recovered {
+  fault: Fault;
+  /** Since it was over, until every gateway counted with the fleet again. */
+  ms: number;
 }
 
-function words(all: number[]): Buffer {
-  const buffer = Buffer.alloc(all.length * 8);
-  for (const [place, word] of all.entries()) buffer.writeDoubleLE(word, place * 8);
-  return buffer;
-}
+export class Fleet {
+  private constructor(
+    readonly gateways: readonly Gateway[],
+    readonly server: Server,
+    private readonly ca: string,
+  ) {}
 
-export function counter(name: number, partition = '0', prefix = 'portcullis'): string {
-  return `${prefix}{${partition}}:${name.toString(16).padStart(RECORD_WORDS * 4, '0')}`;
-}
-
-/** The verdict of each record. */
-export function verdicts(reply: Buffer | null): number[] | null {
-  if (reply === null) return null;
-  const count = (reply.length - 16) / 24;
-  return Array.from({ length: count }, (_, place) => reply.readDoubleLE(16 + place * 24));
-}
-
-export class Node {
-  readonly fleet: FleetCounters;
-  /** Of all changes, in order. */
-  readonly heard: Standing[] = [];
-
-  constructor(readonly plan: SharedPlan) {
-    this.fleet = new FleetCounters(plan, standing => this.heard.push(standing));
-    atTheEnd(() => this.close());
+  /** They share a store, and so the key that counters are named with. */
+  static async start(count: number, counters: Server, origin: string, limits: object): Promise<Fleet> {
+    const servers = await authority('servers');
+    const server = await servers.server([HOST]);
+    const config = {
+      store: { folder: join(temporaryFolder(), 'state') },
+      hosts: { [HOST]: { tls: { certificate: 'server.pem', key: 'server.key' }, mtls: { mode: 'off' }, origin } },
+      events: { destination: 'stdout', sampleRate: 0 },
+      limits,
+    };
+    const started = {
+      environment: { PORTCULLIS_STORE_KEY: randomBytes(32).toString('base64') },
+      files: { 'server.pem': server.cert, 'server.key': server.key },
+    };
+    const gateways = [await startGateway(config, started)];
+    while (gateways.length < count) gateways.push(await startGateway(config, started));
+    return new Fleet(gateways, counters, servers.pem);
   }
 
-  static async up(plan: SharedPlan): Promise<Node> {
-    const node = new Node(plan);
-    await node.comesUp();
-    return node;
+  /** Asks all gateways for each path at that rate, all together, over some connections to each. */
+  async load(perSecond: Record<string, number>, connections: number): Promise<Load> {
+    const all = new Map<string, Steady[]>();
+    for (const [path, rate] of Object.entries(perSecond)) {
+      const request = () => `GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`;
+      const each = this.gateways.map(gateway =>
+        steady(Array(connections).fill(this.#caller(gateway)), {
+          ...{ request, perSecond: rate / this.gateways.length, atOnce: 4 },
+        }),
+      );
+      all.set(path, await Promise.all(each));
+    }
+    const shots = new Map<string, Shot[]>();
+    const stop = async () => {
+      for (const [path, each] of all) shots.set(path, (await Promise.all(each.map(one => one.stop()))).flat());
+    };
+    return { shots, stop };
   }
 
-  get why(): Fault | null {
-    return this.fleet.standing.why;
+  /** A fault, and how long it took until all was as before. */
+  async suffer(fault: Fault, victim: number): Promise<Recovered> {
+    const gateway = this.gateways[victim % this.gateways.length] as Gateway;
+    const { server } = this;
+    if (fault === 'kill') {
+      const before = gateway.pid;
+      process.kill(before, 'SIGKILL');
+      await until(() => gateway.pid !== before, RECOVERY_MS);
+    } else if (fault === 'stop') {
+      server.pause();
+      await pause(STOPPED_MS);
+      server.resume();
+    } else if (fault === 'restart') {
+      await server.restart();
+    } else {
+      await server.lock();
+      // Who is in already would stay.
+      await server.ask('CLIENT', 'KILL', 'USER', 'default');
+      await pause(FAULT_MS);
+      await server.unlock();
+    }
+    const since = performance.now();
+    await this.up();
+    const ms = Math.round(performance.now() - since);
+    await pause(BETWEEN_MS);
+    return { fault, ms };
   }
 
-  comesUp(withinMs = 10_000): Promise<void> {
-    return until(() => this.fleet.standing.up && this.fleet.standing.down === 0, withinMs);
+  /** All threads of all gateways count with the fleet. */
+  async up(): Promise<void> {
+    const counts = async (gateway: Gateway) =>
+      (await gateway.count('portcullis_limits_shared_up').catch(() => 0)) === 1;
+    await until(async () => (await Promise.all(this.gateways.map(counts))).every(each => each), RECOVERY_MS);
   }
 
-  fails(why: Fault, withinMs = 10_000): Promise<void> {
-    return until(() => this.fleet.standing.why === why, withinMs);
+  /** The sum of a metric over all gateways. */
+  async count(name: string, labels = ''): Promise<number> {
+    const counts = await Promise.all(this.gateways.map(gateway => gateway.count(name, labels)));
+    return counts.reduce((sum, each) => sum + each, 0);
   }
 
-  /** Given up after the plan's bound. */
-  ask(name: number, record = takes(), partition = '0'): Promise<number[] | null> {
-    const keys = [`${this.plan.prefix}{${partition}}:born`, counter(name, partition, this.plan.prefix)];
-    return new Promise(resolve => {
-      const pending = this.fleet.ask(keys, records(record), reply => resolve(verdicts(reply)));
-      setTimeout(() => pending.giveUp(), this.plan.timeoutMs);
-    });
-  }
-
-  close(): void {
-    this.fleet.close();
-  }
-}
-
-interface Waiting {
-  since: number;
-  done: (answer: { verdict: number | null; ms: number }) => void;
-}
-
-/** An edge thread: exchanges ask, each for a counter of its own; a turn's questions are one call. */
-export class Edge implements AskingDoor {
-  readonly asking: Asking;
-  readonly told: Told[] = [];
-  up = false;
-  /** Records of the calls that were made. */
-  readonly sizes: number[] = [];
-  #next = 0;
-  #batch = 0;
-  #wanting: { slot: number; key: string; record: Buffer }[] = [];
-  readonly #waiting = new Map<number, Waiting>();
-  readonly #batches = new Map<number, { slots: number[]; verdicts: number[] | null }>();
-
-  constructor(readonly plan: SharedPlan) {
-    this.asking = new Asking({
-      plan,
-      door: this,
-      asked: (slot, batch) => this.#asked(slot, batch),
-      tell: told => this.told.push(told),
-    });
-    atTheEnd(() => this.asking.close());
-  }
-
-  ask(name: number, record = takes()): Promise<{ verdict: number | null; ms: number }> {
-    const slot = this.#next++;
-    this.#wanting.push({ slot, key: counter(name), record });
-    this.asking.wanted();
-    return new Promise(done => this.#waiting.set(slot, { since: performance.now(), done }));
-  }
-
-  get unanswered(): number {
-    return this.#waiting.size;
-  }
-
-  nextBatch() {
-    const wanting = this.#wanting.splice(0, 1_024);
-    if (wanting.length === 0) return null;
-    const number = this.#batch++;
-    this.sizes.push(wanting.length);
-    const slots = wanting.map(({ slot }) => slot);
-    this.#batches.set(number, { slots, verdicts: null });
-    const keys = [`${this.plan.prefix}{0}:born`, ...wanting.map(({ key }) => key)];
-    return { number, slots, calls: [{ keys, records: records(...wanting.map(({ record }) => record)) }] };
-  }
-
-  batchAnswered(number: number, _call: number, reply: Buffer | null): void {
-    const batch = this.#batches.get(number);
-    if (batch) batch.verdicts = verdicts(reply);
-  }
-
-  batchOver(number: number): void {
-    this.#batches.delete(number);
-  }
-
-  countersUp(up: boolean): void {
-    this.up = up;
-  }
-
-  #asked(slot: number, number: number): void {
-    const batch = this.#batches.get(number);
-    const waiting = this.#waiting.get(slot);
-    this.#waiting.delete(slot);
-    const verdict = batch?.verdicts?.[batch.slots.indexOf(slot)] ?? null;
-    waiting?.done({ verdict, ms: performance.now() - waiting.since });
+  #caller({ https }: Gateway): Caller {
+    return { port: https, host: HOST, ca: this.ca };
   }
 }

@@ -23,6 +23,8 @@ export interface Started {
   environment?: Record<string, string>;
   /** Files that the configuration names, written beside it before the start. */
   files?: Record<string, string>;
+  /** Clients may come by IPv6 too. */
+  everyAddress?: boolean;
 }
 
 /**
@@ -38,12 +40,15 @@ export async function startGateway(config: object, started: Started = {}): Promi
 }
 
 /** The same without waiting: for configurations that are refused. */
-export async function launchGateway(config: object, { threads = THREADS, environment = {}, files = {} }: Started = {}) {
+export async function launchGateway(
+  config: object,
+  { threads = THREADS, environment = {}, files = {}, everyAddress = false }: Started = {},
+) {
   if (!existsSync(MAIN)) throw new Error('dist/ is missing: npm run build');
   const folder = temporaryFolder();
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content, { mode: 0o600 });
   const [https, admin] = [await freePort(), await freePort()];
-  const listen = { https: `127.0.0.1:${https}`, admin: `127.0.0.1:${admin}` };
+  const listen = { https: everyAddress ? https : `127.0.0.1:${https}`, admin: `127.0.0.1:${admin}` };
   return new Gateway(folder, https, admin, { listen, threads, ...config }, environment);
 }
 

@@ -26,6 +26,7 @@ export interface Told {
   certificates: Record<string, string>[];
   tokens: Record<string, string>[];
   operations: string[];
+  quota?: { requests: number; period_s: number };
 }
 
 export interface Callers {

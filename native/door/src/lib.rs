@@ -377,7 +377,7 @@ pub fn sample(rate: f64) {
 /// Metric families as JSON, all threads added up.
 #[napi]
 pub fn metrics() -> String {
-    guarded(|| portcullis_engine::meters::scrape(policy::current().load().generation)).unwrap_or_else(|| "[]".into())
+    guarded(|| portcullis_engine::meters::scrape(&policy::current().load())).unwrap_or_else(|| "[]".into())
 }
 
 /// Certificates with requests since they were last told, taken out of the table: JSON of

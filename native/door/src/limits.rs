@@ -1,13 +1,17 @@
 //! The door of the rate limits: what a fleet's counters are asked, and what the control plane sees and changes.
 
 use napi::bindgen_prelude::Buffer;
+use napi::{Error, Result};
 use napi_derive::napi;
 
 use portcullis_engine::guard::guarded;
+use portcullis_engine::limits::geo::{self, Kind};
 use portcullis_engine::limits::shared::{self, Fleet};
+use portcullis_engine::limits::volume::Volumes;
+use portcullis_engine::limits::{Counters, shown};
 
 use crate::edge::Edge;
-use crate::{clock, on_slot, with_edge};
+use crate::{clock, on_slot, policy, with_edge};
 
 /// What the fleet's counters are asked at once, for all requests of a turn.
 #[napi(object)]
@@ -34,7 +38,15 @@ impl From<shared::Call> for Call {
 }
 
 fn fleet() -> &'static Fleet {
-    Fleet::of_process(1_048_576)
+    policy::current().load().limits.fleet()
+}
+
+fn counters() -> &'static Counters {
+    policy::current().load().limits.counters()
+}
+
+fn told(answer: Option<std::result::Result<String, String>>) -> Result<String> {
+    answer.unwrap_or_else(|| Err("a bug: looking at limits panicked".to_owned())).map_err(Error::from_reason)
 }
 
 /// What the exchanges of this thread wait for; null: nothing.
@@ -49,7 +61,7 @@ pub fn next_batch() -> Option<Batch> {
 /// What the function answered to a call (by its place) of a batch; null: nobody answered.
 #[napi]
 pub fn batch_answered(number: u32, call: u32, reply: Option<Buffer>) {
-    with_edge(|edge| edge.asking.answered(number, call, reply.as_deref(), clock::mono_us()));
+    with_edge(|edge| edge.batch_answered(number, call, reply.as_deref()));
 }
 
 /// All calls of a batch have answered or their time is up: what one of its exchanges does next.
@@ -61,7 +73,7 @@ pub fn asked(slot: u32) -> u32 {
 /// A batch is over, and its exchanges were asked: its number may be used again.
 #[napi]
 pub fn batch_over(number: u32) {
-    with_edge(|edge| edge.asking.over(number));
+    with_edge(|edge| edge.batch_over(number));
 }
 
 /// What has to be read of the body of an exchange that waits: Body or LastBody, or Sent for nothing.
@@ -100,32 +112,39 @@ pub fn spending_settled(reply: Option<Buffer>, nodes: u32) {
     guarded(|| fleet().settled(reply.as_deref(), nodes, clock::mono_us()));
 }
 
-/// The limits in force: JSON `[{ "name", "action", "keys", "refused", .. }]` of native/engine/src/limits/told.rs.
+/// The limits in force, with what this process has counted: JSON of native/engine/src/limits/shown.rs.
 #[napi]
 pub fn limits() -> String {
-    "[]".to_owned()
+    guarded(|| shown::limits(&policy::current().load().limits)).unwrap_or_else(|| "[]".to_owned())
 }
 
-/// Keys that a limit counts, those that were refused most first: JSON `{ "rule", "most" }` in, JSON `[{ "rule", "key",
-/// "identity", "used", "refused", "penalty_ends" }]` out.
+/// Keys that were refused, those most often first: JSON `{ "rule"?, "most" }` in, JSON `[{ "rule", "key", "identity",
+/// "used", "refused", "penalty_ends" }]` out.
+///
+/// # Errors
+/// What cannot be read.
 #[napi]
-pub fn top_limited(_asked: String) -> String {
-    "[]".to_owned()
+pub fn top_limited(asked: String) -> Result<String> {
+    told(guarded(|| shown::top(&policy::current().load().limits, counters(), &asked, clock::now())))
 }
 
-/// Forgets what a key has spent, penalty included: JSON `{ "rule", "key" }`. Whether there was something.
+/// Forgets what a key has spent in this process, penalty included: JSON `{ "rule", "key" }`. Whether there was something.
+///
+/// # Errors
+/// What cannot be read.
 #[napi]
-pub fn reset_limited(_asked: String) -> bool {
-    false
+pub fn reset_limited(asked: String) -> Result<bool> {
+    guarded(|| shown::reset(counters(), &asked)).unwrap_or(Ok(false)).map_err(Error::from_reason)
 }
 
-/// Puts these exemptions in place of all before: JSON `[{ "rule", "key", "until" }]`, times in Unix milliseconds.
+/// Puts these exemptions in place of all before: JSON `[{ "rule", "key", "until" }]`, times in Unix milliseconds; null:
+/// until it is taken away.
 ///
 /// # Errors
 /// What cannot be read: those before stay.
 #[napi]
-pub fn exempt_limited(_exemptions: String) -> napi::Result<()> {
-    Ok(())
+pub fn exempt_limited(exemptions: String) -> Result<()> {
+    guarded(|| shown::exempt(counters(), &exemptions)).unwrap_or(Ok(())).map_err(Error::from_reason)
 }
 
 /// Takes a MaxMind database, `country` or `asn`; null: none.
@@ -133,13 +152,20 @@ pub fn exempt_limited(_exemptions: String) -> napi::Result<()> {
 /// # Errors
 /// What cannot be read: the one before stays.
 #[napi]
-pub fn load_database(_kind: String, _bytes: Option<Buffer>) -> napi::Result<()> {
-    Ok(())
+pub fn load_database(kind: String, bytes: Option<Buffer>) -> Result<()> {
+    let kind = match kind.as_str() {
+        "country" => Kind::Country,
+        "asn" => Kind::Asn,
+        _ => return Err(Error::from_reason(format!("`{kind}` is no kind of database"))),
+    };
+    guarded(|| geo::load(kind, bytes.map(Vec::from)))
+        .unwrap_or_else(|| Err("a bug: reading a database panicked".to_owned()))
+        .map_err(Error::from_reason)
 }
 
 /// What was asked of each operation, by session, in buckets that have ended by this time (Unix milliseconds): JSON of
 /// native/engine/src/limits/volume.rs. Each bucket is told once.
 #[napi]
-pub fn volumes(_until: f64) -> String {
-    "[]".to_owned()
+pub fn volumes(until: f64) -> String {
+    guarded(|| Volumes::of_process().take(until as u64)).unwrap_or_else(|| "[]".to_owned())
 }

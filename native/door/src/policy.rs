@@ -4,6 +4,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use portcullis_engine::jwt::KeySets;
+use portcullis_engine::limits::shared::Fleet;
+use portcullis_engine::meters;
 use portcullis_engine::mtls::Standings;
 use portcullis_engine::policy::{Policy, Problem};
 use portcullis_engine::snapshot::Snapshot;
@@ -49,7 +51,10 @@ pub fn compile(policy: &str, activate: bool) -> Compiled {
         Ok(snapshot) => {
             Standings::of_process().keep_only(snapshot.authorities.iter().map(|authority| &**authority));
             let snapshot = Arc::new(snapshot);
+            // What was counted by the places of limits, while they are known.
+            meters::limits::gather(&CURRENT.load());
             CURRENT.store(snapshot.clone());
+            Fleet::of_process(snapshot.limits.entries).named(&policy.limits.shared);
             let fetched = snapshot.jwt.iter().filter_map(|known| Some((&*known.name, known.url()?)));
             KeySets::of_process().keep_only(fetched);
             Compiled { generation: generation + 1, problems: Vec::new() }

@@ -11,7 +11,7 @@ use portcullis_engine::credentials::Caller;
 use portcullis_engine::head::Head;
 use portcullis_engine::peer::Identity;
 use portcullis_engine::policy::{List, Rule, RuleAction};
-use portcullis_engine::rules::{Request, Rules, Scratch};
+use portcullis_engine::rules::{Beyond, Language, Request, Rules, Scratch};
 
 const HEAD: &str = "GET /api/v1/orders/8f14e45fceea167a?status=open&limit=20\nhost:api.example.com\n\
     user-agent:orders-client/2.4.1 (linux; x86_64)\naccept:application/json\naccept-encoding:gzip, br\n\
@@ -70,7 +70,10 @@ fn compile(expressions: impl Iterator<Item = String>) -> Rules {
     let blocked = (0..2_000).map(|n| format!("198.{}.{}.0/24", 18 + n / 256, n % 256)).collect();
     let lists = [List { name: "blocked".into(), at: "/lists/blocked".into(), items: blocked }];
     let mut problems = Vec::new();
-    let rules = Rules::compile(&rules, &lists, &[], &mut problems);
+    let rules = {
+        let mut language = Language::new(&lists, &[], &mut problems);
+        Rules::compile(&rules, &mut language, &mut problems)
+    };
     assert!(problems.is_empty(), "{problems:?}");
     rules
 }
@@ -89,6 +92,7 @@ fn rules(criterion: &mut Criterion) {
         caller: &caller,
         configurations: &[],
         operation: None,
+        beyond: Beyond::default(),
     };
     let mut group = criterion.benchmark_group("rules");
     group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(30);

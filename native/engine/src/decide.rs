@@ -29,6 +29,7 @@ use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::head::Framing;
 use crate::jwt;
+use crate::limits::Phase;
 use crate::mtls::Certificate;
 use crate::own;
 use crate::peer::{Identity, Peer};
@@ -97,10 +98,13 @@ pub fn decide(
     tokens: &mut jwt::Cache,
 ) -> Outcome {
     exchange.snapshot = Some(snapshot.clone());
-    match walk(exchange, snapshot, peer, malformed, tally, tokens) {
+    let outcome = match walk(exchange, snapshot, peer, malformed, tally, tokens) {
+        Ok(Outcome::Pass) => limits::passed(exchange, peer),
         Ok(outcome) => outcome,
         Err(denial) => denied(exchange, denial),
-    }
+    };
+    exchange.limited.wants_response = limits::wants_response(exchange);
+    outcome
 }
 
 fn walk(
@@ -160,38 +164,51 @@ fn walk(
         return Ok(Outcome::Own);
     }
     // endpoint
-    let Some(openapi) = &host.openapi else {
-        callers(exchange, host, peer, tokens)?;
-        rules(exchange, snapshot, peer)?;
-        return Ok(Outcome::Pass);
-    };
-    match openapi.endpoints.find(exchange.head.method(), exchange.head.path(), &mut exchange.captures) {
-        Match::Operation(operation) => exchange.operation = Some(operation),
-        Match::Method { allow } => {
-            let denial = Denial { allow: Some(allow.to_owned()), ..Reason::EndpointsMethod.into() };
-            staged(openapi.action, denial, &mut exchange.logged)?;
-        }
-        Match::None => {
-            exchange.found.fallthrough = true;
-            staged(openapi.fallthrough, Reason::EndpointsFallthrough.into(), &mut exchange.logged)?;
-        }
-    }
+    let found = host.openapi.as_ref().map_or(Ok(()), |openapi| endpoint(exchange, openapi));
+    // limits: who looks for what is not there is limited as well
+    limits::limits(exchange, snapshot, peer, Phase::Endpoint)?;
+    found?;
     callers(exchange, host, peer, tokens)?;
+    limits::limits(exchange, snapshot, peer, Phase::Caller)?;
     // parameters
-    let body = match exchange.operation {
-        Some(operation) => parameters(exchange, openapi, operation)?,
-        None => BodyCheck::Unchecked,
+    let body = match (&host.openapi, exchange.operation) {
+        (Some(openapi), Some(operation)) => parameters(exchange, openapi, operation)?,
+        _ => BodyCheck::Unchecked,
     };
-    let BodyCheck::Check(chosen) = body else {
-        rules(exchange, snapshot, peer)?;
-        return Ok(Outcome::Pass);
-    };
-    exchange.chosen = Some(chosen);
-    exchange.rules_wait = snapshot.rules.reads_violations();
+    if let BodyCheck::Check(chosen) = body {
+        exchange.chosen = Some(chosen);
+        exchange.rules_wait = snapshot.rules.reads_violations();
+    }
     if !exchange.rules_wait {
         rules(exchange, snapshot, peer)?;
     }
-    Ok(Outcome::Inspect)
+    // body
+    exchange.limited.reading = limits::reading(exchange, snapshot, peer);
+    exchange.limited.alone = exchange.chosen.is_none() && limits::collects(exchange);
+    if exchange.chosen.is_some() || exchange.limited.alone {
+        return Ok(Outcome::Inspect);
+    }
+    limits::read(exchange, None);
+    limits::limits(exchange, snapshot, peer, Phase::Body)?;
+    Ok(Outcome::Pass)
+}
+
+/// Which operation is called.
+fn endpoint(exchange: &mut Exchange, openapi: &Openapi) -> Result<(), Denial> {
+    match openapi.endpoints.find(exchange.head.method(), exchange.head.path(), &mut exchange.captures) {
+        Match::Operation(operation) => {
+            exchange.operation = Some(operation);
+            Ok(())
+        }
+        Match::Method { allow } => {
+            let denial = Denial { allow: Some(allow.to_owned()), ..Reason::EndpointsMethod.into() };
+            staged(openapi.action, denial, &mut exchange.logged)
+        }
+        Match::None => {
+            exchange.found.fallthrough = true;
+            staged(openapi.fallthrough, Reason::EndpointsFallthrough.into(), &mut exchange.logged)
+        }
+    }
 }
 
 /// What the description says about the head, and what has to happen to the body.
@@ -229,6 +246,20 @@ fn parameters(exchange: &mut Exchange, openapi: &Openapi, index: u32) -> Result<
 }
 
 fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<(), Denial> {
+    let (mut scratch, mut matched) = (std::mem::take(&mut exchange.scratch), std::mem::take(&mut exchange.matched));
+    let blocking = snapshot.rules.evaluate(&request(exchange, snapshot, peer), &mut scratch, &mut matched);
+    (exchange.scratch, exchange.matched) = (scratch, matched);
+    for &rule in &exchange.matched {
+        exchange.logged.push(Denial { rule: Some(rule), ..Reason::Rule.into() });
+    }
+    match blocking {
+        Some(rule) => Err(Denial { rule: Some(rule), ..Reason::Rule.into() }),
+        None => Ok(()),
+    }
+}
+
+/// What expressions see.
+fn request<'a>(exchange: &'a Exchange, snapshot: &'a Snapshot, peer: &'a Peer) -> rules::Request<'a> {
     let identity = match exchange.presented {
         Presented::NotLooked | Presented::Absent => Identity::default(),
         Presented::Verified => {
@@ -241,9 +272,9 @@ fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<()
     let credentials = host.and_then(|host| host.credentials.as_ref());
     let openapi = host.and_then(|host| host.openapi.as_ref());
     let operation = openapi.zip(exchange.operation).and_then(|(openapi, index)| openapi.operation(index));
-    let request = rules::Request {
+    rules::Request {
         head: &exchange.head,
-        address: peer.address,
+        address: peer.address.to_canonical(),
         identity,
         now,
         found: exchange.found,
@@ -254,14 +285,7 @@ fn rules(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<()
             parameters: &operation.parameters,
             captures: &exchange.captures,
         }),
-    };
-    let blocking = snapshot.rules.evaluate(&request, &mut exchange.scratch, &mut exchange.matched);
-    for &rule in &exchange.matched {
-        exchange.logged.push(Denial { rule: Some(rule), ..Reason::Rule.into() });
-    }
-    match blocking {
-        Some(rule) => Err(Denial { rule: Some(rule), ..Reason::Rule.into() }),
-        None => Ok(()),
+        beyond: rules::Beyond::default(),
     }
 }
 
@@ -269,10 +293,11 @@ fn certificate(peer: &Peer) -> Option<&Certificate> {
     peer.certificate.as_ref().map(|known| &*known.certificate)
 }
 
-/// What a collected body's inspection means for its exchange.
-pub fn inspected(exchange: &mut Exchange, peer: &Peer, violation: Option<Violation>) -> Outcome {
+/// What a collected body, and its inspection, mean for its exchange.
+pub fn inspected(exchange: &mut Exchange, peer: &Peer, body: &[u8], violation: Option<Violation>) -> Outcome {
+    limits::read(exchange, Some(body));
     match walk_on(exchange, peer, violation) {
-        Ok(()) => Outcome::Pass,
+        Ok(()) => limits::passed(exchange, peer),
         Err(denial) => denied(exchange, denial),
     }
 }
@@ -282,27 +307,31 @@ fn walk_on(exchange: &mut Exchange, peer: &Peer, violation: Option<Violation>) -
         let action = operation(exchange).map_or(Action::Block, |operation| operation.action);
         violated(action, violation, exchange)?;
     }
-    rules_at_last(exchange, peer)
+    at_last(exchange, peer)
 }
 
-/// A body turned out to be larger than what is inspected: unless that denies the request, the rest streams.
+/// A body turned out to be larger than what is inspected: unless that denies the request, the rest streams. Limits alone
+/// deny nothing by it: what they read is missing then.
 pub fn oversized(exchange: &mut Exchange, peer: &Peer) -> Outcome {
     let action = operation(exchange).map_or(Action::Block, |operation| operation.action);
-    let staged = staged(action, Reason::HttpBodyTooLarge.into(), &mut exchange.logged);
-    match staged.and_then(|()| rules_at_last(exchange, peer)) {
-        Ok(()) => Outcome::Pass,
+    limits::read(exchange, None);
+    let staged = match exchange.limited.alone {
+        true => Ok(()),
+        false => staged(action, Reason::HttpBodyTooLarge.into(), &mut exchange.logged),
+    };
+    match staged.and_then(|()| at_last(exchange, peer)) {
+        Ok(()) => limits::passed(exchange, peer),
         Err(denial) => denied(exchange, denial),
     }
 }
 
-/// The rules, when they waited for the body.
-fn rules_at_last(exchange: &mut Exchange, peer: &Peer) -> Result<(), Denial> {
-    if std::mem::take(&mut exchange.rules_wait)
-        && let Some(snapshot) = exchange.snapshot.clone()
-    {
+/// The rules, when they waited for the body, and the limits that read it.
+fn at_last(exchange: &mut Exchange, peer: &Peer) -> Result<(), Denial> {
+    let Some(snapshot) = exchange.snapshot.clone() else { return Ok(()) };
+    if std::mem::take(&mut exchange.rules_wait) {
         rules(exchange, &snapshot, peer)?;
     }
-    Ok(())
+    limits::limits(exchange, &snapshot, peer, Phase::Body)
 }
 
 fn operation(exchange: &Exchange) -> Option<&Operation> {

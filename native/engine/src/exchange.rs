@@ -115,6 +115,7 @@ impl Exchange {
         self.authority = None;
         self.caller.clear();
         self.limited.clear();
+        self.limited.now_us = started.mono_us;
         self.denial = None;
         self.logged.clear();
         self.matched.clear();

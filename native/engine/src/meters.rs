@@ -3,6 +3,8 @@
 //! Label values come from the policy only (host names, operation ids, rule names), never from a request, and are
 //! interned to small numbers when a policy is compiled, so that counting is an index and an addition.
 
+pub mod limits;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,9 +13,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::keys::{self, Keys};
-use crate::limits::{Counters, Stats};
 use crate::policy::Stale;
 use crate::reason::Reason;
+use crate::snapshot::Snapshot;
 
 /// Most label sets of one kind that are told apart; what comes later is counted as `other`.
 /// 20,000 series of 15 counters are 2.4 MB a thread.
@@ -143,6 +145,25 @@ pub fn operation_series(host: &str, operation: &str) -> OperationSeries {
 
 pub fn host_series(host: &str) -> HostSeries {
     HostSeries(with_registry(|registry| registry.hosts.intern(vec![host.to_owned()])))
+}
+
+impl OperationSeries {
+    /// From 0 on, without gaps.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn of_number(number: u32) -> OperationSeries {
+        OperationSeries(number)
+    }
+
+    /// Host and operation; None for a number that was never given.
+    pub(crate) fn names(self) -> Option<(String, String)> {
+        with_registry(|registry| {
+            let [host, operation] = registry.operations.list.get(self.0 as usize)?.as_slice() else { return None };
+            Some((host.clone(), operation.clone()))
+        })
+    }
 }
 
 /// The name of a host by its series; None for one that was never interned.
@@ -299,10 +320,7 @@ pub struct Meters {
     rules: Vec<[u64; 2]>,
     /// By limit series: logged, blocked.
     limits: Vec<[u64; 2]>,
-    /// By limit series: requests that it was asked for.
-    checked: Vec<u64>,
-    /// By limit series: requests that waited for their turn, and for how many microseconds.
-    delayed: Vec<[u64; 2]>,
+    limited: limits::Limited,
     /// By token series: [`TokenOutcome`].
     tokens: Vec<[u64; 3]>,
     pub scalars: Scalars,
@@ -394,16 +412,6 @@ impl Meters {
         }
     }
 
-    pub fn limit_checked(&mut self, limit: LimitSeries) {
-        *slot(&mut self.checked, limit.0) += 1;
-    }
-
-    pub fn limit_delayed(&mut self, limit: LimitSeries, delay_us: u64) {
-        let [delayed, us] = slot(&mut self.delayed, limit.0);
-        *delayed += 1;
-        *us += delay_us;
-    }
-
     fn merge(&mut self, other: &Meters) {
         for (index, theirs) in other.requests.iter().enumerate() {
             let mine = slot(&mut self.requests, index as u32);
@@ -435,12 +443,8 @@ impl Meters {
         for (index, theirs) in other.own.iter().enumerate() {
             slot(&mut self.own, index as u32).merge(theirs);
         }
-        let pairs = [
-            (&mut self.reasons, &other.reasons),
-            (&mut self.rules, &other.rules),
-            (&mut self.limits, &other.limits),
-            (&mut self.delayed, &other.delayed),
-        ];
+        let pairs =
+            [(&mut self.reasons, &other.reasons), (&mut self.rules, &other.rules), (&mut self.limits, &other.limits)];
         for (mine, theirs) in pairs {
             for (index, theirs) in theirs.iter().enumerate() {
                 let mine = slot(mine, index as u32);
@@ -448,9 +452,7 @@ impl Meters {
                 mine[1] += theirs[1];
             }
         }
-        for (index, theirs) in other.checked.iter().enumerate() {
-            *slot(&mut self.checked, index as u32) += theirs;
-        }
+        self.limited.merge(&other.limited);
         self.add_tokens(&other.tokens);
         self.scalars.merge(&other.scalars);
     }
@@ -472,9 +474,11 @@ pub fn ended(meters: &Arc<Mutex<Meters>>) {
 
 /// All families, as the JSON that the admin's `/metrics` renders.
 #[must_use]
-pub fn scrape(generation: u64) -> String {
+pub fn scrape(snapshot: &Snapshot) -> String {
+    let generation = snapshot.generation;
     let keys = Keys::of_process().figures();
-    let counters = Counters::started().map(Counters::stats).unwrap_or_default();
+    let told = limits::gather(snapshot);
+    let shared = limits::process_families(snapshot, &told);
     with_registry(|registry| {
         let sum = registry.sum();
         let mut families = vec![
@@ -499,8 +503,8 @@ pub fn scrape(generation: u64) -> String {
             ),
             json!({ "name": "portcullis_snapshot_generation", "help": "Number of the policy snapshot in force.", "type": "gauge", "samples": [{ "labels": {}, "value": generation }] }),
         ];
-        families.extend(limit_families(&sum, &registry.limits));
-        families.extend(counter_families(&counters));
+        families.extend(limits::families(&sum.limited, &registry.limits));
+        families.extend(shared);
         families.extend(sum.scalars.families());
         families.extend(key_families(&keys));
         Value::Array(families).to_string()
@@ -586,66 +590,6 @@ fn denials_family(sum: &Meters, rules: &Names, limits: &Names) -> Value {
         }
     }
     json!({ "name": "portcullis_denials_total", "help": "Denials by reason, and whether they were only logged.", "type": "counter", "samples": samples })
-}
-
-/// What was counted of one limit since the process started.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LimitFigures {
-    pub checked: u64,
-    pub refused: u64,
-    /// In log mode.
-    pub would_refuse: u64,
-    pub delayed: u64,
-}
-
-/// By the limit's name; those that do not count any more included.
-#[must_use]
-pub fn limit_figures() -> HashMap<String, LimitFigures> {
-    with_registry(|registry| {
-        let sum = registry.sum();
-        let of = |(at, labels): (usize, &Vec<String>)| {
-            let [would_refuse, refused] = sum.limits.get(at).copied().unwrap_or_default();
-            let checked = sum.checked.get(at).copied().unwrap_or_default();
-            let [delayed, _] = sum.delayed.get(at).copied().unwrap_or_default();
-            (labels[0].clone(), LimitFigures { checked, refused, would_refuse, delayed })
-        };
-        registry.limits.list.iter().enumerate().map(of).collect()
-    })
-}
-
-fn limit_families(sum: &Meters, names: &Names) -> [Value; 3] {
-    let named = |cells: &mut dyn Iterator<Item = f64>| -> Vec<Value> {
-        let sample = |(labels, value): (&Vec<String>, f64)| json!({ "labels": { "limit": labels[0] }, "value": value });
-        names.list.iter().zip(cells).filter(|(_, value)| *value > 0.0).map(sample).collect()
-    };
-    let checked = named(&mut sum.checked.iter().map(|&count| count as f64));
-    let delayed = named(&mut sum.delayed.iter().map(|&[count, _]| count as f64));
-    let seconds = named(&mut sum.delayed.iter().map(|&[_, us]| us as f64 / 1e6));
-    [
-        json!({ "name": "portcullis_limits_checked_total", "help": "Requests that a limit was asked for.", "type": "counter", "samples": checked }),
-        json!({ "name": "portcullis_limits_delayed_total", "help": "Requests that waited for their turn (`action: delay`).", "type": "counter", "samples": delayed }),
-        json!({ "name": "portcullis_limits_delay_seconds_total", "help": "How long they waited.", "type": "counter", "samples": seconds }),
-    ]
-}
-
-fn counter_families(stats: &Stats) -> [Value; 4] {
-    let family = |name: &str, kind: &str, help: &str, value: u64| json!({ "name": name, "help": help, "type": kind, "samples": [{ "labels": {}, "value": value }] });
-    [
-        family("portcullis_limits_entries", "gauge", "Keys that are counted, idle ones included.", stats.entries),
-        family(
-            "portcullis_limits_entries_max",
-            "gauge",
-            "Most keys that can be (`limits.entries`).",
-            stats.entries_max,
-        ),
-        family("portcullis_limits_evictions_total", "counter", "Idle keys that made room for others.", stats.evictions),
-        family(
-            "portcullis_limits_full_total",
-            "counter",
-            "Times that a new key found no room: its request was refused, or passed uncounted (`limits.allowUncounted`).",
-            stats.full,
-        ),
-    ]
 }
 
 fn key_families(figures: &keys::Figures) -> [Value; 3] {

@@ -147,6 +147,18 @@ pub enum LimitAction {
     Delay(u64),
 }
 
+impl LimitAction {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            LimitAction::Off => "off",
+            LimitAction::Log => "log",
+            LimitAction::Block => "block",
+            LimitAction::Delay(_) => "delay",
+        }
+    }
+}
+
 /// Where a rule's counters live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

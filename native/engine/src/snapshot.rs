@@ -14,7 +14,7 @@ use crate::mtls::{Authority, Forwarding, TrustSet};
 use crate::policy::{
     Action, Detail, HostMtls, MtlsMode, Origin, Overload, OwnPaths, PathMtls, Policy, Problem, ResponseAction,
 };
-use crate::rules::Rules;
+use crate::rules::{Language, Rules};
 use crate::schema::Schemas;
 use crate::schema::pointer::escape;
 
@@ -112,14 +112,19 @@ impl Snapshot {
     /// Every problem found, each with the place of the configuration value it stands in.
     pub fn compile(policy: &Policy, now: u64, generation: u64) -> Result<Snapshot, Vec<Problem>> {
         let mut problems = Vec::new();
-        let rules = Rules::compile(&policy.rules, &policy.lists, &policy.jwt, &mut problems);
+        let Some(session_key) = SessionKey::read(&policy.session_key) else {
+            problems.push(problem("", "the key of session identities is not of 64 hex digits"));
+            return Err(problems);
+        };
+        let mut language = Language::new(&policy.lists, &policy.jwt, &mut problems);
+        let rules = Rules::compile(&policy.rules, &mut language, &mut problems);
         let mut trusts: HashMap<Vec<String>, Arc<Trust>> = HashMap::default();
         let mut snapshot = Snapshot {
             generation,
             hosts: Vec::with_capacity(policy.hosts.len()),
             rules,
             rule_series: policy.rules.iter().map(|rule| meters::rule_series(&rule.name)).collect(),
-            limits: Limits::compile(policy, &mut problems),
+            limits: Limits::compile(policy, &session_key, &mut language, &mut problems),
             limit_series: policy.limits.rules.iter().map(|limit| meters::limit_series(&limit.name)).collect(),
             origins: policy.origins.clone(),
             authorities: policy
@@ -130,10 +135,6 @@ impl Snapshot {
             jwt: policy.jwt.iter().map(|written| Arc::new(Configuration::compile(written, &mut problems))).collect(),
             exact: HashMap::default(),
             wildcard: HashMap::default(),
-        };
-        let Some(session_key) = SessionKey::read(&policy.session_key) else {
-            problems.push(problem("", "the key of session identities is not of 64 hex digits"));
-            return Err(problems);
         };
         let mut forwards: HashMap<Forwarding, Arc<Forward>> = HashMap::default();
         let mut forward = |mtls: &HostMtls| {

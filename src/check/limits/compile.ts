@@ -8,7 +8,7 @@ import type { LimitsConfig } from './config.js';
 import { compileDatabases, type DatabasePlan } from './databases.js';
 import { type DescribedHost, describedLimits } from './described.js';
 import { warnOfLimit } from './remarks.js';
-import { advanceOf, compileLimit, type Written } from './rule.js';
+import { compileLimit, type Written } from './rule.js';
 import { compileShared, type ReadPair, type SharedPlan } from './shared.js';
 
 const AT = '/limits';
@@ -16,8 +16,6 @@ const AT = '/limits';
 const MAX_LIMITS = 2_000;
 /** Reasons that are not a limit's name. */
 const TAKEN = new Set(['quota', 'full', 'unavailable']);
-/** Of a partner whose quota nobody has said yet. */
-const QUOTA_ADVANCE = advanceOf(1);
 
 /** What limits need to know of the rest of the configuration. */
 export interface Around {
@@ -41,7 +39,8 @@ export function compileLimits(config: LimitsConfig, around: Around, loading: Loa
     const at = pointer(['limits', 'rules', index]);
     checkName(name, child(at, 'name'), names, loading);
     const where = expression === undefined ? null : { at: child(at, 'expression'), expression };
-    return { name, at, limit, expression: where, operation: null };
+    const keys = new Set(loading.names(loading.original(at)));
+    return { name, at, limit, keys, expression: where, operation: null };
   });
   const described = describedLimits(around.hosts, names, TAKEN, loading);
   const written = [...own, ...described];
@@ -53,9 +52,9 @@ export function compileLimits(config: LimitsConfig, around: Around, loading: Loa
   }
   for (const one of written) {
     warnOfLimit(one, { hosts: around.hosts, databases: config.databases }, loading);
-    checkServers(one.limit.mode, child(one.at, 'mode'), config, loading);
+    checkServers(one.limit.mode, child(one.at, 'mode'), loading);
   }
-  checkServers(quotas.mode, `${AT}/quotas/mode`, config, loading);
+  checkServers(quotas.mode, `${AT}/quotas/mode`, loading);
   const shares = [...written.map(({ limit }) => limit.mode), quotas.mode].some(mode => mode !== 'local');
   if (config.shared && !shares) {
     loading.warning(child(AT, 'shared'), 'nothing is counted there', {
@@ -69,7 +68,8 @@ export function compileLimits(config: LimitsConfig, around: Around, loading: Loa
     allow_uncounted: allowUncounted,
     headers,
     allow_identities: allowIdentities,
-    quotas: { ...quotas, advance: QUOTA_ADVANCE },
+    quotas,
+    shared: { prefix: config.shared?.prefix ?? 'portcullis', cluster: shared?.kind === 'cluster' },
   };
   return { policy, shared, databases };
 }
@@ -85,8 +85,8 @@ function checkName(name: string, at: string, names: Map<string, string>, loading
   names.set(name, at);
 }
 
-function checkServers(mode: string, at: string, { shared }: LimitsConfig, loading: Loading): void {
-  if (mode === 'local' || shared) return;
+function checkServers(mode: string, at: string, loading: Loading): void {
+  if (mode === 'local' || loading.names(AT).includes('shared')) return;
   loading.problem(at, `\`${mode}\` needs counters that the fleet shares`, {
     hint: 'add `limits.shared`, such as `shared: { url: "rediss://valkey.internal:6379" }`; or `local`',
   });

@@ -179,6 +179,7 @@ export const limits = z
       .strictObject({
         mode: mode.default('local').describe('As of a limit.'),
         fallback: fallback.default('local').describe('As of a limit.'),
+        advance: amount.default(10).describe('As of a limit; with `mode: fast`, of every partner.'),
       })
       .prefault({})
       .describe('How the quotas of partners are counted (docs/partners.md).'),

@@ -42,7 +42,8 @@ export function describedLimits(
         if (limit === null) return [];
         const name = nameOf(limit.name, called, limits, { place, host: host.name, names, taken });
         names.set(name, at);
-        return [{ name, at, limit, expression: null, operation: [hostIndex, index] }];
+        const keys = new Set(Object.keys(value as object));
+        return [{ name, at, limit, keys, expression: null, operation: [hostIndex, index] }];
       });
     }),
   );

@@ -53,9 +53,10 @@ export function warnOfLimit(one: Written, { hosts, databases }: Around, loading:
   }
 }
 
-function warnOfCharacteristics({ at, limit }: Written, loading: Loading): void {
+function warnOfCharacteristics({ at, limit, keys }: Written, loading: Loading): void {
   const place = child(at, 'characteristics');
   if (limit.characteristics.length === 0) {
+    if (keys.has('characteristics')) return;
     loading.warning(place, 'without characteristics everybody counts together: one client can use up all of it', {
       key: true,
       hint: 'such as `[portcullis.session]` or `[cidr(ip.src, 32, 64)]`',

@@ -9,6 +9,8 @@ import type { LimitConfig } from './config.js';
 export const MOST_PER_SECOND = 1_000_000_000;
 /** One per microsecond: what the servers' clock tells. */
 export const MOST_SHARED_PER_SECOND = 1_000_000;
+/** Of an eighth of a window: native/engine/src/limits/window.rs. */
+const MOST_IN_WINDOW = 2 ** 21 - 1;
 /** Of the amount, unless `advance` is given. */
 const ADVANCE_SHARE = 10;
 
@@ -17,28 +19,32 @@ export interface Written {
   name: string;
   at: string;
   limit: LimitConfig;
+  /** Keys as they stand there, also those whose values were refused: nothing is said of them twice. */
+  keys: ReadonlySet<string>;
   expression: PolicyExpression | null;
   operation: PolicyLimit['operation'];
 }
 
-export function compileLimit({ name, at, limit, expression, operation }: Written, loading: Loading): PolicyLimit {
-  checkAmount(limit, at, loading);
-  checkDelay(limit, at, loading);
+export function compileLimit(written: Written, loading: Loading): PolicyLimit {
+  const { name, at, limit, expression, operation } = written;
+  checkAmount(written, loading);
+  checkDelay(written, loading);
   checkSharing(limit, at, loading);
   const timed = limit.concurrency === undefined;
   // Where something is missing the engine has nothing to add.
   const amount = timed ? (limit.requestsPerPeriod ?? limit.scorePerPeriod ?? 1) : 0;
-  const place = (key: string, written: string | undefined) =>
-    written === undefined ? null : { at: child(at, key), expression: written };
   return {
     name,
     at,
     expression,
     operation,
-    counting: place('countingExpression', limit.countingExpression),
-    characteristics: limit.characteristics.map((written, index) => ({
+    counting:
+      limit.countingExpression === undefined
+        ? null
+        : { at: child(at, 'countingExpression'), expression: limit.countingExpression },
+    characteristics: limit.characteristics.map((expression, index) => ({
       at: child(child(at, 'characteristics'), index),
-      expression: written,
+      expression,
     })),
     algorithm: limit.algorithm === 'slidingWindow' ? 'sliding_window' : 'gcra',
     amount,
@@ -54,7 +60,11 @@ export function compileLimit({ name, at, limit, expression, operation }: Written
 
 /** Its cost is known when it is answered. */
 export function countsAnswers({ countingExpression, score }: LimitConfig): boolean {
-  return score?.responseHeader !== undefined || /\bhttp\.response\./.test(withoutTexts(countingExpression ?? ''));
+  return score?.responseHeader !== undefined || readsAnswer(countingExpression);
+}
+
+function readsAnswer(expression = ''): boolean {
+  return /\bhttp\.response\./.test(withoutTexts(expression));
 }
 
 /** An expression without the strings in it, in which no word is a field. */
@@ -62,11 +72,11 @@ export function withoutTexts(expression: string): string {
   return expression.replace(/r(#*)".*?"\1|"(?:\\.|[^"\\])*"/gs, '""');
 }
 
-function checkAmount(limit: LimitConfig, at: string, loading: Loading): void {
-  const { requestsPerPeriod, scorePerPeriod, concurrency, score, period } = limit;
-  const given = Object.entries({ requestsPerPeriod, scorePerPeriod, concurrency })
-    .filter(([, value]) => value !== undefined)
-    .map(([key]) => key);
+const AMOUNTS = ['requestsPerPeriod', 'scorePerPeriod', 'concurrency'];
+
+function checkAmount({ limit, at, keys }: Written, loading: Loading): void {
+  const { requestsPerPeriod, scorePerPeriod, score } = limit;
+  const given = AMOUNTS.filter(key => keys.has(key));
   if (given.length !== 1) {
     const message = given.length === 0 ? 'how much is allowed?' : `${given.join(' and ')}: which of them holds?`;
     loading.problem(given.length === 0 ? at : child(at, given[1] as string), message, {
@@ -75,26 +85,32 @@ function checkAmount(limit: LimitConfig, at: string, loading: Loading): void {
     });
     return;
   }
-  if (concurrency !== undefined) {
+  if (keys.has('concurrency')) {
     for (const key of WITHOUT_CONCURRENCY) {
-      if (limit[key] !== undefined) refuse(key, '`concurrency` counts requests under way, not those of a period');
+      if (keys.has(key)) refuse(key, '`concurrency` counts requests under way, not those of a period');
     }
-    if (countsAnswers(limit)) {
+    if (readsAnswer(limit.countingExpression)) {
       refuse('countingExpression', 'a request under way has no answer yet', 'the expression may read the request');
     }
     return;
   }
-  if (period === undefined) {
+  if (!keys.has('period')) {
     loading.problem(at, '`period` is missing', { key: true, hint: 'the time that the amount speaks of, such as `1m`' });
   }
-  if (scorePerPeriod !== undefined && score === undefined) {
+  if (scorePerPeriod !== undefined && !keys.has('score')) {
     refuse('scorePerPeriod', 'nothing says what a request costs', 'add `score`, or write `requestsPerPeriod`');
   }
   if (score !== undefined) checkScore(score);
   checkBurst();
+  const amount = requestsPerPeriod ?? scorePerPeriod ?? 0;
+  if (limit.algorithm === 'slidingWindow' && amount > MOST_IN_WINDOW) {
+    loading.problem(child(at, given[0] as string), `a sliding window counts up to ${MOST_IN_WINDOW}`, {
+      hint: '`algorithm: gcra`: its burst is as exact with so many',
+    });
+  }
 
   function checkScore({ responseHeader, expression }: NonNullable<LimitConfig['score']>): void {
-    if (scorePerPeriod === undefined) {
+    if (keys.has('requestsPerPeriod')) {
       refuse('score', 'requests are counted, not what they cost', '`scorePerPeriod` instead of `requestsPerPeriod`');
     }
     if ((responseHeader === undefined) === (expression === undefined)) {
@@ -108,7 +124,7 @@ function checkAmount(limit: LimitConfig, at: string, loading: Loading): void {
 
   function checkBurst(): void {
     if (limit.burst === undefined) return;
-    const amount = requestsPerPeriod ?? scorePerPeriod ?? 0;
+    const amount = requestsPerPeriod ?? scorePerPeriod ?? limit.burst;
     if (limit.algorithm === 'slidingWindow') {
       refuse('burst', 'a sliding window has no burst: all of the amount may come at once', 'leave it out, or `gcra`');
     } else if (limit.burst > amount) {
@@ -125,7 +141,7 @@ function checkAmount(limit: LimitConfig, at: string, loading: Loading): void {
 
 const WITHOUT_CONCURRENCY = ['period', 'burst', 'algorithm', 'score', 'mitigationTimeout'] as const;
 
-function checkDelay(limit: LimitConfig, at: string, loading: Loading): void {
+function checkDelay({ limit, at, keys }: Written, loading: Loading): void {
   if (limit.action !== 'delay') {
     if (limit.delay === undefined) return;
     loading.problem(child(at, 'delay'), `nothing waits: the action is \`${limit.action}\``, {
@@ -134,7 +150,7 @@ function checkDelay(limit: LimitConfig, at: string, loading: Loading): void {
     });
     return;
   }
-  if (limit.delay === undefined) {
+  if (!keys.has('delay')) {
     loading.problem(child(at, 'action'), 'how long may a request wait?', { hint: 'add `delay`, such as `delay: 2s`' });
   }
   const refuse = (message: string) =>
@@ -189,10 +205,9 @@ function scoreOf({ score, scorePerPeriod }: LimitConfig, at: string): PolicyLimi
 }
 
 function sharingOf({ mode, fallback = 'local', advance, burst }: LimitConfig, amount: number): PolicySharing {
-  return { mode, fallback, advance: advance ?? Math.min(burst ?? amount, advanceOf(amount)) };
+  return { mode, fallback, advance: advance ?? advanceOf(amount, burst) };
 }
 
-/** What a node admits of a key before it has asked for more, where nothing says it. */
-export function advanceOf(amount: number): number {
-  return Math.max(1, Math.floor(amount / ADVANCE_SHARE));
+function advanceOf(amount: number, burst = amount): number {
+  return Math.min(burst, Math.max(1, Math.floor(amount / ADVANCE_SHARE)));
 }

@@ -5,6 +5,7 @@ import { exposed, type Family, type Labels } from './family.js';
 import { FleetMetrics } from './fleet.js';
 import { JwtMetrics } from './jwt.js';
 import { KeyMetrics } from './keys.js';
+import { LimitMetrics } from './limits.js';
 import { PartnerMetrics } from './partners.js';
 import { RevocationMetrics } from './revocation.js';
 
@@ -19,6 +20,7 @@ export class Metrics {
   readonly jwt = new JwtMetrics(this.#own);
   readonly keys = new KeyMetrics(this.#own);
   readonly partners = new PartnerMetrics(this.#own);
+  readonly limits = new LimitMetrics(this.#own);
   readonly fleet = new FleetMetrics(this.#own);
   readonly #native: () => string;
   readonly #successful: Gauge;

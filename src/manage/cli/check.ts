@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { type Lookups, load } from '../../config/load.js';
 import type { EngineProblem, Policy } from '../../config/policy.js';
 import { flat, inOrder, type Problem, render, wantsColour } from '../../config/problem.js';
+import { limiting, limitsTable } from './limits-table.js';
 import { callersTable, enforced, table } from './operations.js';
 import { CONFIG_OPTION, DEFAULT_FILE } from './options.js';
 import { requiresOf, type StatedByHost } from './requirements.js';
@@ -9,19 +10,21 @@ import { requiresOf, type StatedByHost } from './requirements.js';
 export type Compile = (policy: string, activate: boolean) => string;
 
 /**
- * `portcullis check`: everything that `run` would refuse or warn of, and what it would enforce of each described
- * operation. Exit code 0, or 1 when there are problems.
+ * `portcullis check`: everything that `run` would refuse or warn of, what it would enforce of each described operation,
+ * and its limits. Exit code 0, or 1 when there are problems.
  */
 export function addCheck(program: Command, compile: () => Promise<Compile>, lookups: Lookups): void {
   program
     .command('check')
-    .description('tell every problem of a configuration, with its place, and what is enforced of each operation')
+    .description(
+      'tell every problem of a configuration, with its place, and what is enforced of each operation and limit',
+    )
     .option(...CONFIG_OPTION, DEFAULT_FILE)
     .option('--requires', 'show only which credential each operation requires, and who says so')
     .addOption(new Option('--format <format>', 'how to tell').choices(['text', 'json']).default('text'))
     .action(async ({ config, format, requires = false }: Options) => {
       const checked = await check(config, await compile(), lookups);
-      const show = requires ? callersTable : table;
+      const show = requires ? callersTable : enforcedTables;
       process.stdout.write(format === 'json' ? asJson(checked) : asText(config, checked, show));
       process.exitCode = checked.policy ? 0 : 1;
     });
@@ -50,6 +53,10 @@ export async function check(file: string, compile: Compile, lookups: Lookups): P
   return { remarks, policy: count(remarks, 'problem') > 0 ? null : policy, stated };
 }
 
+function enforcedTables(policy: Policy, stated: StatedByHost): string {
+  return [table(policy, stated), limitsTable(policy)].filter(Boolean).join('\n\n');
+}
+
 /** The verdict last: it is what stays on the screen. */
 function asText(file: string, { remarks, policy, stated }: Checked, show: typeof table): string {
   const colour = wantsColour(process.stdout);
@@ -66,7 +73,8 @@ function asJson({ remarks, policy, stated }: Checked): string {
     host: name,
     requires: policy && requiresOf(policy, stated, name, null),
   }));
-  return `${JSON.stringify({ problems: remarks.map(flat), operations, others }, null, 2)}\n`;
+  const limits = policy ? limiting(policy) : [];
+  return `${JSON.stringify({ problems: remarks.map(flat), operations, others, limits }, null, 2)}\n`;
 }
 
 function number(remarks: readonly Problem[], severity: Problem['severity']): string {

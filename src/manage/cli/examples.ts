@@ -175,6 +175,26 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'partner resume': ['# shows why it was suspended, and asks', 'portcullis partner resume acme'],
   'partner rotate': ['portcullis partner rotate acme --overlap 7d --out acme-keys'],
   'partner remove': ['portcullis partner remove acme'],
+  'limits list': ['portcullis limits list', "portcullis limits list -o json | jq '.items[] | {name, figures}'"],
+  'limits show': ['portcullis limits show logins'],
+  'limits top': ['portcullis limits top', 'portcullis limits top logins --most 5'],
+  'limits reset': [
+    '# the key is what `limits top` and events show',
+    'portcullis limits reset logins 9f2c4e1ab3700d5e9f2c4e1ab3700d5e',
+  ],
+  'limits exempt': ['portcullis limits exempt logins 9f2c4e1ab3700d5e9f2c4e1ab3700d5e --until 7d --why "load test"'],
+  'limits unexempt': ['portcullis limits unexempt logins 9f2c4e1ab3700d5e9f2c4e1ab3700d5e'],
+  'limits exemptions': ['portcullis limits exemptions', 'portcullis limits exemptions logins -o json'],
+  'limits recommend': [
+    'portcullis limits recommend',
+    '# why, and what to write',
+    'portcullis limits recommend login',
+    'portcullis limits recommend --yaml > limits.yaml',
+  ],
+  'limits simulate': [
+    'portcullis limits simulate listOrders --requests 60 --period 1m',
+    "portcullis limits simulate 'POST /login' --host api.example.com --requests 5 --period 10m --counters fleet",
+  ],
   'audit list': [
     'portcullis audit list --since 2d',
     'portcullis audit list --actor deploy-pipeline --action pki -o json',

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { type Lookups, load } from '../../config/load.js';
 import { printable, render, wantsColour } from '../../config/problem.js';
+import { limitsOf } from './limits-table.js';
 import { CONFIG_OPTION, DEFAULT_FILE } from './options.js';
 import { type Request, type Response, readCurl, readRequest, readResponse, words } from './request.js';
 import { inWords, requiresOf } from './requirements.js';
@@ -61,8 +62,12 @@ export function addExplain(program: Command, explain: () => Promise<Explain>, lo
       const credentials = policy.hosts.find(({ name }) => name === found.host)?.credentials;
       const callers =
         requires && credentials ? `  ${requires.action}: requires ${inWords(requires, credentials)}` : null;
+      const limits = found.host === null ? null : limitsOf(policy, found.host, found.operation);
+      const above = [callers, ...limitLines(limits)].filter(line => line !== null);
       const shown =
-        format === 'json' ? `${JSON.stringify({ ...found, requires }, null, 2)}\n` : asText(request, found, callers);
+        format === 'json'
+          ? `${JSON.stringify({ ...found, requires, limits }, null, 2)}\n`
+          : asText(request, found, above);
       process.stdout.write(shown);
       process.exitCode = found.findings.some(({ action }) => action === 'block' || action === 'strip') ? 1 : 0;
     });
@@ -75,7 +80,8 @@ interface Options {
 }
 
 const LIMITS = `
-What the operation requires of its callers is told, but not whether the request has it. Client certificates and rules are
+What the operation requires of its callers is told, but not whether the request has it; which limits there are, but not
+how much of them is left. Client certificates and rules are
 not looked at: they need a connection.`;
 
 function requestOf(written: readonly string[]): Request {
@@ -94,15 +100,22 @@ export function explained(explain: Explain, policy: string, request: Request, re
   return JSON.parse(explain(policy, head, request.body, told, body)) as Explanation;
 }
 
-/** `callers`: what is required of who calls, where somebody asks. */
-function asText({ method, target }: Request, found: Explanation, callers: string | null): string {
+function limitLines(limits: ReturnType<typeof limitsOf> | null): string[] {
+  return [
+    ...(limits?.always ?? []).map(one => `  limit ${one}`),
+    ...(limits?.if ?? []).map(one => `  limit ${one}, if its expression holds`),
+  ];
+}
+
+/** `above`: what is required of who calls, and how often it may. */
+function asText({ method, target }: Request, found: Explanation, above: readonly string[]): string {
   const lines = [`${method} ${target}`];
   lines.push(
     found.operation === null
       ? `  no operation${found.host === null ? '' : ` of ${found.host}`} matches`
       : `  operation ${found.operation} of ${found.host}`,
   );
-  if (callers !== null) lines.push(printable(callers));
+  lines.push(...above.map(printable));
   for (const { reason, status, title, action, errors } of found.findings) {
     lines.push(`  ${action}: ${reason} (${status}) ${title}`);
     for (const { location, pointer, message, class: kind } of errors) {

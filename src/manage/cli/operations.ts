@@ -8,6 +8,7 @@ import type {
   PolicyParameter,
 } from '../../config/policy.js';
 import { printable } from '../../config/problem.js';
+import { aligned } from './aligned.js';
 import { accepted, inWords, type Requires, requires, type StatedByHost } from './requirements.js';
 
 const HEADINGS = [
@@ -22,8 +23,6 @@ const HEADINGS = [
   'not checked',
 ];
 const OF_CALLERS = ['method', 'path', 'staged', 'said by', 'requires'];
-/** A cell that is wider does not move the column behind it in all other lines. */
-const MAX_WIDTH = 60;
 /** Methods whose requests usually hold a body. */
 const WITH_BODY = ['PUT', 'POST', 'PATCH'];
 const LOCATIONS: readonly PolicyParameter['location'][] = ['path', 'query', 'header', 'cookie'];
@@ -160,11 +159,4 @@ function byFormat(content: NonNullable<Enforced['body']>['content']): string {
     if (format !== 'unchecked') formats.set(format, [...(formats.get(format) ?? []), mediaType]);
   }
   return [...formats].map(([format, types]) => `${format} ${types.join(' ')}`).join(', ');
-}
-
-function aligned(rows: readonly string[][]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    rows.reduce((most, row) => Math.max(most, Math.min(MAX_WIDTH, (row[column] as string).length)), 0),
-  );
-  return rows.map(row => `  ${row.map((cell, column) => cell.padEnd(widths[column] as number)).join('  ')}`.trimEnd());
 }

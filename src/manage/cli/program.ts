@@ -10,6 +10,7 @@ import { addExplain, type Explain } from './explain.js';
 import { Exit, Fault } from './fault.js';
 import { addJwt } from './jwt.js';
 import { addKeys } from './keys.js';
+import { addLimits } from './limits.js';
 import { addLogin } from './login.js';
 import { addMtls } from './mtls.js';
 import { addPartner } from './partner.js';
@@ -54,6 +55,7 @@ export function makeProgram(parts: Parts): Command {
   addJwt(program, terminal);
   addKeys(program, terminal);
   addPartner(program, terminal);
+  addLimits(program, terminal);
   addToken(program, terminal, lookups);
   addAudit(program, terminal);
   addLogin(program, terminal);

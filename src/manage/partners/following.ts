@@ -42,7 +42,7 @@ export interface FollowingParts {
 
 type Row = Pick<
   PartnersTable,
-  'name' | 'expires_at' | 'suspended_at' | 'certificates' | 'tokens' | 'operations' | 'revision'
+  'name' | 'expires_at' | 'suspended_at' | 'certificates' | 'tokens' | 'operations' | 'quota' | 'revision'
 >;
 
 export class PartnerFollowing {
@@ -120,7 +120,7 @@ export class PartnerFollowing {
     for (let some: Row[] | null = null; some === null || some.length === PAGE; rows.push(...some)) {
       some = await this.#parts.store.db
         .selectFrom('partners')
-        .select(['name', 'expires_at', 'suspended_at', 'certificates', 'tokens', 'operations', 'revision'])
+        .select(['name', 'expires_at', 'suspended_at', 'certificates', 'tokens', 'operations', 'quota', 'revision'])
         .where('name', '>', rows.at(-1)?.name ?? '')
         .orderBy('name')
         .limit(PAGE)
@@ -290,7 +290,7 @@ export class PartnerFollowing {
     // Whoever is refused is so by all that was issued, whatever is left for the others.
     const inTurn = [...rows].sort((a, b) => Number(b.suspended_at !== null) - Number(a.suspended_at !== null));
     const written = inTurn.map(row => {
-      const { name, expires_at, suspended_at, operations } = row;
+      const { name, expires_at, suspended_at, operations, quota } = row;
       const { certificates, tokens } = patternsOf(row);
       const theirs = this.#issued.get(name) ?? new Map<string, number>();
       for (const [fingerprint, until] of theirs) {
@@ -306,6 +306,7 @@ export class PartnerFollowing {
         certificates: [...certificates, ...issued],
         tokens,
         operations: JSON.parse(operations) as string[],
+        quota: quota === null ? undefined : (JSON.parse(quota) as Written['quota']),
       };
     });
     if (left < 0 && !this.#full) {
@@ -327,9 +328,11 @@ interface Written {
   certificates: CertificatePattern[];
   tokens: TokenPattern[];
   operations: string[];
+  /** What it may ask, all its credentials together. */
+  quota: { requests: number; period_s: number } | undefined;
 }
 
-const CLOSED = { suspended: true, tokens: [], operations: [] };
+const CLOSED = { suspended: true, tokens: [], operations: [], quota: undefined };
 
 /** Nothing but a fingerprint. */
 function isIssued({ authority, subject, san }: CertificatePattern): boolean {

@@ -86,7 +86,7 @@ export const wantedPartner = z.strictObject({
   certificates: certificates.default([]).meta({ description: 'One of them has to fit, all that it says.' }),
   tokens: tokens.default([]).meta({ description: 'One of them has to fit, all that it says.' }),
   operations: operations.default([]).meta({ description: 'All that it may call; empty: whatever others may.' }),
-  quota: quota.optional().meta({ description: 'Kept and shown; rate limits will hold to it.' }),
+  quota: quota.optional().meta({ description: 'All its credentials together; above it, 429 `limits.quota`.' }),
 });
 
 /** What is not named stays as it is. */
@@ -97,7 +97,7 @@ export const changedPartner = z.strictObject({
   certificates: certificates.optional().meta({ description: 'In place of those before.' }),
   tokens: tokens.optional().meta({ description: 'In place of those before.' }),
   operations: operations.optional().meta({ description: 'In place of those before; empty: all.' }),
-  quota: quota.nullable().optional(),
+  quota: quota.nullable().optional().meta({ description: 'Null: it has none.' }),
 });
 
 export type WantedPartner = z.output<typeof wantedPartner>;

@@ -137,7 +137,7 @@ impl Edge {
             return Next::Close;
         };
         slot.exchange.limited.now_us = clock::mono_us();
-        let outcome = decide::inspected(&mut slot.exchange, peer, result.err());
+        let outcome = decide::inspected(&mut slot.exchange, peer, &slot.body, result.err());
         self.proceed(index, outcome)
     }
 

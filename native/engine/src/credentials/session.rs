@@ -33,6 +33,12 @@ impl SessionKey {
         Some(SessionKey(hmac::Key::new(hmac::HMAC_SHA256, &key)))
     }
 
+    /// A key for something else, which says nothing about this one.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> [u8; SESSION_BYTES] {
+        self.hash(Kind::Derived, &[], purpose.as_bytes())
+    }
+
     fn hash(&self, kind: Kind, name: &[&str], value: &[u8]) -> [u8; SESSION_BYTES] {
         let mut hash = hmac::Context::with_key(&self.0);
         hash.update(&[kind as u8]);
@@ -71,6 +77,7 @@ enum Kind {
     Claim = 3,
     Certificate = 4,
     Key = 5,
+    Derived = 6,
 }
 
 /// The sources of a host, in the operator's order.

@@ -8,6 +8,7 @@
 //! its window empty, its penalty over, nobody under way. So who comes with made-up keys pushes nobody out. When no entry
 //! is idle, new keys meet [`Taken::Full`], and those that are counted go on being counted.
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::policy::Algorithm;
@@ -28,6 +29,21 @@ const MOST_ENTRIES: u64 = 16_384;
 /// A limit's name and what tells its counters apart, hashed with the installation's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub [u64; 2]);
+
+impl Key {
+    #[must_use]
+    pub fn bytes(self) -> [u8; 16] {
+        let [high, low] = self.0.map(u64::to_be_bytes);
+        std::array::from_fn(|at| if at < high.len() { high[at] } else { low[at - high.len()] })
+    }
+}
+
+/// 32 hex digits.
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}{:016x}", self.0[0], self.0[1])
+    }
+}
 
 /// How much a key may spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,9 +204,9 @@ impl Counters {
     /// One more request under way, if there are fewer than `most`. Whoever is admitted has to [`Counters::leave`], and
     /// nobody else. `remaining`: how many more could be.
     #[must_use]
-    pub fn enter(&self, key: Key, most: u64) -> Taken {
+    pub fn enter(&self, key: Key, most: u64, now_us: u64) -> Taken {
         let (mut shard, mark) = self.shard(key);
-        match shard.enter(mark, Kind::Concurrency, 0) {
+        match shard.enter(mark, Kind::Concurrency, now_us) {
             Some((mut entry, _)) => entry.enter(most),
             None => Taken::Full,
         }

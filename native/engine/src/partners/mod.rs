@@ -23,8 +23,10 @@ use serde::Deserialize;
 
 use crate::host_pattern;
 use crate::jwt::Token;
+use crate::limits::{Quota, told};
 use crate::meters::{self, PartnerSeries};
 use crate::mtls::Certificate;
+use crate::policy::Algorithm;
 use crate::reason::Reason;
 use table::Table;
 
@@ -53,6 +55,24 @@ pub struct Written {
     pub tokens: Vec<TokenPattern>,
     /// `operationId`, `GET /orders/{id}` or `api.example.com GET /orders/{id}`; empty: all.
     pub operations: Vec<String>,
+    /// How many requests.
+    pub quota: Option<WrittenQuota>,
+}
+
+/// Requests in each period, all of a partner's credentials together.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenQuota {
+    pub requests: u64,
+    pub period_s: u64,
+}
+
+/// How much a partner may ask for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PartnerQuota {
+    pub quota: Quota,
+    /// Item of `RateLimit-Policy`.
+    pub told: Box<str>,
 }
 
 /// All that is given has to fit.
@@ -81,6 +101,20 @@ pub struct TokenPattern {
     pub value: Option<String>,
 }
 
+/// Longest period, that of limits: a day.
+const MAX_PERIOD_S: u64 = 24 * 60 * 60;
+
+impl PartnerQuota {
+    fn new(WrittenQuota { requests, period_s }: WrittenQuota) -> Result<PartnerQuota, String> {
+        if requests == 0 || !(1..=MAX_PERIOD_S).contains(&period_s) {
+            return Err(format!("has a `quota` of no requests, or of a period that is not 1 to {MAX_PERIOD_S} s"));
+        }
+        let (amount, period_us) = (requests, period_s * 1_000_000);
+        let quota = Quota { algorithm: Algorithm::Gcra, amount, period_us, burst: amount, penalty_us: 0 };
+        Ok(PartnerQuota { quota, told: told::policy("quota", amount, period_s * 1000) })
+    }
+}
+
 /// A partner as it is at this moment.
 pub struct Partner {
     pub name: Arc<str>,
@@ -88,6 +122,7 @@ pub struct Partner {
     expires_ms: Option<u64>,
     /// None: all.
     operations: Option<Operations>,
+    quota: Option<PartnerQuota>,
     series: PartnerSeries,
 }
 
@@ -168,7 +203,8 @@ impl Partners {
 
 impl Partner {
     fn new(written: &Written) -> Result<Partner, String> {
-        let Written { name, suspended, expires_at, operations, .. } = written;
+        let Written { name, suspended, expires_at, operations, quota, .. } = written;
+        let quota = quota.map(PartnerQuota::new).transpose()?;
         if name.is_empty() || operations.iter().any(String::is_empty) {
             return Err("has an empty name or operation".to_owned());
         }
@@ -192,6 +228,7 @@ impl Partner {
             suspended: *suspended,
             expires_ms: *expires_at,
             operations: (!operations.is_empty()).then_some(read),
+            quota,
             series: meters::partner_series(name),
         })
     }
@@ -218,6 +255,12 @@ impl Partner {
         let Some(operation) = operation else { return false };
         let there = || on_hosts.iter().filter(|(pattern, _)| host_pattern::fits(pattern, host));
         anywhere.contains(operation) || there().any(|(_, operations)| operations.contains(operation))
+    }
+
+    /// How much its credentials may ask for together; None: as much as they like.
+    #[must_use]
+    pub fn quota(&self) -> Option<&PartnerQuota> {
+        self.quota.as_ref()
     }
 
     /// What its requests are counted under.

@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use memchr::memmem::FinderBuilder;
 
+use super::body::{Want, Wanted};
 use super::condition::{Condition, Number, Text, TextTest};
-use super::field::{self, Boolean, Field};
+use super::field::{self, Boolean, Field, Graphql};
 use super::function;
 use super::list::{List, ListItems};
 use super::pattern::Patterns;
+use super::place::{Place, Reads};
 use super::request::{MapField, Source, TextField};
 use super::set::{AddressRange, AddressSet, Ranges, TextSet, range_of};
 use super::spelling;
 use super::syntax::{Fault, Index, Kind, Literal, Logical, Node, Operand, OperandKind, Operator, Span};
+use super::value::Value;
 use super::wildcard::Wildcard;
 
 /// A part of an expression, with its type.
@@ -23,6 +26,8 @@ pub(super) enum Typed {
     Text(Text),
     Number(Number),
     Address,
+    /// The address with these bits of it alone: of IPv4, of IPv6.
+    Prefix(u8, u8),
     Map(MapField),
     /// A function of each element of a source; the elements themselves when it is [`Text::Element`].
     Array(Array),
@@ -30,6 +35,8 @@ pub(super) enum Typed {
     Each(Array),
     /// Only as an argument.
     Integer,
+    /// A whole body; only as an argument.
+    Body,
 }
 
 #[derive(Debug)]
@@ -52,8 +59,9 @@ impl Typed {
             Typed::Boolean(_) => "a boolean",
             Typed::Text(_) => "a string",
             Typed::Number(_) | Typed::Integer => "a number",
-            Typed::Address => "an address",
+            Typed::Address | Typed::Prefix(..) => "an address",
             Typed::Map(_) => "a map",
+            Typed::Body => "a whole body",
             Typed::Array(_) => "an array",
             Typed::Each(_) => "an array with `[*]`",
         }
@@ -67,6 +75,10 @@ pub(super) struct Scope<'p> {
     /// Names of the token configurations.
     pub configurations: &'p [&'p str],
     pub patterns: &'p mut Patterns,
+    pub wanted: &'p mut Wanted,
+    pub place: Place,
+    /// What was read so far.
+    pub reads: Reads,
 }
 
 impl Scope<'_> {
@@ -74,6 +86,12 @@ impl Scope<'_> {
     pub fn compile(&mut self, node: &Node) -> Result<Condition, Fault> {
         let typed = self.typed(node)?;
         self.boolean(typed, &node.span)
+    }
+
+    /// The whole expression: any value.
+    pub fn value(&mut self, node: &Node) -> Result<Value, Fault> {
+        let typed = self.typed(node)?;
+        Value::of(self, typed, &node.span)
     }
 
     pub fn quote(&self, span: &Span) -> &str {
@@ -93,6 +111,8 @@ impl Scope<'_> {
             Typed::Text(_) => fault.hint(format!("compare it: `{text} eq \"..\"`")),
             Typed::Number(_) => fault.hint(format!("compare it: `{text} gt 0`")),
             Typed::Address => fault.hint(format!("compare it: `{text} in {{192.0.2.0/24}}`")),
+            Typed::Body => fault.hint(format!("read a value of it: `lookup_json_string({text}, \"name\") eq \"..\"`")),
+            Typed::Prefix(..) => fault.hint("a condition asks for the prefix: `ip.src in {192.0.2.0/24}`"),
             Typed::Map(MapField::Path) => fault.hint(format!("compare one: `{text}[\"name\"] eq \"..\"`")),
             Typed::Map(_) => fault.hint(format!("compare elements: `any({text}[\"name\"][*] eq \"..\")`")),
             _ => fault.hint(format!("compare elements: `any({}[*] eq \"..\")`", text.trim_end_matches("[*]"))),
@@ -108,7 +128,7 @@ impl Scope<'_> {
                 self.index(typed, of, index, index_span)
             }
             Kind::Text(text) => Ok(Typed::Text(Text::Literal(text.as_slice().into()))),
-            Kind::Integer => Ok(Typed::Integer),
+            Kind::Integer(_) => Ok(Typed::Integer),
             Kind::Compare { left, operator, operator_span, right } => {
                 self.comparison(left, *operator, operator_span, right)
             }
@@ -122,14 +142,21 @@ impl Scope<'_> {
         }
     }
 
-    fn field(&self, name: &str, span: &Span) -> Result<Typed, Fault> {
-        Ok(match field::find(name) {
+    fn field(&mut self, name: &str, span: &Span) -> Result<Typed, Fault> {
+        let found = field::find(name);
+        if let Some(field) = found {
+            self.reads.add(&field, self.place, name, span)?;
+        }
+        Ok(match found {
             Some(Field::Text(field)) => Typed::Text(Text::Field(field)),
             Some(Field::Boolean(Boolean::Always)) => Typed::Boolean(Condition::Constant(true)),
             Some(Field::Boolean(Boolean::Certificate(certified))) => Typed::Boolean(Condition::Certificate(certified)),
             Some(Field::Boolean(Boolean::Finding(finding))) => Typed::Boolean(Condition::Finding(finding)),
             Some(Field::Number(field)) => Typed::Number(Number::Field(field)),
             Some(Field::Address) => Typed::Address,
+            Some(Field::Body) => Typed::Body,
+            Some(Field::Graphql(Graphql::Depth)) => Typed::Number(Number::Body(self.wanted.number(Want::Depth))),
+            Some(Field::Graphql(Graphql::Fields)) => Typed::Number(Number::Body(self.wanted.number(Want::Fields))),
             Some(Field::Array(array)) => {
                 Typed::Array(Array { source: Source::Array(array), of: Element::Text(Text::Element) })
             }
@@ -144,7 +171,9 @@ impl Scope<'_> {
             None => {
                 let fault = Fault::new(span.clone(), format!("there is no field `{name}`"));
                 return Err(match spelling::nearest(name, &field::names()) {
-                    _ if name.starts_with("http.request.body") => fault.hint("rules do not see request bodies"),
+                    _ if name.starts_with("http.request.body") && self.place == Place::Rule => {
+                        fault.hint("rules do not see request bodies")
+                    }
                     _ if function::exists(name) => fault.hint(format!("`{name}` is a function: `{name}(..)`")),
                     Some(near) => fault.hint(format!("did you mean `{near}`?")),
                     None => fault.hint("docs/rules.md lists the fields"),
@@ -153,8 +182,9 @@ impl Scope<'_> {
         })
     }
 
-    fn index(&self, typed: Typed, of: &Node, index: &Index, span: &Span) -> Result<Typed, Fault> {
-        let name = self.quote(&of.span);
+    fn index(&mut self, typed: Typed, of: &Node, index: &Index, span: &Span) -> Result<Typed, Fault> {
+        let name = self.quote(&of.span).to_owned();
+        let name = name.as_str();
         match (typed, index) {
             (Typed::Map(map), Index::Key(key)) => {
                 let mut of = Element::Text(Text::Element);
@@ -168,6 +198,8 @@ impl Scope<'_> {
                         }
                         Source::ClaimOf(claim, self.configuration(key, span)?)
                     }
+                    MapField::ResponseHeaders => Source::ResponseHeader(self.header(key, name, span)?),
+                    MapField::Form => Source::Body(self.wanted.number(Want::Form(key.as_slice().into()))),
                     MapField::Headers => Source::Header(self.header(key, name, span)?),
                     MapField::Arguments => Source::Argument(key.as_slice().into()),
                     MapField::Cookies => Source::Cookie(key.as_slice().into()),
@@ -177,9 +209,11 @@ impl Scope<'_> {
             (Typed::Map(map), _) => {
                 let fault = Fault::new(span.clone(), format!("`{name}` is a map and needs a key here"));
                 Err(match map {
-                    MapField::Cookies | MapField::Path | MapField::Claims => {
-                        fault.hint(format!("expected `{name}[\"name\"]`"))
-                    }
+                    MapField::Cookies
+                    | MapField::Path
+                    | MapField::Claims
+                    | MapField::Form
+                    | MapField::ResponseHeaders => fault.hint(format!("expected `{name}[\"name\"]`")),
                     _ => fault.hint(format!("expected `{name}[\"name\"]`; for all of them, `{name}.values[*]`")),
                 })
             }
@@ -293,6 +327,10 @@ impl Scope<'_> {
                     Fault::new(left.span.clone(), format!("`{text}` is {} and cannot be compared", typed.describe()));
                 Err(match typed {
                     Typed::Boolean(_) => fault.hint(format!("a boolean stands by itself: `{text}`, or `not {text}`")),
+                    Typed::Body => {
+                        fault.hint(format!("read a value of it: `lookup_json_string({text}, \"name\") eq \"..\"`"))
+                    }
+                    Typed::Prefix(..) => fault.hint("ask for the prefix: `ip.src in {192.0.2.0/24}`"),
                     Typed::Map(MapField::Path) => fault.hint(format!(
                         "`{text}[\"name\"] {} ..` for a parameter, `http.request.uri.path` for the whole path",
                         operator.name()

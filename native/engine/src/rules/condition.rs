@@ -73,6 +73,8 @@ pub(super) enum TextTest {
 #[derive(Debug)]
 pub(super) enum Text {
     Field(TextField),
+    /// By its number among what is wanted of the body.
+    Body(usize),
     /// A parameter of the operation's path.
     Parameter(Box<str>),
     Literal(Box<[u8]>),
@@ -97,6 +99,8 @@ pub(super) enum Text {
 #[derive(Debug)]
 pub(super) enum Number {
     Field(NumberField),
+    /// By its number among what is wanted of the body.
+    Body(usize),
     Length(Text),
     /// The number that a text is, its fraction cut off; missing when it is none.
     Of(Text),
@@ -152,7 +156,7 @@ impl Condition {
             Condition::Number(number, ranges) => {
                 number.value(request, element, buffers).is_some_and(|value| ranges.contains(value))
             }
-            Condition::Address(set) => set.contains(request.address),
+            Condition::Address(set) => set.contains(request.address.to_canonical()),
             Condition::StartsWith(text, start) => {
                 compare(text, start, request, element, buffers, |text, start| text.starts_with(start))
             }
@@ -218,7 +222,7 @@ impl Text {
         match self {
             Text::Field(TextField::UserAgent | TextField::Cookie | TextField::Referer) => 25,
             Text::Field(_) | Text::Literal(_) | Text::Element => 1,
-            Text::Parameter(_) => 5,
+            Text::Parameter(_) | Text::Body(_) => 5,
             Text::At { of, .. } => 30 + of.cost(),
             Text::Lower(of) | Text::Upper(of) => 15 + of.cost(),
             Text::Concat(parts) => parts.iter().map(|part| 10 + part.cost()).sum(),
@@ -263,6 +267,7 @@ impl Text {
     pub fn value<'v>(&'v self, request: &Request<'v>, element: &'v [u8], buffers: &mut Buffers) -> Option<Value<'v>> {
         match self {
             Text::Field(field) => Some(field.value(request, buffers)),
+            Text::Body(number) => request.beyond.body?.texts(*number).next().map(Value::Borrowed),
             Text::Parameter(name) => request::parameter(request, name, buffers),
             Text::Literal(literal) => Some(Value::Borrowed(literal)),
             Text::Element => Some(Value::Borrowed(element)),
@@ -304,9 +309,10 @@ impl Text {
 }
 
 impl Number {
-    fn value<'v>(&'v self, request: &Request<'v>, element: &'v [u8], buffers: &mut Buffers) -> Option<i64> {
+    pub fn value<'v>(&'v self, request: &Request<'v>, element: &'v [u8], buffers: &mut Buffers) -> Option<i64> {
         match self {
             Number::Field(field) => field.value(request),
+            Number::Body(number) => request.beyond.body?.number(*number),
             Number::Length(text) => {
                 let mark = buffers.text.len();
                 let length = text.value(request, element, buffers).map(|value| value.bytes(buffers).len() as i64);

@@ -15,6 +15,16 @@ pub(super) enum Field {
     /// Of numbers.
     Numbers(ArrayField),
     Map(MapField),
+    /// All of the request's body.
+    Body,
+    Graphql(Graphql),
+}
+
+/// How much a GraphQL document asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Graphql {
+    Depth,
+    Fields,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +41,7 @@ pub(super) const VIOLATED: &str = "cf.schema_validation.uploaded.violated";
 pub(super) const FIELDS: &[(&str, Field)] = {
     use CertificateField as C;
     use CertificateNames as Names;
-    use Field::{Address, Array, Boolean as Bool, Map, Number, Numbers, Text};
+    use Field::{Address, Array, Body, Boolean as Bool, Map, Number, Numbers, Text};
     &[
         ("http.host", Text(TextField::Host)),
         ("http.request.method", Text(TextField::Method)),
@@ -45,6 +55,8 @@ pub(super) const FIELDS: &[(&str, Field)] = {
         ("http.request.headers.names", Array(ArrayField::HeaderNames)),
         ("http.request.headers.values", Array(ArrayField::HeaderValues)),
         ("http.request.cookies", Map(MapField::Cookies)),
+        ("http.request.body.form", Map(MapField::Form)),
+        ("http.request.body.raw", Body),
         ("http.request.jwt.claims", Map(MapField::Claims)),
         ("http.request.jwt.claims.aud", Map(MapField::Claim(Claim::Audience))),
         ("http.request.jwt.claims.aud.names", Array(ArrayField::ClaimNames(Claim::Audience))),
@@ -67,10 +79,14 @@ pub(super) const FIELDS: &[(&str, Field)] = {
         ("http.request.jwt.claims.sub", Map(MapField::Claim(Claim::Subject))),
         ("http.request.jwt.claims.sub.names", Array(ArrayField::ClaimNames(Claim::Subject))),
         ("http.request.jwt.claims.sub.values", Array(ArrayField::ClaimValues(Claim::Subject))),
+        ("http.response.code", Number(NumberField::ResponseCode)),
+        ("http.response.headers", Map(MapField::ResponseHeaders)),
         ("http.user_agent", Text(TextField::UserAgent)),
         ("http.cookie", Text(TextField::Cookie)),
         ("http.referer", Text(TextField::Referer)),
         ("ip.src", Address),
+        ("ip.src.asnum", Number(NumberField::Asn)),
+        ("ip.src.country", Text(TextField::Country)),
         ("ssl", Bool(Boolean::Always)),
         ("path", Map(MapField::Path)),
         ("cf.api_gateway.auth_id_present", Bool(Boolean::Finding(Finding::Identified))),
@@ -106,6 +122,8 @@ pub(super) const FIELDS: &[(&str, Field)] = {
         ("cf.tls_client_auth.verify_error", Text(TextField::VerifyError)),
         ("cf.tls_client_auth.authority", Text(TextField::Authority)),
         ("cf.tls_client_auth.days_to_expiry", Number(NumberField::DaysToExpiry)),
+        ("portcullis.graphql.depth", Field::Graphql(Graphql::Depth)),
+        ("portcullis.graphql.fields", Field::Graphql(Graphql::Fields)),
         ("portcullis.key.id", Text(TextField::Key)),
         ("portcullis.operation", Text(TextField::Operation)),
         ("portcullis.partner", Text(TextField::Partner)),

@@ -1,7 +1,9 @@
 //! The functions: one table of names and shapes, and how each becomes a part of a condition.
 
+use super::body::{Step, Want};
 use super::check::{Array, Element, Scope, Typed};
 use super::condition::{Condition, Number, Text};
+use super::place::Place;
 use super::request::Tokened;
 use super::spelling;
 use super::syntax::{Fault, Kind, Node, Span};
@@ -10,14 +12,17 @@ use super::syntax::{Fault, Kind, Node, Span};
 enum Function {
     Any,
     All,
+    Cidr,
     Concat,
     EndsWith,
     IsJwtPresent,
     IsJwtValid,
     Len,
+    LookupJsonInteger,
     LookupJsonString,
     Lower,
     StartsWith,
+    ToNumber,
     Upper,
     UrlDecode,
 }
@@ -33,14 +38,29 @@ struct Shape {
 const FUNCTIONS: &[Shape] = &[
     shape("any", Function::Any, 1, 1, "any(http.request.headers[\"accept\"][*] eq \"..\")"),
     shape("all", Function::All, 1, 1, "all(http.request.headers[\"accept\"][*] eq \"..\")"),
+    shape("cidr", Function::Cidr, 3, 3, "cidr(ip.src, 24, 64)"),
     shape("concat", Function::Concat, 2, 16, "concat(http.host, http.request.uri.path)"),
     shape("ends_with", Function::EndsWith, 2, 2, "ends_with(http.request.uri.path, \"..\")"),
     shape("is_jwt_present", Function::IsJwtPresent, 0, 1, "is_jwt_present(\"customers\")"),
     shape("is_jwt_valid", Function::IsJwtValid, 0, 1, "is_jwt_valid(\"customers\")"),
     shape("len", Function::Len, 1, 1, "len(http.user_agent)"),
-    shape("lookup_json_string", Function::LookupJsonString, 0, usize::MAX, ""),
+    shape(
+        "lookup_json_integer",
+        Function::LookupJsonInteger,
+        2,
+        16,
+        "lookup_json_integer(http.request.body.raw, \"id\")",
+    ),
+    shape(
+        "lookup_json_string",
+        Function::LookupJsonString,
+        2,
+        16,
+        "lookup_json_string(http.request.body.raw, \"user\", 0)",
+    ),
     shape("lower", Function::Lower, 1, 1, "lower(http.user_agent)"),
     shape("starts_with", Function::StartsWith, 2, 2, "starts_with(http.request.uri.path, \"..\")"),
+    shape("to_number", Function::ToNumber, 1, 1, "to_number(http.request.uri.args[\"limit\"][0])"),
     shape("upper", Function::Upper, 1, 1, "upper(http.user_agent)"),
     shape("url_decode", Function::UrlDecode, 1, 2, "url_decode(http.request.uri.query)"),
 ];
@@ -68,11 +88,11 @@ pub(super) fn call(
             None => fault.hint(format!("expected one of {}", names.join(", "))),
         });
     };
-    if shape.function == Function::LookupJsonString {
-        return Err(Fault::new(name_span.clone(), "`lookup_json_string` is not available yet")
-            .hint(
-                "rules do not see request bodies; of a token, `http.request.jwt.claims[\"role\"][0]` is a claim by its name",
-            ));
+    let looks_up = matches!(shape.function, Function::LookupJsonInteger | Function::LookupJsonString);
+    if looks_up && scope.place == Place::Rule {
+        return Err(Fault::new(name_span.clone(), format!("`{name}` stands only in limits")).hint(
+            "rules do not see request bodies; of a token, `http.request.jwt.claims[\"role\"][0]` is a claim by its name",
+        ));
     }
     if arguments.len() < shape.least || arguments.len() > shape.most {
         let expected = match (shape.least, shape.most) {
@@ -86,6 +106,7 @@ pub(super) fn call(
     }
     match shape.function {
         Function::Any | Function::All => quantified(scope, shape, &arguments[0]),
+        Function::Cidr => prefix(scope, shape, arguments),
         Function::IsJwtPresent | Function::IsJwtValid => tokened(scope, shape, arguments.first()),
         Function::Len => length(scope, shape, &arguments[0]),
         Function::Lower => mapped(scope, shape, arguments, |text, _| Element::Text(Text::Lower(Box::new(text)))),
@@ -96,6 +117,7 @@ pub(super) fn call(
         Function::EndsWith => mapped(scope, shape, arguments, |text, mut rest| {
             Element::Boolean(Condition::EndsWith(text, rest.remove(0)))
         }),
+        Function::ToNumber => mapped(scope, shape, arguments, |text, _| Element::Number(Number::Of(text))),
         Function::Concat => mapped(scope, shape, arguments, |text, rest| {
             Element::Text(Text::Concat(std::iter::once(text).chain(rest).collect()))
         }),
@@ -105,7 +127,7 @@ pub(super) fn call(
                 Element::Text(Text::UrlDecode { of: Box::new(text), recursive, unicode })
             })
         }
-        Function::LookupJsonString => unreachable!("refused above"),
+        Function::LookupJsonInteger | Function::LookupJsonString => looked_up(scope, shape, arguments),
     }
 }
 
@@ -119,8 +141,53 @@ fn quantified(scope: &mut Scope<'_>, shape: &Shape, argument: &Node) -> Result<T
     }
 }
 
+/// A value of a JSON body: names of members and positions in arrays lead to it.
+fn looked_up(scope: &mut Scope<'_>, shape: &Shape, arguments: &[Node]) -> Result<Typed, Fault> {
+    match scope.typed(&arguments[0])? {
+        Typed::Body => {}
+        other => return Err(wrong(scope, shape, &arguments[0], &other, "`http.request.body.raw`")),
+    }
+    let mut steps = Vec::with_capacity(arguments.len() - 1);
+    for argument in &arguments[1..] {
+        let step = match &argument.kind {
+            Kind::Text(name) => String::from_utf8(name.clone()).ok().map(|name| Step::Member(name.into())),
+            Kind::Integer(position) => u32::try_from(*position).ok().map(Step::At),
+            _ => None,
+        };
+        let Some(step) = step else {
+            let message = format!("`{}` is neither a name nor a position", scope.quote(&argument.span));
+            return Err(Fault::new(argument.span.clone(), message).hint(format!("as in `{}`", shape.usage)));
+        };
+        steps.push(step);
+    }
+    Ok(match shape.function {
+        Function::LookupJsonInteger => Typed::Number(Number::Body(scope.wanted.number(Want::Integer(steps.into())))),
+        _ => Typed::Text(Text::Body(scope.wanted.number(Want::Text(steps.into())))),
+    })
+}
+
+/// The address cut to so many bits: of IPv4, of IPv6.
+fn prefix(scope: &mut Scope<'_>, shape: &Shape, arguments: &[Node]) -> Result<Typed, Fault> {
+    match scope.typed(&arguments[0])? {
+        Typed::Address => {}
+        other => return Err(wrong(scope, shape, &arguments[0], &other, "an address")),
+    }
+    let bits = |argument: &Node, most: u8| {
+        match argument.kind {
+            Kind::Integer(bits) => u8::try_from(bits).ok().filter(|bits| (1..=most).contains(bits)),
+            _ => None,
+        }
+        .ok_or_else(|| {
+            let text = scope.quote(&argument.span);
+            Fault::new(argument.span.clone(), format!("`{text}` is not a number of bits"))
+                .hint(format!("expected 1 to {most}"))
+        })
+    };
+    Ok(Typed::Prefix(bits(&arguments[1], 32)?, bits(&arguments[2], 128)?))
+}
+
 /// The name of a token configuration, or none for any.
-fn tokened(scope: &Scope<'_>, shape: &Shape, argument: Option<&Node>) -> Result<Typed, Fault> {
+fn tokened(scope: &mut Scope<'_>, shape: &Shape, argument: Option<&Node>) -> Result<Typed, Fault> {
     let configuration = match argument {
         None => None,
         Some(Node { kind: Kind::Text(name), span }) => Some(scope.configuration(name, span)?),
@@ -130,6 +197,7 @@ fn tokened(scope: &Scope<'_>, shape: &Shape, argument: Option<&Node>) -> Result<
             return Err(Fault::new(span.clone(), message).hint(format!("as in `{}`", shape.usage)));
         }
     };
+    scope.reads.caller = true;
     let valid = shape.function == Function::IsJwtValid;
     Ok(Typed::Boolean(Condition::Token(Tokened { valid, configuration })))
 }

@@ -4,21 +4,27 @@
 //! condition needs (`index`) says which rules a request can match at all. Rules are evaluated in their order; the
 //! index only leaves out those that cannot match.
 
+mod body;
 mod check;
 mod condition;
 mod decode;
 mod field;
 mod function;
+mod graphql;
 mod index;
+mod language;
 mod list;
 mod literal;
 mod necessary;
 mod parse;
 mod pattern;
+mod place;
 mod request;
+mod selection;
 mod set;
 mod spelling;
 mod syntax;
+mod value;
 
 #[cfg(test)]
 mod properties;
@@ -28,14 +34,16 @@ mod tests;
 use crate::policy::{self, Problem, RuleAction};
 use crate::wildcard;
 
-use check::Scope;
 use condition::Condition;
 use index::{Cursors, Index};
-use pattern::Patterns;
 use request::Buffers;
-use syntax::Fault;
 
-pub use request::{Called, Found, Request};
+pub use body::{Read, Reading, Wanted};
+pub use language::{Language, Test};
+pub use place::{Place, Reads};
+pub use request::{Beyond, Called, Found, Request, Response};
+pub use selection::Selection;
+pub use value::Value;
 
 /// Most rules: twice the number that the index is measured with. Above it, lists are the better tool.
 pub const MAX_RULES: usize = 20_000;
@@ -69,18 +77,18 @@ pub struct Scratch {
     cursors: Cursors,
 }
 
+impl Scratch {
+    /// Forgets what was put together for the request before.
+    pub fn begin(&mut self) {
+        self.buffers.clear();
+    }
+}
+
 impl Rules {
-    /// Compiles all rules; every rule or list that cannot be compiled adds a problem. With problems, what is
+    /// Compiles all rules; every rule that cannot be compiled adds a problem. With problems, what is
     /// returned must not be used.
     #[must_use]
-    pub fn compile(
-        rules: &[policy::Rule],
-        lists: &[policy::List],
-        configurations: &[policy::Jwt],
-        problems: &mut Vec<Problem>,
-    ) -> Rules {
-        let configurations: Vec<&str> = configurations.iter().map(|written| written.name.as_str()).collect();
-        let lists = list::compile(lists, problems);
+    pub fn compile(rules: &[policy::Rule], language: &mut Language<'_>, problems: &mut Vec<Problem>) -> Rules {
         if rules.len() > MAX_RULES {
             problems.push(Problem {
                 at: rules[MAX_RULES].at.clone(),
@@ -90,20 +98,10 @@ impl Rules {
             });
             return Rules { rules: Box::default(), index: Index::default(), reads_violations: false };
         }
-        let mut patterns = Patterns::default();
         let mut compiled = Vec::with_capacity(rules.len());
         for rule in rules {
-            let condition = parse::parse(&rule.expression).and_then(|node| {
-                let (text, patterns) = (rule.expression.as_str(), &mut patterns);
-                Scope { text, lists: &lists, configurations: &configurations, patterns }.compile(&node)
-            });
-            match condition {
-                Ok(condition) => {
-                    compiled.push(Rule { name: rule.name.as_str().into(), condition, action: rule.action });
-                }
-                Err(Fault { span, message, hint }) => {
-                    problems.push(Problem { at: rule.at.clone(), span: Some((span.start, span.end)), message, hint });
-                }
+            if let Some(Test { condition, .. }) = language.test(&rule.at, &rule.expression, Place::Rule, problems) {
+                compiled.push(Rule { name: rule.name.as_str().into(), condition, action: rule.action });
             }
         }
         let index = Index::build(compiled.iter().map(|rule| &rule.condition));

@@ -67,7 +67,7 @@ pub(super) fn alternatives(condition: &Condition) -> Option<Vec<Facts>> {
         Condition::Quantified { source, every: false, .. } | Condition::At { source, .. } => needs(source),
         Condition::Quantified { every: true, .. } => None,
         Condition::Number(number, _) => match number {
-            Number::Field(_) => None,
+            Number::Field(_) | Number::Body(_) => None,
             Number::Length(text) | Number::Of(text) => present(text),
             Number::Count(source) | Number::At { source, .. } => needs(source),
         },
@@ -126,7 +126,8 @@ fn equal(field: TextField, literal: &[u8]) -> Option<Facts> {
         | TextField::Partner
         | TextField::Key
         | TextField::Session
-        | TextField::Operation => return None,
+        | TextField::Operation
+        | TextField::Country => return None,
     })
 }
 
@@ -147,7 +148,9 @@ fn present(text: &Text) -> Option<Vec<Facts>> {
     match text {
         Text::At { source, .. } => needs(source),
         Text::Lower(of) | Text::Upper(of) | Text::UrlDecode { of, .. } => present(of),
-        Text::Field(_) | Text::Parameter(_) | Text::Literal(_) | Text::Element | Text::Concat(_) => None,
+        Text::Field(_) | Text::Body(_) | Text::Parameter(_) | Text::Literal(_) | Text::Element | Text::Concat(_) => {
+            None
+        }
     }
 }
 
@@ -155,7 +158,12 @@ fn needs(source: &Source) -> Option<Vec<Facts>> {
     let header = match source {
         Source::Header(name) => name.clone(),
         Source::Cookie(_) => "cookie".into(),
-        Source::Argument(_) | Source::Array(_) | Source::Claim(_) | Source::ClaimOf(..) => return None,
+        Source::Argument(_)
+        | Source::Array(_)
+        | Source::Claim(_)
+        | Source::ClaimOf(..)
+        | Source::ResponseHeader(_)
+        | Source::Body(_) => return None,
     };
     Some(vec![Facts { header: Some(header), ..Facts::default() }])
 }

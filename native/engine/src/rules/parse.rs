@@ -227,11 +227,11 @@ fn argument(input: &mut Input<'_>) -> Parsed<Node> {
         Kind::Text(string(input)?)
     } else if remaining(input).starts_with(|first: char| first.is_ascii_digit() || first == '-') {
         let (span, literal) = bare(input)?;
-        let Literal::Integer(_) = literal else {
+        let Literal::Integer(number) = literal else {
             return Err(Fault::new(span, format!("{} cannot be an argument", literal.describe()))
                 .hint("expected a field, a string or a whole number"));
         };
-        Kind::Integer
+        Kind::Integer(number)
     } else {
         return combined(input, 0);
     };

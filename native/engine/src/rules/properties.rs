@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::set::{self, AddressSet, Prefix};
 use super::wildcard::Wildcard;
-use super::{Request, Rules, Scratch, decode};
+use super::{Beyond, Language, Request, Rules, Scratch, decode};
 use crate::credentials::Caller;
 use crate::head::Head;
 use crate::peer::Identity;
@@ -29,7 +29,10 @@ fn compile(expressions: &[(String, RuleAction)]) -> Option<Rules> {
     };
     let lists = [list("ips", &["10.1.0.0/16", "10.2.3.4", "2001:db8::/32"]), list("names", &["a", "/a/b"])];
     let mut problems = Vec::new();
-    let rules = Rules::compile(&rules, &lists, &[], &mut problems);
+    let rules = {
+        let mut language = Language::new(&lists, &[], &mut problems);
+        Rules::compile(&rules, &mut language, &mut problems)
+    };
     for problem in &problems {
         let (start, end) = problem.span.unwrap();
         let whole = &expressions.iter().find(|(text, _)| end <= text.len()).unwrap().0;
@@ -228,7 +231,7 @@ proptest! {
             let identity = Identity::default();
             let (caller, operation) = (Caller::default(), None);
             let (address, found) = (address.parse().unwrap(), Default::default());
-            let request = Request { head: &head, address, identity, now: 0, found, caller: &caller, configurations: &[], operation };
+            let request = Request { head: &head, address, identity, now: 0, found, caller: &caller, configurations: &[], operation, beyond: Beyond::default() };
             let (mut logged, mut expected) = (Vec::new(), Vec::new());
             let blocked = compiled.evaluate(&request, &mut scratch, &mut logged);
             let oracle = compiled.evaluate_all(&request, &mut scratch, &mut expected);

@@ -7,9 +7,11 @@ use std::net::IpAddr;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use super::body::Read;
 use crate::credentials::Caller;
 use crate::head::Head;
 use crate::jwt::Configuration;
+use crate::limits::geo;
 use crate::mtls::{CertificateField, CertificateNames};
 use crate::pairs::{arguments, cookies, decodes_to, escape};
 use crate::peer::Identity;
@@ -30,6 +32,24 @@ pub struct Request<'a> {
     /// Whose tokens may stand where the request has one, whatever it is worth.
     pub configurations: &'a [Arc<Configuration>],
     pub operation: Option<Called<'a>>,
+    pub beyond: Beyond<'a>,
+}
+
+/// What only limits read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beyond<'a> {
+    /// `http.response.*`
+    pub response: Option<Response<'a>>,
+    /// `http.request.body.*`, `portcullis.graphql.*`
+    pub body: Option<&'a Read>,
+}
+
+/// What a request was answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Response<'a> {
+    pub status: u16,
+    /// Names, lower-case, and values.
+    pub fields: &'a [(&'a str, &'a str)],
 }
 
 /// The operation that a request calls.
@@ -132,6 +152,7 @@ pub(super) enum TextField {
     Key,
     Session,
     Operation,
+    Country,
 }
 
 impl TextField {
@@ -160,6 +181,14 @@ impl TextField {
             TextField::Partner => request.caller.partner.as_ref().map_or("", |partner| &*partner.name).as_bytes(),
             TextField::Key => request.caller.key.as_ref().map_or("", |key| &*key.id).as_bytes(),
             TextField::Session => return request.caller.session.map_or(Value::Borrowed(b""), |id| hex(&id, buffers)),
+            TextField::Country => {
+                let Some(code) = geo::place(request.address.to_canonical()).country else {
+                    return Value::Borrowed(b"");
+                };
+                let start = buffers.text.len();
+                buffers.text.extend_from_slice(&code);
+                return Value::Built(start..buffers.text.len());
+            }
             TextField::Operation => request.operation.map_or("", |operation| operation.id).as_bytes(),
         })
     }
@@ -223,14 +252,18 @@ fn verify_error(request: &Request<'_>) -> &'static [u8] {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NumberField {
     DaysToExpiry,
+    ResponseCode,
+    Asn,
 }
 
 const DAY_SECONDS: i64 = 86_400;
 
 impl NumberField {
-    /// None without a certificate, or with one that cannot be read.
+    /// None without a certificate, without an answer, or with one that cannot be read.
     pub fn value(self, request: &Request<'_>) -> Option<i64> {
         match self {
+            NumberField::Asn => geo::place(request.address.to_canonical()).asn.map(i64::from),
+            NumberField::ResponseCode => request.beyond.response.map(|response| i64::from(response.status)),
             NumberField::DaysToExpiry => {
                 let certificate = request.identity.certificate.filter(|certificate| certificate.fault().is_none())?;
                 let left =
@@ -305,6 +338,9 @@ impl Tokened {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MapField {
     Headers,
+    ResponseHeaders,
+    /// Values of a form in the body.
+    Form,
     Arguments,
     Cookies,
     /// Parameters of the operation's path.
@@ -371,6 +407,9 @@ pub(super) enum Source {
     Claim(Box<str>),
     /// Of the token, if it counts for that configuration.
     ClaimOf(Claim, Box<str>),
+    ResponseHeader(Box<str>),
+    /// By its number among what is wanted of the body.
+    Body(usize),
 }
 
 impl Source {
@@ -379,7 +418,11 @@ impl Source {
         match self {
             Source::Claim(_) | Source::ClaimOf(..) => true,
             Source::Array(array) => matches!(array, ArrayField::ClaimValues(_) | ArrayField::Scopes),
-            Source::Header(_) | Source::Argument(_) | Source::Cookie(_) => false,
+            Source::Header(_)
+            | Source::Argument(_)
+            | Source::Cookie(_)
+            | Source::ResponseHeader(_)
+            | Source::Body(_) => false,
         }
     }
 
@@ -419,6 +462,15 @@ impl Source {
             Source::Array(ArrayField::ClaimValues(claim)) => claims(request, None, claim.name(), visit),
             Source::Claim(claim) => claims(request, None, claim, visit),
             Source::ClaimOf(claim, configuration) => claims(request, Some(configuration), claim.name(), visit),
+            Source::ResponseHeader(wanted) => {
+                let fields = request.beyond.response.map_or(&[][..], |response| response.fields);
+                let mut found = fields.iter().filter(|(name, _)| *name == &**wanted);
+                found.try_for_each(|(_, value)| visit(value.as_bytes()))
+            }
+            Source::Body(number) => match request.beyond.body {
+                Some(read) => read.texts(*number).try_for_each(visit),
+                None => ControlFlow::Continue(()),
+            },
             Source::Header(name) => head.values(name).try_for_each(|value| visit(value.as_bytes())),
             Source::Argument(wanted) => arguments(head)
                 .filter(|(name, _)| name.as_bytes() == &**wanted)

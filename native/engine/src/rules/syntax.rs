@@ -50,8 +50,8 @@ pub(super) enum Kind {
     },
     /// Only as an argument of a function.
     Text(Vec<u8>),
-    /// Only as an argument of a function; no function takes one yet.
-    Integer,
+    /// Only as an argument of a function.
+    Integer(i64),
     Compare {
         left: Box<Node>,
         operator: Operator,

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use serde::Deserialize;
 
-use super::{Called, Request, Rules, Scratch, parse};
+use super::{Beyond, Called, Language, Request, Rules, Scratch, parse};
 use crate::credentials::Caller;
 use crate::endpoints::{self, Endpoints, Match};
 use crate::exchange::Now;
@@ -187,7 +187,10 @@ fn compile(expressions: &[(String, RuleAction)], lists: &[List]) -> Result<Rules
     let rules: Vec<Rule> = expressions.iter().map(|(expression, action)| rule(expression, *action)).collect();
     let mut problems = Vec::new();
     let configurations = ["customers", "staff"].map(|name| Jwt { name: name.into(), ..Jwt::default() });
-    let rules = Rules::compile(&rules, lists, &configurations, &mut problems);
+    let rules = {
+        let mut language = Language::new(lists, &configurations, &mut problems);
+        Rules::compile(&rules, &mut language, &mut problems)
+    };
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
 }
 
@@ -252,6 +255,7 @@ fn expressions_of_the_corpus_match_as_written() {
                 caller: &caller,
                 configurations: &configurations,
                 operation: called.as_ref().map(|(id, parameters, captures)| Called { id, parameters, captures }),
+                beyond: Beyond::default(),
             };
             for case in group.cases {
                 count += 1;
@@ -314,6 +318,7 @@ fn outcome(rules: &[(&str, RuleAction)]) -> (Option<u32>, Vec<u32>) {
         caller: &Caller::default(),
         configurations: &[],
         operation: None,
+        beyond: Beyond::default(),
     };
     let (mut scratch, mut logged) = (Scratch::default(), Vec::new());
     let blocked = rules.evaluate(&request, &mut scratch, &mut logged);
@@ -355,7 +360,7 @@ fn all_problems_of_all_rules_are_told_at_once() {
         })
         .collect();
     let mut problems = Vec::new();
-    let _ = Rules::compile(&rules, &[], &[], &mut problems);
+    let _ = Rules::compile(&rules, &mut Language::new(&[], &[], &mut Vec::new()), &mut problems);
     let found: Vec<_> = problems.iter().map(|problem| (problem.at.as_str(), problem.span.unwrap())).collect();
     assert_eq!(found, [("/rules/0/expression", (0, 9)), ("/rules/2/expression", (12, 12))]);
 }
@@ -450,7 +455,17 @@ fn every_certificate_field_is_the_certificates_own() {
     let identity = identity(&certificate, Some(Presented::Verified));
     let (caller, found) = (Caller::default(), Default::default());
     let (address, now, caller) = (loopback(), NOW, &caller);
-    let request = Request { head: &head, address, identity, now, found, caller, configurations: &[], operation: None };
+    let request = Request {
+        head: &head,
+        address,
+        identity,
+        now,
+        found,
+        caller,
+        configurations: &[],
+        operation: None,
+        beyond: Beyond::default(),
+    };
     let mut checked = 0;
     for (name, field) in super::field::FIELDS {
         let super::field::Field::Text(super::request::TextField::Certificate(field)) = field else { continue };

@@ -6,16 +6,16 @@
 //! this snapshot.
 
 mod builder;
-mod coding;
+pub(crate) mod coding;
 mod content;
 mod form;
 mod formats;
 mod inflate;
-// Tokens are JSON that has to have one meaning too.
+// Tokens are JSON that has to have one meaning too; limits read single values of bodies.
 pub(crate) mod json;
 mod kept;
 mod lines;
-mod media;
+pub(crate) mod media;
 mod multipart;
 mod node;
 mod outline;

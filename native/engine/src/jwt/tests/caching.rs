@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use super::revoked::{Change, Kind, Named};
 use super::*;
+use crate::policy::Policy;
+use crate::snapshot::Snapshot;
 
 /// Who presents tokens one after the other.
 struct Thread {
@@ -227,7 +229,8 @@ fn how_tokens_were_judged_is_counted_by_configuration() {
     // The second time there is nothing left to move over.
     meters.lock().unwrap().tokens(&mut thread.cache.tally);
     meters.lock().unwrap().tokens(&mut thread.cache.tally);
-    let families: serde_json::Value = serde_json::from_str(&crate::meters::scrape(0)).unwrap();
+    let families: serde_json::Value =
+        serde_json::from_str(&crate::meters::scrape(&Snapshot::compile(&Policy::default(), 0, 0).unwrap())).unwrap();
     let family =
         families.as_array().unwrap().iter().find(|family| family["name"] == "portcullis_jwt_verifications_total");
     let samples = family.unwrap()["samples"].as_array().unwrap().clone();

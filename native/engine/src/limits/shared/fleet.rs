@@ -69,6 +69,12 @@ impl Fleet {
         OF_PROCESS.get_or_init(|| Fleet::new(entries, Counters::of_process(entries)))
     }
 
+    /// None: no policy has been compiled yet.
+    #[must_use]
+    pub fn started() -> Option<&'static Fleet> {
+        OF_PROCESS.get()
+    }
+
     /// Names of the counters from now on: to be told with every policy.
     pub fn named(&self, shared: &Shared) {
         if **self.names.load() != *shared {

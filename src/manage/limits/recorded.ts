@@ -1,0 +1,69 @@
+// The recorded volume, read back: operation after operation, and of each one ten minutes after the other, with what every
+// process saw of them.
+
+import { setImmediate as others } from 'node:timers/promises';
+import type { Store } from '../store/open.js';
+import { unpack, type Volume } from './volume.js';
+
+/** Rows that are read at once: a page of some 500 KiB is unpacked in milliseconds, on the main thread. */
+const PAGE = 100;
+
+export interface Wanted {
+  host?: string | undefined;
+  operation?: string | undefined;
+  /** Unix milliseconds: buckets that began from then on, and before that. */
+  since?: number | undefined;
+  until?: number | undefined;
+}
+
+/** Ten minutes of an operation. */
+export interface Bucket {
+  host: string;
+  operation: string;
+  at: number;
+  nodes: (Volume & { node: string })[];
+}
+
+/** By host, operation and time. What nobody can read is passed over. */
+export async function* recorded(db: Store['db'], wanted: Wanted): AsyncGenerator<Bucket> {
+  let bucket = null as Bucket | null;
+  for await (const { host, operation, bucket: at, node, data } of rows(db, wanted)) {
+    const volume = unpack(data);
+    if (!volume) continue;
+    if (bucket?.host === host && bucket.operation === operation && bucket.at === at) {
+      bucket.nodes.push({ ...volume, node });
+      continue;
+    }
+    if (bucket) yield bucket;
+    bucket = { host, operation, at, nodes: [{ ...volume, node }] };
+  }
+  if (bucket) yield bucket;
+}
+
+async function* rows(db: Store['db'], { host, operation, since, until }: Wanted) {
+  for (let last: readonly [string, string, number, string] | null = null; ; ) {
+    let query = db.selectFrom('volumes').selectAll();
+    if (host !== undefined) query = query.where('host', '=', host);
+    if (operation !== undefined) query = query.where('operation', '=', operation);
+    if (since !== undefined) query = query.where('bucket', '>=', since);
+    if (until !== undefined) query = query.where('bucket', '<', until);
+    if (last) {
+      const [...place] = last;
+      query = query.where(({ eb, refTuple, tuple }) =>
+        eb(refTuple('host', 'operation', 'bucket', 'node'), '>', tuple(...(place as [string, string, number, string]))),
+      );
+    }
+    const page = await query
+      .orderBy('host')
+      .orderBy('operation')
+      .orderBy('bucket')
+      .orderBy('node')
+      .limit(PAGE)
+      .execute();
+    yield* page;
+    const end = page.at(-1);
+    if (!end || page.length < PAGE) return;
+    last = [end.host, end.operation, end.bucket, end.node];
+    await others();
+  }
+}
