@@ -7,7 +7,7 @@
 use super::{MAX_INSPECTED_BYTES, Outcome, denied, request};
 use crate::exchange::{Denial, Exchange};
 use crate::head::Framing;
-use crate::limits::shared::Fallen;
+use crate::limits::shared::{Fallen, turn_us};
 use crate::limits::{
     Ask, Counters, Exceeded, Key, Left, Limited, Limits, Phase, QUOTA, Rule, Taken, Terms, Turn, told,
 };
@@ -153,13 +153,11 @@ impl<'a> Walk<'a, '_> {
                 self.limited.asks.push(ask);
                 return;
             }
-            SharingMode::Fast => match self.limits.fleet().take(&ask, now) {
-                Some(taken) => taken,
-                None => match self.fallen(terms, &ask) {
-                    Some(taken) => taken,
-                    None => return,
-                },
-            },
+            SharingMode::Fast => {
+                let taken = self.limits.fleet().take(&ask, now).or_else(|| self.fallen(terms, &ask));
+                let Some(taken) = taken else { return };
+                self.turn(&ask, taken)
+            }
             SharingMode::Local if peek => self.counters.peek(key, terms.quota, cost, now),
             SharingMode::Local => match self.counters.take_late(key, terms.quota, cost, now, delay_us) {
                 Ok(Turn { wait_us, remaining, reset_us }) => {
@@ -183,6 +181,17 @@ impl<'a> Walk<'a, '_> {
             Fallen::Closed => self.refused(ask.rule, terms, ask.key, SOON_US, Reason::LimitsUnavailable),
         }
         None
+    }
+
+    /// What was taken for a later turn was taken.
+    fn turn(&mut self, ask: &Ask, taken: Taken) -> Taken {
+        match turn_us(taken, ask.delay_us) {
+            Some(wait_us) if wait_us > 0 && !ask.peek => {
+                self.waits(ask.rule, wait_us);
+                Taken::Admitted { remaining: 0, reset_us: wait_us }
+            }
+            _ => taken,
+        }
     }
 
     /// Its turn comes then: the latest of all counts.
@@ -354,6 +363,7 @@ pub fn asked(exchange: &mut Exchange, peer: &Peer, answers: &[Option<Taken>]) ->
             let Some(terms) = walk.limits.terms(ask.rule, partner) else { continue };
             let answer = answers.get(n).copied().flatten();
             if let Some(taken) = answer.or_else(|| walk.fallen(&terms, ask)) {
+                let taken = walk.turn(ask, taken);
                 walk.taken(ask.rule, &terms, ask.key, taken);
             }
         }
