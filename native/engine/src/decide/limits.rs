@@ -110,7 +110,7 @@ impl<'a> Walk<'a, '_> {
         let terms = rule.terms();
         if let Some(most) = rule.concurrency {
             self.limited.checked.push(number);
-            let taken = self.counters.enter(key, most);
+            let taken = self.counters.enter(key, most, self.limited.now_us);
             if matches!(taken, Taken::Admitted { .. }) {
                 self.limited.held.push(key);
             }
