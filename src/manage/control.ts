@@ -343,7 +343,10 @@ function nodeName(): string {
 }
 
 function hostsOf(parts: Parts | null) {
-  return (parts?.policy.hosts ?? []).map(({ name, openapi }) => ({ name, operations: openapi?.operations ?? [] }));
+  return (parts?.policy.hosts ?? []).map(({ name, openapi, credentials }) => ({
+    ...{ name, operations: openapi?.operations ?? [] },
+    sessions: (credentials?.session.length ?? 0) > 0,
+  }));
 }
 
 function servedHosts(parts: Parts | null): ServedHost[] {

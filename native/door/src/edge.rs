@@ -17,6 +17,7 @@ use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::head::{Framing, Head};
 use portcullis_engine::jwt;
 use portcullis_engine::limits::shared::{Asking, Waiter};
+use portcullis_engine::limits::volume::{Asked, Recorder};
 use portcullis_engine::meters::{self, Meters};
 use portcullis_engine::mtls::{Certificate, seen};
 use portcullis_engine::peer::Peer;
@@ -122,6 +123,8 @@ struct Slot {
     /// When the upload began to be waited for.
     waiting_us: u64,
     ticket: u32,
+    /// Where its questions to the fleet's counters are.
+    batch: u32,
     /// What the origin answers is looked at.
     checks: bool,
     held: Option<Box<Held>>,
@@ -165,6 +168,9 @@ pub struct Edge {
     /// Exchanges under way.
     open: u64,
     pub asking: Asking,
+    /// Calls without an answer, by the batches under way.
+    batches: HashMap<u32, usize, foldhash::fast::RandomState>,
+    volumes: Recorder<'static>,
     dates: Dates,
     answer: Answer,
     head: Vec<u8>,
@@ -216,6 +222,8 @@ impl Edge {
             tokens: jwt::Cache::default(),
             open: 0,
             asking: Asking::new(policy::current().load().limits.fleet()),
+            batches: HashMap::default(),
+            volumes: Recorder::of_process(),
             dates: Dates::default(),
             answer: Answer::default(),
             head: Vec::with_capacity(2048),
@@ -652,6 +660,11 @@ impl Edge {
         }
         let slot = &mut self.slots[index as usize];
         decide::released(&mut slot.exchange);
+        if let Some(snapshot) = &slot.exchange.snapshot
+            && let Some(asked) = Asked::of(&slot.exchange, peer, status, ended_us, |text| snapshot.limits.hashed(text))
+        {
+            self.volumes.note(asked);
+        }
         if slot.exchange.presented != Presented::NotLooked
             && let (Some(known), Some(host)) = (&peer.certificate, slot.exchange.host())
             && known.count.add(host.series, slot.exchange.started.unix_ms)

@@ -7,6 +7,7 @@ use napi_derive::napi;
 use portcullis_engine::guard::guarded;
 use portcullis_engine::limits::geo::{self, Kind};
 use portcullis_engine::limits::shared::{self, Fleet};
+use portcullis_engine::limits::volume::Volumes;
 use portcullis_engine::limits::{Counters, shown};
 
 use crate::edge::Edge;
@@ -60,7 +61,7 @@ pub fn next_batch() -> Option<Batch> {
 /// What the function answered to a call (by its place) of a batch; null: nobody answered.
 #[napi]
 pub fn batch_answered(number: u32, call: u32, reply: Option<Buffer>) {
-    with_edge(|edge| edge.asking.answered(number, call, reply.as_deref(), clock::mono_us()));
+    with_edge(|edge| edge.batch_answered(number, call, reply.as_deref()));
 }
 
 /// All calls of a batch have answered or their time is up: what one of its exchanges does next.
@@ -72,7 +73,7 @@ pub fn asked(slot: u32) -> u32 {
 /// A batch is over, and its exchanges were asked: its number may be used again.
 #[napi]
 pub fn batch_over(number: u32) {
-    with_edge(|edge| edge.asking.over(number));
+    with_edge(|edge| edge.batch_over(number));
 }
 
 /// What has to be read of the body of an exchange that waits: Body or LastBody, or Sent for nothing.
@@ -165,6 +166,6 @@ pub fn load_database(kind: String, bytes: Option<Buffer>) -> Result<()> {
 /// What was asked of each operation, by session, in buckets that have ended by this time (Unix milliseconds): JSON of
 /// native/engine/src/limits/volume.rs. Each bucket is told once.
 #[napi]
-pub fn volumes(_until: f64) -> String {
-    "[]".to_owned()
+pub fn volumes(until: f64) -> String {
+    guarded(|| Volumes::of_process().take(until as u64)).unwrap_or_else(|| "[]".to_owned())
 }

@@ -161,7 +161,7 @@ fn limits(out: &mut Vec<u8>, exchange: &Exchange) {
         out.extend_from_slice(action.as_bytes());
         out.push(b'"');
         text(out, "ID", &exchange.reason_id(denial));
-        let _ = write!(out, ",\"Key\":\"{:08x}\"", (exceeded.key.0[0] >> 32) as u32);
+        let _ = write!(out, ",\"Key\":\"{:08x}\"", exceeded.key.0[0] >> 32);
         number(out, "RetryAfter", exceeded.retry_after_s);
         out.push(b'}');
         separator = b",";

@@ -17,7 +17,7 @@ export const limitKey = z
   .string()
   .regex(/^[0-9a-f]{32}$/)
   .meta({
-    description: 'The keyed hash of what tells its counters apart, as `top` and events show it.',
+    description: 'The keyed hash of what tells its counters apart, as `top` shows it; events have its first 8 digits.',
     example: '9f2c4e1ab3700d5e9f2c4e1ab3700d5e',
   });
 
@@ -79,7 +79,7 @@ export const limit = z
   })
   .meta({ id: 'Limit' });
 
-export const counted = z
+export const limitedKey = z
   .object({
     limit: z.string(),
     key: z.string(),
@@ -93,7 +93,7 @@ export const counted = z
   })
   .meta({ id: 'LimitedKey' });
 
-export const topAnswer = z.object({ items: z.array(counted) });
+export const topAnswer = z.object({ items: z.array(limitedKey) });
 
 export const resetAnswer = z
   .object({

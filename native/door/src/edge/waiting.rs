@@ -52,14 +52,38 @@ impl Edge {
     pub fn next_batch(&mut self) -> Option<Batch> {
         // SAFETY: one word of JavaScript's, kept alive by the door for the edge's life.
         unsafe { *self.answer_meta.add(META_ASKS) = 0 };
-        self.asking.next()
+        let batch = self.asking.next()?;
+        self.batches.insert(batch.number, batch.calls.len());
+        for waiter in &batch.waiters {
+            if let Some(slot) = self.slots.get_mut(waiter.slot as usize)
+                && slot.generation == waiter.generation
+            {
+                slot.batch = batch.number;
+            }
+        }
+        Some(batch)
     }
 
-    /// The batch that an exchange was in is over.
+    pub fn batch_answered(&mut self, number: u32, call: u32, reply: Option<&[u8]>) {
+        self.asking.answered(number, call, reply, clock::mono_us());
+        if let Some(left) = self.batches.get_mut(&number) {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    pub fn batch_over(&mut self, number: u32) {
+        self.batches.remove(&number);
+        self.asking.over(number);
+    }
+
+    /// The batch that an exchange was in is over; or that of the one before in its slot, while its own is under way.
     pub fn asked(&mut self, index: u32) -> Next {
         let Some(slot) = self.slots.get(index as usize).filter(|slot| slot.stage == Stage::Asking) else {
             return Next::Sent;
         };
+        if self.batches.get(&slot.batch) != Some(&0) {
+            return Next::Sent;
+        }
         let waiter = slot.waiter(index);
         self.answered_by_fleet(index, |asking| asking.answers(waiter))
     }

@@ -36,6 +36,8 @@ impl Limits {
             allow_identities: written.allow_identities,
             quotas: written.quotas,
             quota_keys: Some(Keys::new(key, "")),
+            // No limit has such a name.
+            volume_keys: Some(Keys::new(key, " volumes")),
             ..Limits::default()
         };
         if written.rules.len() > MAX_LIMITS {

@@ -49,6 +49,7 @@ pub struct Limits {
     /// Whether one is spent when the answer is known.
     settles: bool,
     quota_keys: Option<Keys>,
+    volume_keys: Option<Keys>,
     /// What they read of bodies.
     wanted: Option<Arc<Wanted>>,
     pub entries: u64,
@@ -208,6 +209,12 @@ impl Limits {
     #[must_use]
     pub fn fleet(&self) -> &'static Fleet {
         Fleet::of_process(self.entries)
+    }
+
+    /// Who asks, where only the volume is observed: a value's keyed hash.
+    #[must_use]
+    pub fn hashed(&self, text: &str) -> Key {
+        self.volume_keys.as_ref().map_or(Key([0; 2]), |keys| keys.of_text(text))
     }
 
     /// What a number stands for: a limit, or the partner's quota.

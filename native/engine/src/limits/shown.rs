@@ -40,12 +40,7 @@ struct Exemption {
 }
 
 impl Key {
-    /// 32 hex digits.
-    #[must_use]
-    pub fn hex(self) -> String {
-        format!("{:016x}{:016x}", self.0[0], self.0[1])
-    }
-
+    /// As it is shown: 32 hex digits.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Key> {
         let hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -88,7 +83,7 @@ pub fn top(limits: &Limits, counters: &Counters, asked: &str, now: Now) -> Resul
         let penalty_us = counters.penalty_us(refused.key, now.mono_us);
         json!({
             "rule": refused.limit,
-            "key": refused.key.hex(),
+            "key": refused.key.to_string(),
             "identity": refused.identity,
             "used": used,
             "refused": refused.refused,

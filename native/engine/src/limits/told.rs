@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 /// Largest number of a structured field (RFC 9651, 3.3.1).
 const MAX_INTEGER: u64 = 999_999_999_999_999;
+/// Most policies of one answer: 1.6 KB with the longest names.
+const MOST_POLICIES: usize = 16;
 
 /// What is left of one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub fn fields<'a>(policies: impl Iterator<Item = (&'a str, Left)> + Clone, out: 
         return;
     };
     out.push_str("\r\nRateLimit-Policy: ");
-    for (n, (policy, _)) in policies.enumerate() {
+    for (n, (policy, _)) in policies.take(MOST_POLICIES).enumerate() {
         out.push_str(if n == 0 { "" } else { ", " });
         out.push_str(policy);
     }

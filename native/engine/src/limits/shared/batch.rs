@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use hashbrown::HashMap;
+use foldhash::HashMap;
 
 use super::record::{self, Act, HEAD_BYTES, Reply};
 use super::{Ask, Fleet, turn_us};
@@ -115,9 +115,9 @@ impl Asking {
             up: true,
             open: Gathered::default(),
             closed: VecDeque::new(),
-            asked: HashMap::new(),
+            asked: HashMap::default(),
             number: 0,
-            waiting: HashMap::new(),
+            waiting: HashMap::default(),
             questions: 0,
             told: 0,
             spare: Vec::new(),

@@ -3,7 +3,8 @@
 //! A request is paid from what was granted (the server has counted that already), else on credit: up to the limit's
 //! advance of what the server has not acknowledged, as long as its last word leaves room. What is owed is told until it
 //! was acknowledged, so it may be counted twice and never not at all; what was granted and is not needed goes back
-//! once, so it may be lost and never be had twice.
+//! once, so it may be lost and never be had twice. Grants carry keys that want more between two settlings than their
+//! advance.
 //!
 //! Why all nodes together go over by no more than an advance each: who owes has seen the key with room, or nothing of
 //! it. Before a node goes on credit again, its last debt was acknowledged, and if the key was beyond its policy with
@@ -166,12 +167,8 @@ impl Lease {
         let returned = [gone(older), if idle { gone(newer) } else { (0, 0.0) }];
         self.grants = [if idle { Grant::default() } else { newer }, Grant::default()];
         let demand = self.used.saturating_add(self.missed);
-        // Whoever gets by on his advance needs no grants.
-        let want = if self.missed > 0 || demand > self.advance / 2 {
-            (demand.saturating_add(demand / 2) + 1).min(self.most()).saturating_sub(self.grants[0].units)
-        } else {
-            0
-        };
+        // Only what the advance does not carry: a bucket leaks what was granted to one and is wanted by another.
+        let want = demand.saturating_sub(self.advance).min(self.most()).saturating_sub(self.grants[0].units);
         (self.sent, self.wanted, self.asked_us) = (self.owed, want, now_us);
         (self.used, self.missed, self.flying, self.punished) = (0, 0, true, self.punish);
         Settle { returned, spent: self.sent, want, penalize: self.punish }
@@ -297,7 +294,8 @@ impl Lease {
                 0
             }
         };
-        if self.owed.saturating_add(units) > self.advance {
+        // Who costs more than the advance still is one request.
+        if self.owed > 0 && self.owed.saturating_add(units) > self.advance {
             return Err(wait_us.max(SETTLING_US));
         }
         if wait_us > delay_us { Err(wait_us) } else { Ok(wait_us) }

@@ -10,7 +10,7 @@
 //!
 //! `P(w)` is what the policy admits in any time `w`: `burst + floor(w * amount / period)`; by sliding window `amount` for
 //! `w` up to a period. `n`: nodes that live at any moment of `w`; a node that starts again is another one. `a`: the
-//! limit's `advance`. `S(w)`: the policy with amount and burst divided by the number of nodes, each at least 1.
+//! limit's `advance`, or the highest cost of a request if that is more. `S(w)`: the policy with amount and burst divided by the number of nodes, each at least 1.
 //!
 //! | what happens within `w` | `strict` | `fast` |
 //! |---|---|---|

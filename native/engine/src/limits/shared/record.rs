@@ -10,7 +10,6 @@ use crate::policy::Algorithm;
 
 /// Before the first record.
 pub(super) const HEAD_BYTES: usize = 8;
-pub(super) const RECORD_BYTES: usize = 64;
 const REPLY_HEAD_BYTES: usize = 16;
 const REPLY_RECORD_BYTES: usize = 24;
 /// What is counted together: keys that begin alike.

@@ -1,0 +1,1 @@
+//! What goes into a batch, and where its answers go.
