@@ -61,6 +61,8 @@ export interface Controlled {
   env: NodeJS.ProcessEnv;
   /** What becomes an event. */
   tell: Tell;
+  /** Takes a counter out of those that a fleet shares; answers whether there was one. Rejects when nobody answers. */
+  resetCounter(key: string): Promise<boolean>;
   /** What the store adds to the policy has changed: it is to be read again. */
   changed(why: string): Promise<unknown>;
   /** What is in force; null until the first policy is. */
@@ -168,6 +170,7 @@ export class Control {
       metrics: metrics.limits,
       node: nodeName(),
       limits: () => from.parts()?.policy.limits.rules ?? [],
+      resetFleet: (_, key) => from.resetCounter(key),
       hosts: () => hostsOf(from.parts()),
     });
     this.#traffic = new TrafficRecorder({

@@ -3,7 +3,7 @@
 
 import { beforeAll, describe, expect, test } from 'vitest';
 import { FAULTS, faultOf } from '../../src/check/limits/faults.js';
-import { Edge, Node, takes } from '../support/counters.js';
+import { Edge, Node, takes } from '../support/fleet-node.js';
 import { type Authority, authority, type Identity, x509 } from '../support/pki.js';
 import { freePort } from '../support/ports.js';
 import { describeServers, needsServer, Server, startCluster, startSentinel } from '../support/valkey.js';

@@ -131,11 +131,10 @@ function listed(terminal: Terminal, limits: readonly Limit[]): string {
   }
   return shownTable(
     terminal,
-    ['name', 'action', 'limit', 'counted by', 'mode', 'keys', 'checked', 'refused', 'in penalty'],
+    ['name', 'action', 'limit', 'counted by', 'mode', 'checked', 'refused', 'delayed'],
     limits.map(one => [
       ...[one.name, one.action, amountOf(one), one.characteristics.join(', ') || 'all together'],
-      one.figures.fallback ? `${one.mode}, falls back: ${one.fallback}` : one.mode,
-      ...[one.figures.keys, one.figures.checked, refusedOf(one), one.figures.penalties].map(String),
+      ...[one.mode, ...[one.figures.checked, refusedOf(one), one.figures.delayed].map(String)],
     ]),
   );
 }
@@ -165,11 +164,9 @@ function described(terminal: Terminal, limit: Limit, exempt: readonly Exemption[
     ['algorithm', limit.algorithm],
     ['penalty', limit.mitigation_timeout_seconds === 0 ? 'none' : `${limit.mitigation_timeout_seconds} s`],
     ['mode', limit.mode === 'local' ? 'local' : `${limit.mode}, else ${limit.fallback}`],
-    ['keys', `${figures.keys}, ${figures.penalties} in penalty`],
     ['checked', String(figures.checked)],
     ['refused', limit.action === 'log' ? `${figures.would_refuse}, would be` : String(figures.refused)],
     ['delayed', String(figures.delayed)],
-    ['overshoot', `${figures.overshoot_bound} at most`],
   ];
   const spared = exempt.length === 0 ? '' : `\n${exemptions(terminal, exempt)}`;
   return `${pairs(rows)}${spared}`;

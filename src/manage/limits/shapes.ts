@@ -39,15 +39,10 @@ const count = z.int().min(0);
 
 export const figures = z
   .object({
-    keys: count.meta({ description: 'Live counters.' }),
-    penalties: count.meta({ description: 'Of them, those that are refused until their mitigation timeout ends.' }),
     checked: count,
     refused: count,
     would_refuse: count.meta({ description: 'In `log`: what would have been refused.' }),
     delayed: count,
-    full: count.meta({ description: 'Requests that found no place for a new counter.' }),
-    fallback: z.boolean().meta({ description: "The fleet's counters cannot be asked now." }),
-    overshoot_bound: z.number().meta({ description: 'What the fleet may admit beyond the limit, at most.' }),
   })
   .meta({ id: 'LimitFigures', description: 'As this process counted since it started.' });
 

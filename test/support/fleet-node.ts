@@ -15,6 +15,12 @@ export function takes(cost = 1, burst = 1_000): Buffer {
   return words([1, t, burst * t, cost, 0, 7_200_000, 0, 0]);
 }
 
+/** A record that settles `spent` of them, and wants more. */
+export function settles(spent: number, want: number, burst = 1_000): Buffer {
+  const t = 3_600_000_000 / burst;
+  return words([20, t, burst * t, spent, 0, 7_200_000, want, 0]);
+}
+
 /** What a call carries: the known birth, then records. */
 export function records(...all: Buffer[]): Buffer {
   return Buffer.concat([words([0]), ...all]);

@@ -1,10 +1,12 @@
 //! test/corpus/limits: limits, and requests at times of a clock of their own with what becomes of each.
 
+mod properties;
+
 use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis_engine::decide::{self, Outcome, Tally};
 use portcullis_engine::exchange::{Exchange, Now};
@@ -18,8 +20,17 @@ use serde_json::{Map, Value, json};
 
 /// 2030-01-01
 const NOW: Now = Now { mono_us: 1_000_000_000, unix_ms: 1_893_456_000_000 };
-/// Of each group: the counters' clock goes on from one to the next.
-const GROUP_US: u64 = 3_000_000_000_000;
+/// Longest time that one test's requests take.
+const SPAN_US: u64 = 3_000_000_000_000;
+
+/// Counters are the process's, and their clock never goes back: one test at a time has it, each from where the one before
+/// ended.
+fn clock() -> MutexGuard<'static, u64> {
+    static CLOCK: Mutex<u64> = Mutex::new(NOW.mono_us);
+    let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    *clock += SPAN_US;
+    clock
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -170,6 +181,7 @@ impl Group {
             (Ok(_), Some(wanted)) => panic!("{}: compiled, expected \"{wanted}\"", self.name),
             (Err(problems), None) => panic!("{}: {problems:?}", self.name),
         };
+        let since_us = clock();
         Partners::of_process().replace(&self.partners).unwrap();
         let mut under_way: HashMap<&str, Exchange> = HashMap::new();
         for (place, request) in self.requests.iter().enumerate() {
@@ -179,9 +191,8 @@ impl Group {
             }
             for time in 0..request.times {
                 let mut exchange = Exchange::default();
-                let since_us = NOW.mono_us + number as u64 * GROUP_US;
                 let place = format!("{}, request {place}, time {time}", self.name);
-                request.judge(&mut exchange, &snapshot, since_us, &place);
+                request.judge(&mut exchange, &snapshot, *since_us, &place);
                 match &request.stays {
                     Some(name) => {
                         under_way.insert(name, exchange);
