@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
 import { type Front, startFront } from '../support/front.js';
-import { connect, type RawClient, type Response } from '../support/https.js';
+import { ask, connect, type RawClient, type Response } from '../support/https.js';
 import { type Arrived, type HttpOrigin, httpOrigin } from '../support/origin.js';
 import { freePort } from '../support/ports.js';
 import { pause, until } from '../support/waiting.js';
@@ -53,19 +53,11 @@ async function counters() {
   const server = spawn('redis-server', ['--port', `${port}`, '--save', '', '--dir', temporaryFolder()]);
   atTheEnd(() => void server.kill());
   await until(() => reachable(port));
-  // What it answers to the function that counts comes late.
+  // What it answers comes late.
   const late = createServer(client => {
     const to = connectTcp(port, '127.0.0.1');
-    let asked = false;
-    client.on('data', (piece: Buffer) => {
-      asked ||= piece.includes('portcullis_take');
-      to.write(piece);
-    });
-    to.on('data', (piece: Buffer) => {
-      if (asked) setTimeout(() => client.write(piece), WAIT_MS);
-      else client.write(piece);
-      asked = false;
-    });
+    client.pipe(to);
+    to.on('data', (piece: Buffer) => setTimeout(() => client.write(piece), WAIT_MS));
     for (const [one, other] of [
       [client, to],
       [to, client],
@@ -103,6 +95,7 @@ function tests(limits: () => Promise<object>): void {
   let origin: HttpOrigin;
   let front: Front;
   let clients = 0;
+  const connections: RawClient[] = [];
 
   beforeAll(async () => {
     const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' });
@@ -122,14 +115,22 @@ function tests(limits: () => Promise<object>): void {
       {
         files: { 'orders.json': JSON.stringify(description) },
         config: { limits: await limits() },
+        threads: 1,
       },
     );
+    // From when on they can be asked, or somebody has to wait.
+    await until(async () => {
+      const since = performance.now();
+      await ask(front.caller('api.test'), '/first');
+      return performance.now() - since > WAIT_MS / 2;
+    });
   });
 
   /** A client whose next request has to wait. */
   async function client(host = 'api.test'): Promise<{ raw: RawClient; fields: string; name: string }> {
     const name = `client-${clients++}`;
     const raw = await connect(front.caller(host));
+    connections.push(raw);
     const fields = `Host: ${host}\r\nX-Client: ${name}\r\n`;
     expect((await raw.ask(`GET /first HTTP/1.1\r\n${fields}\r\n`)).status).toBeLessThan(500);
     return { raw, fields, name };
@@ -291,6 +292,7 @@ function tests(limits: () => Promise<object>): void {
     const response = await waited(raw, async () => {
       raw.send(`POST /a HTTP/1.1\r\n${fields}Content-Length: 5\r\n\r\nhello`);
       await until(async () => (await open()) === 1);
+      for (const other of connections) if (other !== raw) other.close();
       front.gateway.signal('SIGTERM');
     });
     expect(response).toMatchObject({ status: 200, body: 'hello', headers: { connection: 'close' } });
