@@ -33,9 +33,17 @@ const description = {
   },
 };
 
+const ONCE = {
+  name: 'once',
+  expression: 'http.request.uri.path eq "/once"',
+  characteristics: ['http.request.headers["x-client"]'],
+  requestsPerPeriod: 1,
+  period: '1m',
+};
 /** Every request of a client waits, but its first. */
 const THEIR_TURN = {
   rules: [
+    ONCE,
     {
       name: 'turns',
       characteristics: ['http.request.headers["x-client"]'],
@@ -70,6 +78,7 @@ async function counters() {
   return {
     shared: { url: `redis://127.0.0.1:${slow}`, timeout: '1s' },
     rules: [
+      { ...ONCE, mode: 'strict' },
       {
         name: 'shared',
         characteristics: ['http.request.headers["x-client"]'],
@@ -247,6 +256,20 @@ function tests(limits: () => Promise<object>): void {
     await until(async () => (await open()) === 0);
     // Nothing of it, or what had streamed when the bound was reached.
     expect(arrived(name)).toEqual([]);
+  });
+
+  test('a refusal while a body comes leaves the connection as it is', async () => {
+    const { raw, fields, name } = await client();
+    const body = 'x'.repeat(32 * 1024);
+    const head = `POST /once HTTP/1.1\r\n${fields}Content-Length: ${body.length}\r\n\r\n`;
+    expect((await raw.ask(head + body)).status).toBe(200);
+    raw.send(head + body.slice(0, 10_000));
+    const refused = await raw.response();
+    expect([refused.status, JSON.parse(refused.body).reason]).toEqual([429, 'limits.once']);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(50);
+    raw.send(body.slice(10_000));
+    expect(await raw.ask(`GET /a HTTP/1.1\r\n${fields}\r\n`)).toMatchObject({ status: 200 });
+    expect(arrived(name).map(({ url }) => url)).toEqual(['/once', '/a']);
   });
 
   test('a WebSocket', async () => {
