@@ -1,6 +1,7 @@
 // The gateway process: starts everything in order, takes up changes whole or not at all, and ends within a bound.
 
 import { type Contexts, makeContexts } from '../accept/tls/contexts.js';
+import type { Told } from '../check/limits/asking.js';
 import { type Loaded, type Lookups, load, type Parts } from '../config/load.js';
 import type { EngineProblem, Policy } from '../config/policy.js';
 import { flat, inOrder, type Problem } from '../config/problem.js';
@@ -14,6 +15,8 @@ import { Control, type ControlNative } from './control.js';
 import type { StartThread } from './edge-thread.js';
 import { Edges, type Plan } from './edges.js';
 import { DatabaseRefused, Databases, type Locating } from './limits/databases.js';
+import type { SettlingDoor } from './limits/settling.js';
+import { Sharing } from './limits/sharing.js';
 import type { Log } from './log.js';
 import { type Free, freePort } from './port.js';
 import type { StorePlan } from './store/compile.js';
@@ -27,7 +30,8 @@ const FLUSH_MS = 1_000;
 
 /** The part of the native door that the main thread uses. */
 export type Native = ControlNative &
-  Locating & {
+  Locating &
+  SettlingDoor & {
     compile(policy: string, activate: boolean): string;
     drain(buffer: Uint8Array): number;
     sample(rate: number): void;
@@ -72,6 +76,7 @@ export class Gateway implements Managed {
   readonly #databases: Databases;
   /** From the start to the end; a configuration that names another store wants a restart. */
   #control: Control | null = null;
+  readonly #sharing: Sharing;
   #stopNames = () => {};
   /** Loads come one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -81,6 +86,8 @@ export class Gateway implements Managed {
   constructor(from: Surroundings) {
     this.#from = from;
     this.#databases = new Databases(from.native);
+    const { native: door, log, metrics } = from;
+    this.#sharing = new Sharing({ door, log, metrics: metrics.fleet });
   }
 
   get port(): number {
@@ -120,11 +127,14 @@ export class Gateway implements Managed {
     this.#judge(parts.policy, loaded, true);
     const contexts = makeContexts(parts.tls, this.#from.folder);
     const plan = planOf(parts, contexts, listen);
-    this.#edges = new Edges(plan, startThread, log, why => metrics.edgeReplaced(why), control.own);
+    const replaced = (why: string) => metrics.edgeReplaced(why);
+    const hear = (thread: number, told: Told) => this.#sharing.hear(thread, told);
+    this.#edges = new Edges(plan, startThread, log, replaced, control.own, hear);
     this.#enforce({ parts, contexts, names });
     await control.introduce();
     await control.start(parts);
     await this.#blamingLater(loaded, '/listen/pki', control.publish(parts));
+    await this.#sharing.adopt(parts.shared);
     await this.#edges.start();
     metrics.loaded();
     this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));
@@ -169,6 +179,7 @@ export class Gateway implements Managed {
     this.#watch.close();
     this.#stopNames();
     const drained = (await this.#edges?.stop(graceMs)) ?? true;
+    await this.#sharing.stop();
     await this.#events?.close(FLUSH_MS);
     await this.#control?.stop();
     return drained;
@@ -208,6 +219,7 @@ export class Gateway implements Managed {
     if (!fresh) edges.adopt(plan);
     await admin?.settle();
     this.#enforce({ parts, contexts, names });
+    await this.#sharing.adopt(parts.shared);
     await control.adopt(parts);
     return generation;
   }
@@ -244,6 +256,7 @@ export class Gateway implements Managed {
       log,
       env: lookups.env,
       tell: (event, fields) => this.#notices.tell(event, fields),
+      resetCounter: key => this.#sharing.reset(key),
       changed: async why => {
         if (this.#force && !this.#stopping) await this.reload(why);
       },

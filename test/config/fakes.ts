@@ -72,6 +72,10 @@ export class FakeNative implements Native {
   sample(rate: number): void {
     this.rate = rate;
   }
+  spent(): null {
+    return null;
+  }
+  spendingSettled(): void {}
   async pki(): Promise<string> {
     return JSON.stringify({ certificates: [] });
   }

@@ -139,6 +139,8 @@ export class Server {
     await this.ask('ACL', 'SETUSER', 'root', 'on', '>root', '~*', '&*', '+@all');
     this.#administrator = { username: 'root', password: 'root' };
     await this.ask('ACL', 'SETUSER', 'default', 'off');
+    // Whoever is in already would stay.
+    await this.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
   }
 
   async unlock(): Promise<void> {

@@ -21,16 +21,32 @@ const REDIRECTIONS = 4;
 /** The map of a cluster's slots is read again; and as soon as a call goes wrong. */
 const SLOTS_MS = 30_000;
 
+/** What is told of connections; calls are told of apart. */
+export interface Hearing {
+  connected(): void;
+  failed(error: Error): void;
+  /** There is none any more. */
+  lost(): void;
+}
+
 export type Done = (error: Error | null, reply?: unknown) => void;
 
 export class Connection {
   readonly #client: Redis | Cluster;
+  /** Since a call was answered: a server that lets nobody in takes connections all the same. */
+  #attempts = 0;
 
-  /** `heard`: what goes wrong with connections, which calls are told of apart. */
-  constructor(plan: SharedPlan, heard: (error: Error) => void) {
-    this.#client = plan.kind === 'cluster' ? cluster(plan) : new Redis(server(plan));
-    this.#client.on('error', heard);
-    this.#client.on('node error', heard);
+  constructor(plan: SharedPlan, { connected, failed, lost }: Hearing) {
+    const retry = () => {
+      this.#attempts += 1;
+      return spread(backoff(this.#attempts, FIRST_RETRY_MS, MOST_RETRY_MS));
+    };
+    this.#client = plan.kind === 'cluster' ? cluster(plan, retry) : new Redis(server(plan, retry));
+    this.#client.on('error', failed);
+    this.#client.on('node error', failed);
+    this.#client.on('close', lost);
+    this.#client.on('connect', connected);
+    this.#client.on('+node', (node: Redis) => node.on('connect', connected));
   }
 
   /** Calls a function. `done` is called once, never within this call. */
@@ -56,6 +72,11 @@ export class Connection {
     }
   }
 
+  /** A call was answered: the next attempt to connect is a first one. */
+  works(): void {
+    this.#attempts = 0;
+  }
+
   /** Looks again which server leads. */
   refresh(): void {
     if (this.#client instanceof Cluster) this.#client.refreshSlotsCache(() => {});
@@ -66,12 +87,12 @@ export class Connection {
   }
 }
 
-function server(plan: Exclude<SharedPlan, { kind: 'cluster' }>): RedisOptions {
+function server(plan: Exclude<SharedPlan, { kind: 'cluster' }>, retry: () => number): RedisOptions {
   const options: RedisOptions = {
     ...every(plan),
     db: plan.database,
     enableOfflineQueue: false,
-    retryStrategy: times => spread(backoff(times, FIRST_RETRY_MS, MOST_RETRY_MS)),
+    retryStrategy: retry,
     // A server that leads no more: at the same address, or by the sentinels, there is another one.
     reconnectOnError: error => /\bREADONLY\b/.test(error.message),
   };
@@ -84,16 +105,16 @@ function server(plan: Exclude<SharedPlan, { kind: 'cluster' }>): RedisOptions {
     ...(plan.sentinelPassword !== null && { sentinelPassword: plan.sentinelPassword }),
     ...(options.tls && { sentinelTLS: options.tls, enableTLSForSentinelMode: true }),
     sentinelCommandTimeout: CONNECT_MS,
-    sentinelRetryStrategy: times => spread(backoff(times, FIRST_RETRY_MS, MOST_RETRY_MS)),
+    sentinelRetryStrategy: retry,
   };
 }
 
-function cluster(plan: Extract<SharedPlan, { kind: 'cluster' }>): Cluster {
+function cluster(plan: Extract<SharedPlan, { kind: 'cluster' }>, retry: () => number): Cluster {
   return new Cluster(plan.nodes, {
     redisOptions: every(plan),
     enableOfflineQueue: false,
     enableReadyCheck: false,
-    clusterRetryStrategy: times => spread(backoff(times, FIRST_RETRY_MS, MOST_RETRY_MS)),
+    clusterRetryStrategy: retry,
     maxRedirections: REDIRECTIONS,
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,

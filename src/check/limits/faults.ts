@@ -53,7 +53,7 @@ const SENTENCES: readonly [RegExp, Fault][] = [
   [/^ERR invalid DB index|^ERR DB index|^ERR SELECT is not allowed/i, 'other'],
   [/^Too many Cluster redirections|^Failed to refresh slots cache|^None of startup nodes/, 'cluster'],
   // A function's own calls are refused inside of an answer.
-  [/\b(NOPERM|No permissions to|ACL failure)\b/, 'permission'],
+  [/\bNOPERM\b|ACL failure|user executing the script can't/, 'permission'],
   [/\bREADONLY\b/, 'readonly'],
   [/\bOOM\b/, 'memory'],
   [/\bMISCONF\b|\bNOREPLICAS\b/, 'unwritable'],

@@ -48,8 +48,9 @@ export class FleetCounters {
   readonly #connection: Connection;
   readonly #partitions = new Map<string, Partition>();
   readonly #changed: (standing: Standing) => void;
-  #standing: Standing = { up: false, down: 0, why: 'starting' };
-  #told = false;
+  /** As it was told. */
+  #known: Standing;
+  #telling = false;
   #calls = 0;
   #counted = nothingCounted();
   /** Of the connection itself: why calls find none. */
@@ -61,19 +62,35 @@ export class FleetCounters {
   constructor(plan: SharedPlan, changed: (standing: Standing) => void) {
     this.#plan = plan;
     this.#changed = changed;
-    this.#connection = new Connection(plan, error => {
-      this.#cause = faultOf(error);
+    this.#connection = new Connection(plan, {
+      connected: () => {
+        this.#cause = null;
+      },
+      failed: error => {
+        const fault = faultOf(error);
+        if (fault !== 'closed') this.#cause = fault;
+      },
+      lost: () => {
+        for (const { health } of this.#partitions.values()) health.failed(this.#cause ?? 'closed');
+      },
     });
     for (let number = 0; number < (plan.kind === 'cluster' ? PARTITIONS : 1); number++) {
       const birth = `${plan.prefix}{${number.toString(16)}}:born`;
       this.#partitions.set(birth, new Partition(birth, new Health(() => this.#tell())));
     }
-    this.#standing.down = this.#partitions.size;
+    this.#known = this.standing;
     for (const partition of this.#partitions.values()) this.#probe(partition);
   }
 
   get standing(): Standing {
-    return this.#standing;
+    const down = [...this.#partitions.values()].filter(({ health }) => !health.up);
+    return { up: down.length < this.#partitions.size, down: down.length, why: down[0]?.health.why ?? null };
+  }
+
+  /** Whether something was counted since. */
+  get counts(): boolean {
+    const { answered, failed, late } = this.#counted;
+    return answered + failed + late > 0;
   }
 
   /** What was counted since this was last asked. */
@@ -133,7 +150,7 @@ export class FleetCounters {
       open = false;
       if (buffer === null) this.#counted.failed += 1;
       else {
-        this.#cause = null;
+        this.#connection.works();
         countAnswered(this.#counted, (performance.now() - sent) / 1_000);
       }
       done(buffer);
@@ -183,26 +200,23 @@ export class FleetCounters {
   #faultOf(error: Error | null): Fault {
     if (error === null) return 'answer';
     const fault = faultOf(error);
+    // Whom a server does not know it may still take for somebody else, until the connection is closed.
+    if (this.#cause === 'credentials') return this.#cause;
     return fault === 'closed' ? (this.#cause ?? fault) : fault;
   }
 
   /** Once a turn, of all that changed in it; and what is down is probed. */
   #tell(): void {
-    if (this.#told || this.#closed) return;
-    this.#told = true;
+    if (this.#telling || this.#closed) return;
+    this.#telling = true;
     setImmediate(() => {
-      this.#told = false;
+      this.#telling = false;
       if (this.#closed) return;
-      const down = [...this.#partitions.values()].filter(({ health }) => !health.up);
-      for (const partition of down) this.#probe(partition);
-      const standing = {
-        up: down.length < this.#partitions.size,
-        down: down.length,
-        why: down[0]?.health.why ?? null,
-      };
-      const { up, down: before, why } = this.#standing;
-      if (up === standing.up && before === standing.down && why === standing.why) return;
-      this.#standing = standing;
+      for (const partition of this.#partitions.values()) if (!partition.health.up) this.#probe(partition);
+      const { standing } = this;
+      const { up, down, why } = this.#known;
+      if (up === standing.up && down === standing.down && why === standing.why) return;
+      this.#known = standing;
       this.#changed(standing);
     });
   }

@@ -36,7 +36,8 @@ export class FleetMetrics {
       help: "Whether all of the fleet's counters can be asked from all threads: 1, or 0. Absent without such counters.",
       registers,
       collect() {
-        this.reset();
+        // Without labels, reset would leave a 0.
+        this.remove();
         const now = up();
         if (now !== null) this.set(now ? 1 : 0);
       },

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use hashbrown::HashMap;
+use foldhash::HashMap;
 
 use super::record::{self, Act, HEAD_BYTES, Reply};
 use super::{Ask, Fleet, turn_us};
@@ -115,9 +115,9 @@ impl Asking {
             up: true,
             open: Gathered::default(),
             closed: VecDeque::new(),
-            asked: HashMap::new(),
+            asked: HashMap::default(),
             number: 0,
-            waiting: HashMap::new(),
+            waiting: HashMap::default(),
             questions: 0,
             told: 0,
             spare: Vec::new(),
@@ -212,9 +212,9 @@ impl Asking {
                 self.told -= 1;
                 continue;
             };
-            let Some(taken) = reply.taken(place) else { continue };
             let question = &mut gathered.questions[index as usize];
             let ask = question.ask;
+            let Some(taken) = reply.taken(place, &ask) else { continue };
             let answer = &mut gathered.answers[index as usize];
             *answer = Some(taken);
             let Some(wait_us) = turn_us(taken, ask.delay_us) else { continue };

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use hashbrown::HashMap;
+use foldhash::HashMap;
 
 use crate::policy::Fallback;
 
