@@ -12,7 +12,7 @@ mod identity;
 mod journal;
 pub mod jwt;
 pub mod keys;
-mod limits;
+pub mod limits;
 mod listening;
 pub mod partners;
 pub mod pki;

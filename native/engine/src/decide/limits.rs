@@ -228,7 +228,7 @@ impl<'a> Walk<'a, '_> {
         let identity = self.limits.allow_identities.then(|| self.identity(number));
         self.counters.refused(key, terms.name, || identity, self.limited.now_us);
         let retry_after_s = wait_us.div_ceil(1_000_000).max(1);
-        let denial = Denial { limit: Some(Exceeded { rule: number, key, retry_after_s }), ..reason.into() };
+        let denial = Denial { limit: Some(Box::new(Exceeded { rule: number, key, retry_after_s })), ..reason.into() };
         let action = if terms.is_enforced() { Action::Block } else { Action::Log };
         let Err(denial) = staged(action, denial, self.logged) else { return };
         if self.strictest.as_ref().is_none_or(|(longest, _)| *longest < wait_us) {
