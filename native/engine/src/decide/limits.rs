@@ -441,3 +441,27 @@ pub fn released(exchange: &mut Exchange) {
         }
     }
 }
+
+/// Places among those under way, of what goes on when its exchange has ended: left when this is dropped.
+#[derive(Debug)]
+pub struct Places {
+    counters: &'static Counters,
+    keys: Vec<Key>,
+}
+
+impl Places {
+    /// Out of an exchange, before it is over; None: it has none.
+    pub fn of(exchange: &mut Exchange) -> Option<Places> {
+        let counters = exchange.snapshot.as_ref()?.limits.counters();
+        let keys = std::mem::take(&mut exchange.limited.held);
+        (!keys.is_empty()).then_some(Places { counters, keys })
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        for &key in &self.keys {
+            self.counters.leave(key);
+        }
+    }
+}
