@@ -1,6 +1,9 @@
 // Rate limits over the wire: what a client that asks too often is told, and what is recorded of it.
 
+import { once } from 'node:events';
 import { beforeAll, expect, test } from 'vitest';
+import { WebSocket, WebSocketServer } from 'ws';
+import { atTheEnd } from '../support/cleanup.js';
 import { type Front, startFront } from '../support/front.js';
 import { type Answered, ask } from '../support/https.js';
 import { type HttpOrigin, httpOrigin } from '../support/origin.js';
@@ -15,10 +18,19 @@ beforeAll(async () => {
   origin = await httpOrigin(({ url }, response) => {
     response.writeHead(url === '/login' ? 401 : 200, { 'X-Cost': '4' }).end('ok');
   });
+  const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  await once(sockets, 'listening');
+  atTheEnd(() => {
+    for (const socket of sockets.clients) socket.terminate();
+    sockets.close();
+  });
   const path = (path: string) => `http.request.uri.path eq "${path}"`;
   const minutely = { requestsPerPeriod: AMOUNT, period: '1m', characteristics: ['ip.src'] };
   front = await startFront(
-    { 'api.test': { origin: origin.url } },
+    {
+      'api.test': { origin: origin.url },
+      'ws.test': { origin: `http://127.0.0.1:${(sockets.address() as { port: number }).port}` },
+    },
     {
       config: {
         limits: {
@@ -40,6 +52,7 @@ beforeAll(async () => {
               period: '1m',
             },
             { name: 'at-once', expression: path('/slow'), concurrency: 1 },
+            { name: 'sockets', expression: 'http.host eq "ws.test"', concurrency: 1 },
           ],
         },
       },
@@ -121,3 +134,30 @@ test('a request under way keeps its place until it has been answered, or its cli
   expect([one.status, other.status].sort()).toEqual([200, 429]);
   expect((await api('/slow')).status).toBe(200);
 });
+
+test('a WebSocket is under way as long as it is open', async () => {
+  const first = await opens();
+  expect(first).toBeInstanceOf(WebSocket);
+  expect(await opens()).toBe(429);
+  (first as WebSocket).close();
+  await until(async () => {
+    const next = await opens();
+    if (next instanceof WebSocket) next.terminate();
+    return next instanceof WebSocket;
+  });
+});
+
+/** The status, when it was refused. */
+function opens(): Promise<WebSocket | number> {
+  const { port, ca, cert, key } = front.caller('ws.test');
+  const socket = new WebSocket(`wss://127.0.0.1:${port}/`, {
+    ...{ ca, cert, key, servername: 'ws.test' },
+    headers: { host: 'ws.test' },
+  } as object);
+  atTheEnd(() => socket.terminate());
+  return new Promise((resolve, reject) => {
+    socket.once('open', () => resolve(socket));
+    socket.once('unexpected-response', (_, response) => resolve(response.statusCode ?? 0));
+    socket.once('error', reject);
+  });
+}

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use portcullis_engine::answer::Answer;
-use portcullis_engine::decide::{self, Admission, Known, MAX_INSPECTED_BYTES, Tally};
+use portcullis_engine::decide::{self, Admission, Known, MAX_INSPECTED_BYTES, Places, Tally};
 use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::head::{Framing, Head};
@@ -155,6 +155,8 @@ pub struct Edge {
     /// WebSockets that a certificate, token or key let in, by the number that JavaScript knows them by.
     admissions: HashMap<u32, Admission, foldhash::fast::RandomState>,
     next_admission: u32,
+    /// WebSockets that are counted as under way, by the same numbers.
+    places: HashMap<u32, Places, foldhash::fast::RandomState>,
     certificates: Vec<Option<Rc<Known>>>,
     /// Certificates with requests that were not gathered yet.
     seen: Vec<Rc<Known>>,
@@ -212,6 +214,7 @@ impl Edge {
             slots: Vec::new(),
             admissions: HashMap::default(),
             next_admission: 0,
+            places: HashMap::default(),
             certificates: Vec::new(),
             seen: Vec::new(),
             free_certificates: Vec::new(),
@@ -595,7 +598,7 @@ impl Edge {
     }
 
     /// A WebSocket's handshake is over. Answers the number under which the opened one is told of by [`withdrawn`], or
-    /// NONE when nothing let it in that can be taken back.
+    /// NONE when nothing let it in that can be taken back, and nothing counts it as under way.
     ///
     /// [`withdrawn`]: Self::withdrawn
     pub fn upgraded(&mut self, index: u32, status: u16) -> u32 {
@@ -604,16 +607,25 @@ impl Edge {
         };
         let peer = self.connections.get(&slot.connection).and_then(|connection| connection.peer.as_deref());
         let admission = peer.filter(|_| status == 101).and_then(|peer| Admission::of(&slot.exchange, peer));
+        let places = if status == 101 { Places::of(&mut self.slots[index as usize].exchange) } else { None };
         self.end(index, status);
-        let Some(admission) = admission else { return NONE };
+        if admission.is_none() && places.is_none() {
+            return NONE;
+        }
         let number = self.next_admission;
         self.next_admission = if number == NONE - 1 { 0 } else { number + 1 };
-        self.admissions.insert(number, admission);
+        if let Some(admission) = admission {
+            self.admissions.insert(number, admission);
+        }
+        if let Some(places) = places {
+            self.places.insert(number, places);
+        }
         number
     }
 
     pub fn web_socket_closed(&mut self, number: u32) {
         self.admissions.remove(&number);
+        self.places.remove(&number);
     }
 
     /// WebSockets whose certificate, token or key does not count any more: each is told once.
@@ -622,6 +634,9 @@ impl Edge {
         let now = clock::now();
         let gone = self.admissions.extract_if(|_, admission| admission.is_withdrawn(snapshot, now));
         let gone: Vec<u32> = gone.map(|(number, _)| number).collect();
+        for number in &gone {
+            self.places.remove(number);
+        }
         if !gone.is_empty() {
             lock(&self.meters).scalars.websockets_withdrawn += gone.len() as u64;
         }
@@ -736,6 +751,10 @@ impl Drop for Edge {
     fn drop(&mut self) {
         self.publish();
         self.gather();
+        // Counters outlive this thread.
+        for slot in &mut self.slots {
+            decide::released(&mut slot.exchange);
+        }
         meters::ended(&self.meters);
     }
 }

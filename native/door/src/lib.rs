@@ -12,7 +12,7 @@ mod identity;
 mod journal;
 pub mod jwt;
 pub mod keys;
-mod limits;
+pub mod limits;
 mod listening;
 pub mod partners;
 pub mod pki;
@@ -313,7 +313,8 @@ pub fn upgrade(slot: u32) -> Option<Upgrade> {
 }
 
 /// A WebSocket's handshake is over: 101 when it was opened, else the status the client was given. Answers the number by
-/// which `withdrawn` tells of an opened one, or 2^32 - 1 when nothing let it in that can be taken back.
+/// which `withdrawn` tells of an opened one, or 2^32 - 1 when nothing let it in that can be taken back, and nothing counts
+/// it as under way.
 #[napi]
 pub fn upgraded(slot: u32, status: u32) -> u32 {
     with_edge(|edge| edge.upgraded(slot, status as u16)).unwrap_or(u32::MAX)

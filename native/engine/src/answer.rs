@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use crate::exchange::{Denial, Exchange};
 use crate::head::Framing;
-use crate::limits::Exceeded;
 use crate::policy::Detail;
 use crate::reason::Reason;
 use crate::schema::Location;
@@ -35,8 +34,8 @@ impl Answer {
             let _ = write!(self.fields, "\r\nAllow: {allow}");
         }
         self.fields.push_str(&denial.challenges);
-        if let Some(Exceeded { retry_after_s, .. }) = &denial.limit {
-            let _ = write!(self.fields, "\r\nRetry-After: {retry_after_s}");
+        if let Some(exceeded) = &denial.limit {
+            let _ = write!(self.fields, "\r\nRetry-After: {}", exceeded.retry_after_s);
         } else if entry.status == 503 {
             // One second: the bounds that answer 503 are queues that empty within a turn of traffic.
             self.fields.push_str("\r\nRetry-After: 1");

@@ -41,7 +41,7 @@ use crate::snapshot::{Openapi, Operation, Snapshot};
 
 pub use admission::Admission;
 pub use known::Known;
-pub use limits::{asked, delayed, released, settled};
+pub use limits::{Places, asked, delayed, released, settled};
 pub use told::{Told, told};
 
 use callers::{callers, partners};

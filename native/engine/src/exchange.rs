@@ -28,7 +28,7 @@ pub struct Denial {
     /// Index of the rule, for [`Reason::Rule`].
     pub rule: Option<u32>,
     /// Which limit, and when to come back, for those of [`crate::limits`].
-    pub limit: Option<Exceeded>,
+    pub limit: Option<Box<Exceeded>>,
     /// Value of the answer's Allow field, for 405.
     pub allow: Option<String>,
     /// What does not match the description.

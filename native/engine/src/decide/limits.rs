@@ -228,7 +228,7 @@ impl<'a> Walk<'a, '_> {
         let identity = self.limits.allow_identities.then(|| self.identity(number));
         self.counters.refused(key, terms.name, || identity, self.limited.now_us);
         let retry_after_s = wait_us.div_ceil(1_000_000).max(1);
-        let denial = Denial { limit: Some(Exceeded { rule: number, key, retry_after_s }), ..reason.into() };
+        let denial = Denial { limit: Some(Box::new(Exceeded { rule: number, key, retry_after_s })), ..reason.into() };
         let action = if terms.is_enforced() { Action::Block } else { Action::Log };
         let Err(denial) = staged(action, denial, self.logged) else { return };
         if self.strictest.as_ref().is_none_or(|(longest, _)| *longest < wait_us) {
@@ -438,6 +438,30 @@ pub fn released(exchange: &mut Exchange) {
     if let Some(snapshot) = &exchange.snapshot {
         for key in exchange.limited.held.drain(..) {
             snapshot.limits.counters().leave(key);
+        }
+    }
+}
+
+/// Places among those under way, of what goes on when its exchange has ended: left when this is dropped.
+#[derive(Debug)]
+pub struct Places {
+    counters: &'static Counters,
+    keys: Vec<Key>,
+}
+
+impl Places {
+    /// Out of an exchange, before it is over; None: it has none.
+    pub fn of(exchange: &mut Exchange) -> Option<Places> {
+        let counters = exchange.snapshot.as_ref()?.limits.counters();
+        let keys = std::mem::take(&mut exchange.limited.held);
+        (!keys.is_empty()).then_some(Places { counters, keys })
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        for &key in &self.keys {
+            self.counters.leave(key);
         }
     }
 }

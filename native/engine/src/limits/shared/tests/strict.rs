@@ -87,7 +87,7 @@ impl Answered {
     fn of(reply: &[u8], arrived_us: u64) -> Answered {
         let word = |at: usize| f64::from_le_bytes(reply[at..at + 8].try_into().unwrap());
         let (server_us, birth_us) = (word(0), word(8));
-        let young_us = (birth_us < 0.0).then(|| (server_us + birth_us) as u64);
+        let young_us = (birth_us < 0.0).then_some((server_us + birth_us) as u64);
         Answered { server_us: server_us as u64, young_us, arrived_us }
     }
 
