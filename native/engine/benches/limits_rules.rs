@@ -10,9 +10,11 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use portcullis_engine::decide::{self, Outcome, Tally};
 use portcullis_engine::exchange::{Exchange, Now};
+use portcullis_engine::head::Head;
 use portcullis_engine::jwt;
 use portcullis_engine::peer::Peer;
 use portcullis_engine::policy::Policy;
+use portcullis_engine::rules::{Language, Place, Reading};
 use portcullis_engine::snapshot::Snapshot;
 use serde_json::{Value, json};
 
@@ -79,6 +81,33 @@ fn bench(criterion: &mut Criterion) {
         assert_eq!(decided(), Outcome::Pass);
         criterion.bench_function(&format!("decide, {name}"), |bencher| bencher.iter(&mut decided));
     }
+    bodies(criterion);
+}
+
+/// The largest documents that are looked at, and a log-in.
+fn bodies(criterion: &mut Criterion) {
+    let reading = |value: &str, kind: &str| {
+        let mut problems = Vec::new();
+        let mut language = Language::new(&[], &[], &mut problems);
+        let _ = language.value("", value, Place::Limit, &mut problems);
+        assert!(problems.is_empty());
+        let mut head = Head::default();
+        head.parse_text(&format!("POST /\nhost:a\ncontent-type:{kind}")).unwrap();
+        Reading::of(&Arc::new(language.take_wanted()), &head)
+    };
+    let query =
+        "query Orders($n: Int) { orders(first: $n) { id lines { product { name price } amount } customer { name } } }";
+    let flat = format!("{{{}}}", "a ".repeat(4_000));
+    for (name, document) in [("usual", query), ("8,000 tokens", &flat)] {
+        let reading = reading("portcullis.graphql.fields", "application/graphql");
+        criterion.bench_function(&format!("graphql, {name}"), |bencher| {
+            bencher.iter(|| reading.read(Some(black_box(document.as_bytes()))));
+        });
+    }
+    let login =
+        br#"{"user":{"id":"ada@example.com","device":"0123456789abcdef"},"password":"correct horse battery staple"}"#;
+    let reading = reading("lookup_json_string(http.request.body.raw, \"user\", \"id\")", "application/json");
+    criterion.bench_function("a log-in's name", |bencher| bencher.iter(|| reading.read(Some(black_box(login)))));
 }
 
 criterion_group! {

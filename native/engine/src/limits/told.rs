@@ -48,3 +48,23 @@ fn string(text: &str) -> String {
     let safe = |c: char| if matches!(c, ' '..='~') && !matches!(c, '"' | '\\') { c } else { '_' };
     format!("\"{}\"", text.chars().map(safe).collect::<String>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scarcest_is_told_and_all_policies() {
+        let (a, b) = (policy("a", 100, 60_000), policy("b\"\\\u{e4}", u64::MAX, 1_500));
+        assert_eq!((&*a, &*b), ("\"a\";q=100;w=60", "\"b___\";q=999999999999999;w=2"));
+        let left = |remaining, reset_us| Left { remaining, reset_us };
+        let mut out = String::new();
+        fields([(&*a, left(3, 1)), (&*b, left(2, 1_000_001))].into_iter(), &mut out);
+        let both = "\r\nRateLimit-Policy: \"a\";q=100;w=60, \"b___\";q=999999999999999;w=2";
+        assert_eq!(out, format!("{both}\r\nRateLimit: \"b___\";r=2;t=2"));
+        fields([(&*a, left(0, 9_000_000)), (&*b, left(0, 8_000_000))].into_iter(), &mut out);
+        assert_eq!(out, format!("{both}\r\nRateLimit: \"a\";r=0;t=9"));
+        fields(std::iter::empty(), &mut out);
+        assert_eq!(out, "");
+    }
+}

@@ -1,5 +1,6 @@
 //! test/corpus/limits: limits, and requests at times of a clock of their own with what becomes of each.
 
+mod asked;
 mod properties;
 
 use std::collections::HashMap;
@@ -20,15 +21,15 @@ use serde_json::{Map, Value, json};
 
 /// 2030-01-01
 const NOW: Now = Now { mono_us: 1_000_000_000, unix_ms: 1_893_456_000_000 };
-/// Longest time that one test's requests take.
-const SPAN_US: u64 = 3_000_000_000_000;
+/// Longest time that the requests of a group take.
+const GROUP_US: u64 = 3_000_000_000_000;
 
 /// Counters are the process's, and their clock never goes back: one test at a time has it, each from where the one before
-/// ended.
-fn clock() -> MutexGuard<'static, u64> {
-    static CLOCK: Mutex<u64> = Mutex::new(NOW.mono_us);
+/// ended, for so long.
+fn clock(span_us: u64) -> MutexGuard<'static, (u64, u64)> {
+    static CLOCK: Mutex<(u64, u64)> = Mutex::new((0, NOW.mono_us));
     let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    *clock += SPAN_US;
+    *clock = (clock.1, clock.1 + span_us);
     clock
 }
 
@@ -181,7 +182,7 @@ impl Group {
             (Ok(_), Some(wanted)) => panic!("{}: compiled, expected \"{wanted}\"", self.name),
             (Err(problems), None) => panic!("{}: {problems:?}", self.name),
         };
-        let since_us = clock();
+        let since_us = clock(GROUP_US);
         Partners::of_process().replace(&self.partners).unwrap();
         let mut under_way: HashMap<&str, Exchange> = HashMap::new();
         for (place, request) in self.requests.iter().enumerate() {
@@ -192,7 +193,7 @@ impl Group {
             for time in 0..request.times {
                 let mut exchange = Exchange::default();
                 let place = format!("{}, request {place}, time {time}", self.name);
-                request.judge(&mut exchange, &snapshot, *since_us, &place);
+                request.judge(&mut exchange, &snapshot, since_us.0, &place);
                 match &request.stays {
                     Some(name) => {
                         under_way.insert(name, exchange);

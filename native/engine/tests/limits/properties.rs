@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 
 use super::{NOW, clock};
 
+/// Longer than 60 requests 3 s apart, and what they leave behind.
+const RUN_US: u64 = 600_000_000;
+
 /// Counters are the process's: each run has some of its own.
 static RUNS: AtomicU64 = AtomicU64::new(1 << 32);
 
@@ -84,7 +87,7 @@ fn judged(limits: &[Value], requests: &[Asked], skipped: &[bool]) -> Vec<Option<
     .unwrap();
     let snapshot =
         Arc::new(Snapshot::compile(&policy, NOW.unix_ms / 1000, 1).unwrap_or_else(|problems| panic!("{problems:?}")));
-    let since_us = clock();
+    let since_us = clock(RUN_US);
     let (mut tally, mut cache, mut exchange) = (Tally::default(), Cache::default(), Exchange::default());
     let mut at_ms = 0;
     let mut verdicts = Vec::new();
@@ -93,7 +96,7 @@ fn judged(limits: &[Value], requests: &[Asked], skipped: &[bool]) -> Vec<Option<
         if skipped.get(n) == Some(&true) {
             continue;
         }
-        exchange.begin(Now { mono_us: *since_us + at_ms * 1000, unix_ms: NOW.unix_ms + at_ms }, "0");
+        exchange.begin(Now { mono_us: since_us.0 + at_ms * 1000, unix_ms: NOW.unix_ms + at_ms }, "0");
         exchange.head.parse_text(&format!("GET {}\nhost:api", PATHS[request.path])).unwrap();
         let peer = Peer::new(IpAddr::from([192, 0, 2, request.from]), None);
         verdicts.push(match decide::decide(&mut exchange, &snapshot, &peer, None, &mut tally, &mut cache) {
