@@ -346,7 +346,7 @@ fn what_goes_back_late_lets_nobody_through_twice() {
     let [limit, _] = limits(Fallback::Closed, Algorithm::Gcra, 10, 10);
     let mut server = Server::new(1_000_000);
     let [mut one, mut other] = [Asking::new(fleet()), Asking::new(fleet())];
-    let mut ask = |asking: &mut Asking, server: &mut Server, requests: usize| {
+    let ask = |asking: &mut Asking, server: &mut Server, requests: usize| {
         assert!(asking.ask(waiter(0), &vec![limit; requests]));
         let batch = asking.next().unwrap();
         asking.answered(batch.number, 0, Some(&server.call(&batch.calls[0])), 1);
