@@ -218,7 +218,6 @@ impl Asking {
             let answer = &mut gathered.answers[index as usize];
             *answer = Some(taken);
             let Some(wait_us) = turn_us(taken, ask.delay_us) else { continue };
-            #[expect(clippy::cast_precision_loss, reason = "at most a delay")]
             let at_us = reply.now_us + wait_us as f64;
             if reply.forgot(&ask.quota) {
                 *answer = self.fleet.also(&ask, taken, now_us);

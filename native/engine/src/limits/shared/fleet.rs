@@ -96,7 +96,7 @@ impl Fleet {
         let taken = {
             let mut shard = self.leases.of(ask.key);
             let Some(mut place) = shard.enter(ask, now_us) else { return Some(Taken::Full) };
-            let taken = place.lease().take(ask, memory.birth_us(), now_us);
+            let taken = place.lease().take(ask, now_us);
             place.mark();
             taken
         };
@@ -254,7 +254,6 @@ impl Fleet {
 }
 
 impl Memory {
-    #[expect(clippy::cast_precision_loss, reason = "below 2^53: it was read from a double")]
     fn birth_us(&self) -> f64 {
         self.birth_us.load(Relaxed) as f64
     }

@@ -107,8 +107,8 @@ impl Lease {
         }
     }
 
-    /// Spends, or peeks. `birth_us`: what the server granted before knows nobody any more.
-    pub(super) fn take(&mut self, ask: &Ask, birth_us: f64, now_us: u64) -> Taken {
+    /// Spends, or peeks.
+    pub(super) fn take(&mut self, ask: &Ask, now_us: u64) -> Taken {
         self.by(ask);
         if now_us < self.penalty_ends_us {
             return Taken::Refused { wait_us: self.penalty_ends_us - now_us, penalty: true };
@@ -116,20 +116,18 @@ impl Lease {
         if ask.cost > most(&self.quota) {
             return refused(ask, self.reset_us(now_us));
         }
-        let granted = self.granted(birth_us, now_us);
+        let granted = self.granted(now_us);
         let credit = ask.cost.saturating_sub(granted);
         match self.turn(credit, ask.delay_us, now_us) {
             Ok(wait_us) => {
                 if !ask.peek {
                     self.drain(now_us);
-                    self.pay(ask.cost - credit, birth_us, now_us);
+                    self.pay(ask.cost - credit, now_us);
                     self.owe(credit);
                     self.used = self.used.saturating_add(ask.cost);
                 }
                 match wait_us {
-                    0 => {
-                        Taken::Admitted { remaining: self.remaining(birth_us, now_us), reset_us: self.reset_us(now_us) }
-                    }
+                    0 => Taken::Admitted { remaining: self.remaining(now_us), reset_us: self.reset_us(now_us) },
                     wait_us => Taken::Refused { wait_us, penalty: false },
                 }
             }
@@ -253,13 +251,13 @@ impl Lease {
         self.advance = ask.sharing.advance.clamp(1, most(&self.quota));
     }
 
-    fn granted(&self, birth_us: f64, now_us: u64) -> u64 {
-        self.grants.iter().filter(|grant| grant.counts(birth_us, now_us)).map(|grant| grant.units).sum()
+    fn granted(&self, now_us: u64) -> u64 {
+        self.grants.iter().filter(|grant| grant.counts(now_us)).map(|grant| grant.units).sum()
     }
 
     /// From what was granted, the oldest first.
-    fn pay(&mut self, mut units: u64, birth_us: f64, now_us: u64) {
-        for grant in self.grants.iter_mut().filter(|grant| grant.counts(birth_us, now_us)) {
+    fn pay(&mut self, mut units: u64, now_us: u64) {
+        for grant in self.grants.iter_mut().filter(|grant| grant.counts(now_us)) {
             let some = grant.units.min(units);
             grant.units -= some;
             units -= some;
@@ -317,7 +315,7 @@ impl Lease {
         (self.view.backlog_us - now_us.saturating_sub(self.view.seen_us) as f64).max(0.0)
     }
 
-    fn remaining(&self, birth_us: f64, now_us: u64) -> u64 {
+    fn remaining(&self, now_us: u64) -> u64 {
         let free = match self.quota.algorithm {
             Algorithm::Gcra => {
                 let free_us = tolerance(&self.quota) * ROUNDING - self.backlog_us(now_us);
@@ -326,7 +324,7 @@ impl Lease {
             Algorithm::SlidingWindow if self.view.told => self.view.left,
             Algorithm::SlidingWindow => self.quota.amount.saturating_sub(self.owed),
         };
-        free.saturating_add(self.granted(birth_us, now_us)).min(most(&self.quota))
+        free.saturating_add(self.granted(now_us)).min(most(&self.quota))
     }
 
     fn reset_us(&self, now_us: u64) -> u64 {
@@ -338,7 +336,7 @@ impl Lease {
 }
 
 impl Grant {
-    fn counts(&self, birth_us: f64, now_us: u64) -> bool {
-        self.units > 0 && now_us < self.ends_us && self.at_us >= birth_us
+    fn counts(&self, now_us: u64) -> bool {
+        self.units > 0 && now_us < self.ends_us
     }
 }

@@ -9,29 +9,34 @@
 //! # How far each mode goes over
 //!
 //! `P(w)` is what the policy admits in any time `w`: `burst + floor(w * amount / period)`; by sliding window `amount` for
-//! `w` up to a period. `n`: nodes that live at any moment of `w`; a node that starts again is another one. `a`: the
-//! limit's `advance`, or the highest cost of a request if that is more. `S(w)`: the policy with amount and burst divided by the number of nodes, each at least 1.
+//! each period that `w` has begun. `n`: nodes that live at any moment of `w`; a node that starts again is another one.
+//! `a`: the limit's `advance`, or the highest cost of a request if that is more. `k`: how often the server loses its
+//! memory within `w`. `S(w)`: the policy with amount and burst divided by the number of nodes, each at least 1.
 //!
-//! | what happens within `w` | `strict` | `fast` |
+//! Most that is admitted in any `w`, whatever the order and the fate of calls and replies, and whichever nodes die:
+//!
+//! | fallback | `strict` | `fast` |
 //! |---|---|---|
-//! | nothing; nodes die, replies are lost or late | `P(w)` | `P(w + 500 ms) + n * a` |
-//! | the server cannot be asked, or forgets: `closed` | `P(w)` | `P(w + 500 ms) + n * a` |
-//! | ... `local` | `P(w) + n * S(w)` | `P(w + 500 ms) + n * (a + S(w))` |
-//! | ... and forgets `k` times: `open` | what comes | what comes |
-//! | ... has forgotten, and can be asked: `open` | `(k + 1) * P(w)` | `(k + 1) * (P(w + 500 ms) + n * a)` |
+//! | none needed | `P(w)` | `P(w + 500 ms) + n * a` |
+//! | `closed` | `P(w)` | `P(w + 500 ms) + (k + 1) * n * a` |
+//! | `local` | `P(w) + n * S(w)` | `P(w + 500 ms) + (k + 1) * n * a + n * S(w)` |
+//! | `open`, while the server can be asked | `(k + 1) * P(w)` | `(k + 1) * (P(w + 500 ms) + n * a)` |
+//! | `open`, while it cannot | whatever comes | whatever comes |
 //!
-//! - `n * S(w)` is no more than `P(w)` when amount and burst are divisible by `n`, and nodes know of each other.
-//! - A server that forgets with `local`: the bound holds for one loss within `w`; each further one adds `P(w)` or
-//!   `n * S(w)`, whichever is less, because until one period after each loss a request needs the server's word and
-//!   the share's.
-//! - The 500 ms are what leases live: what was granted before the window may be spent in it.
+//! - `strict` counts a request at the moment at which the server does; it goes on when the answer has come, within the
+//!   timeout, and with `delay` at its turn.
+//! - `n * S(w)` is `P(w)` when amount and burst are multiples of `n`, less when they are larger than `n`, and up to `n`
+//!   in each period when they are smaller. Nodes know of each other from the server: one that has never reached it takes
+//!   itself for the only one.
+//! - A memory that was lost: until one period after its end a request needs the server's word and the fallback's.
+//! - 500 ms is what grants live: what the server has counted before `w` may be spent in it.
 //! - A limit that is counted by its answer goes over by the requests that were under way when it was exhausted.
-//! - A node learns that memory was lost from the first answer after it. Somebody has to know that there was one: the
-//!   server itself, if anything of it is left, or a node that has asked it before. A node that has not, and asks first,
-//!   is answered like one of a new fleet.
-//! - A server's replica that takes over without its last writes has forgotten just those. A server that evicts counters
-//!   (any `maxmemory-policy` but `noeviction`) forgets without telling.
-//! - Penalties are forgotten with the rest; those that a node has been told of, it keeps.
+//! - Who has to wait for a turn (`delay`) in `fast` does so by what its node knows: `P(w)` of `w` and twice the delay.
+//! - Somebody has to know that there was a memory before: the server, if anything of it is left, or a node that has
+//!   asked it. If the first to ask afterwards is a node that never has, it is answered like one of a new fleet.
+//! - A replica that takes over without its last writes has forgotten those. A server that evicts counters (any
+//!   `maxmemory-policy` but `noeviction`) forgets without telling.
+//! - Penalties are lost with the rest of a memory, but for those that a node was told of itself.
 
 mod batch;
 mod fleet;

@@ -53,7 +53,6 @@ impl Act {
 }
 
 /// Microseconds until one unit has come back, never less than by the policy; the part of a period, of a window.
-#[expect(clippy::cast_precision_loss, reason = "a period is below 2^53 us, an amount below 2^53")]
 pub(super) fn unit_us(quota: &Quota) -> f64 {
     match quota.algorithm {
         Algorithm::Gcra => {
@@ -65,7 +64,6 @@ pub(super) fn unit_us(quota: &Quota) -> f64 {
 }
 
 /// How far a bucket may be overdrawn, in microseconds; how much fits in a window, in units.
-#[expect(clippy::cast_precision_loss, reason = "an amount is below 2^53")]
 pub(super) fn tolerance(quota: &Quota) -> f64 {
     match quota.algorithm {
         Algorithm::Gcra => unit_us(quota) * quota.burst as f64,
@@ -74,7 +72,6 @@ pub(super) fn tolerance(quota: &Quota) -> f64 {
 }
 
 /// `beyond`: units that may be counted on top of the policy, so that no state is cut that still means something.
-#[expect(clippy::cast_precision_loss, reason = "costs, delays and penalties are below 2^53")]
 pub(super) fn write(records: &mut Vec<u8>, act: Act, quota: &Quota, cost: u64, beyond: u64) {
     let (t, tolerance) = (unit_us(quota), tolerance(quota));
     let (by_window, beyond_us) = match quota.algorithm {
@@ -148,14 +145,12 @@ impl<'a> Reply<'a> {
         self.is_younger_than(quota.penalty_us)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "periods and penalties are below 2^53 us")]
     fn is_younger_than(&self, us: u64) -> bool {
         self.lost && self.now_us - self.birth_us < us as f64
     }
 }
 
 /// Rounded up; nothing is below 0.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
 pub(super) fn whole(word: f64) -> u64 {
     word.ceil() as u64
 }

@@ -75,6 +75,7 @@ struct Simulation {
     sent: usize,
     calls: Vec<(usize, Call)>,
     admitted: Admitted,
+    losses: u64,
 }
 
 impl Simulation {
@@ -88,6 +89,7 @@ impl Simulation {
             sent: 0,
             calls: Vec::new(),
             admitted: Admitted::default(),
+            losses: 0,
         };
         for _ in 0..NODES {
             let node = simulation.node();
@@ -167,6 +169,7 @@ impl Simulation {
                 }
             }
             Step::Restart { knows_birth } => {
+                self.losses += 1;
                 self.now_us += 1_000;
                 self.server.restart(knows_birth);
             }
@@ -180,6 +183,11 @@ impl Simulation {
                 }
             }
         }
+    }
+
+    /// Of every node that has lived, and once more for each loss of memory.
+    fn advances(&self) -> u64 {
+        (self.losses + 1) * self.started as u64 * self.limit.sharing.advance.max(COST)
     }
 
     fn take(&mut self, node: usize, cost: u64) {
@@ -228,7 +236,7 @@ proptest! {
         for step in steps {
             simulation.run(step);
         }
-        let advances = simulation.started as u64 * limit.sharing.advance.max(COST);
+        let advances = simulation.advances();
         let most = |span| policy(&limit.quota, span + GRANT_US) + advances;
         prop_assert_eq!(simulation.admitted.beyond(most), None);
     }
@@ -240,18 +248,15 @@ proptest! {
     ) {
         let limit = limit(Fallback::Local, algorithm, amount, burst, advance);
         let mut simulation = Simulation::new(limit);
-        let mut restarts = 0;
         for step in steps {
-            restarts += usize::from(matches!(step, Step::Restart { .. }));
-            let again = matches!(step, Step::Restart { .. }) && restarts > 1;
-            if !again && !matches!(step, Step::Kill { .. } | Step::GiveBack { .. }) {
+            // Shares die with their node.
+            if !matches!(step, Step::Kill { .. } | Step::GiveBack { .. }) {
                 simulation.run(step);
             }
         }
         let nodes = NODES as u64;
-        let most = |span| {
-            policy(&limit.quota, span + GRANT_US) + nodes * (limit.sharing.advance.max(COST) + share(&limit.quota, nodes, span))
-        };
+        let advances = simulation.advances();
+        let most = |span| policy(&limit.quota, span + GRANT_US) + advances + nodes * share(&limit.quota, nodes, span);
         prop_assert_eq!(simulation.admitted.beyond(most), None);
     }
 }

@@ -289,9 +289,8 @@ proptest! {
     ) {
         let mut simulation = Simulation::new(limits(Fallback::Local, algorithm, amount, burst));
         for step in steps {
-            // One loss of memory; and shares die with their node.
-            let again = matches!(step, Step::Restart { .. }) && simulation.restarts > 0;
-            if !again && !matches!(step, Step::Kill { .. }) {
+            // Shares die with their node.
+            if !matches!(step, Step::Kill { .. }) {
                 simulation.run(step);
             }
         }
@@ -340,4 +339,27 @@ fn nothing_is_refused_that_fits() {
         assert_eq!(admitted, 10 + second);
         simulation.run(Step::Wait(100_000));
     }
+}
+
+#[test]
+fn what_goes_back_late_lets_nobody_through_twice() {
+    let [limit, _] = limits(Fallback::Closed, Algorithm::Gcra, 10, 10);
+    let mut server = Server::new(1_000_000);
+    let [mut one, mut other] = [Asking::new(fleet()), Asking::new(fleet())];
+    let ask = |asking: &mut Asking, server: &mut Server, requests: usize| {
+        assert!(asking.ask(waiter(0), &vec![limit; requests]));
+        let batch = asking.next().unwrap();
+        asking.answered(batch.number, 0, Some(&server.call(&batch.calls[0])), 1);
+        let answers = asking.answers(waiter(0)).unwrap();
+        (batch.number, answers.iter().filter(|answer| matches!(answer, Some(Taken::Admitted { .. }))).count())
+    };
+    let (number, admitted) = ask(&mut one, &mut server, 1);
+    assert_eq!(admitted, 1);
+    // It has leaked when the others come, so they have had it already.
+    server.now_us += 100_000;
+    assert_eq!(ask(&mut other, &mut server, 12).1, 10);
+    one.give_back(waiter(0));
+    one.over(number);
+    server.call(&one.next().unwrap().calls[0]);
+    assert_eq!(ask(&mut other, &mut server, 1).1, 0);
 }
