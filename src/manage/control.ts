@@ -61,6 +61,8 @@ export interface Controlled {
   env: NodeJS.ProcessEnv;
   /** What becomes an event. */
   tell: Tell;
+  /** Takes a counter out of those that a fleet shares; answers whether there was one. Rejects when nobody answers. */
+  resetCounter(key: string): Promise<boolean>;
   /** What the store adds to the policy has changed: it is to be read again. */
   changed(why: string): Promise<unknown>;
   /** What is in force; null until the first policy is. */
@@ -168,6 +170,7 @@ export class Control {
       metrics: metrics.limits,
       node: nodeName(),
       limits: () => from.parts()?.policy.limits.rules ?? [],
+      resetFleet: (_, key) => from.resetCounter(key),
       hosts: () => hostsOf(from.parts()),
     });
     this.#traffic = new TrafficRecorder({
@@ -343,7 +346,10 @@ function nodeName(): string {
 }
 
 function hostsOf(parts: Parts | null) {
-  return (parts?.policy.hosts ?? []).map(({ name, openapi }) => ({ name, operations: openapi?.operations ?? [] }));
+  return (parts?.policy.hosts ?? []).map(({ name, openapi, credentials }) => ({
+    ...{ name, operations: openapi?.operations ?? [] },
+    sessions: (credentials?.session.length ?? 0) > 0,
+  }));
 }
 
 function servedHosts(parts: Parts | null): ServedHost[] {

@@ -128,7 +128,14 @@ describe('an operation', () => {
 function recommended(
   sessions: number,
   count: (session: number) => number,
-  { days = 1, buckets = 1, operation = 'listOrders', method = 'GET', changes = {} } = {},
+  {
+    days = 1,
+    buckets = 1,
+    operation = 'listOrders',
+    method = 'GET' as string | null,
+    sessions: told = true,
+    changes = {},
+  } = {},
 ): Recommendation {
   const recommending = new Recommending();
   for (let day = 0; day < days; day++) {
@@ -143,7 +150,7 @@ function recommended(
       }
     }
   }
-  return recommending.result('api.test', operation, method, '/orders');
+  return recommending.result('api.test', operation, { method, path: '/orders', sessions: told });
 }
 
 describe('a recommended limit', () => {
@@ -158,6 +165,12 @@ describe('a recommended limit', () => {
     expect(recommended(10, () => 1)).toMatchObject({ p99: 1, limit: 20 });
     expect(recommended(10, () => 1, { operation: 'login' }).limit).toBe(5);
     expect(recommended(100, hundred).formula).toBe('max(20, 1.5 x p99 = 1.5 x 99, rounded up to two digits)');
+  });
+
+  test('goes by the method that most requests had, where the description has none', () => {
+    const class_ = (methods: object) =>
+      recommended(10, () => 3, { method: null, changes: { methods } }).sensitivity.class;
+    expect([class_({ POST: 30 }), class_({ GET: 16, POST: 14 }), class_({})]).toEqual(['write', 'other', 'other']);
   });
 
   test('is never below what nine in ten sessions do', () => {
@@ -190,6 +203,7 @@ describe('a recommended limit', () => {
   test('counts addresses where most requests have no session', () => {
     expect(recommended(10, () => 3, { changes: { anonymous: 16 } }).counted).toBe('address');
     expect(recommended(10, () => 3, { changes: { anonymous: 14 } }).counted).toBe('session');
+    expect(recommended(10, () => 3, { sessions: false }).counted).toBe('caller');
   });
 });
 
@@ -201,16 +215,17 @@ describe('the configuration of recommendations', () => {
     const [rule] = rules(one());
     expect(rule).toMatchObject({
       name: 'listOrders',
-      expression: 'http.host eq "api.test" and portcullis.operation eq "listOrders"',
+      expression: 'http.host eq "api.test" and portcullis.operation eq "listOrders" and portcullis.session ne ""',
       characteristics: ['portcullis.session'],
       ...{ requestsPerPeriod: 20, period: 600_000, action: 'log' },
     });
     expect(snippet([])).toBe('');
   });
 
-  test('leaves out who has no session, or counts addresses', () => {
-    const [mixed, without] = rules(one({ anonymous: 1 }), one({ counted: 'address', anonymous: 30 }));
-    expect(mixed?.expression).toMatch(/ and portcullis\.session ne ""$/);
+  test('leaves out who has nothing to be told apart by', () => {
+    const [keys, without] = rules(one({ counted: 'caller' }), one({ counted: 'address' }));
+    expect(keys?.characteristics).toEqual(['portcullis.key.id', 'cf.tls_client_auth.cert_fingerprint_sha256']);
+    expect(keys?.expression).toMatch(/ and \(portcullis\.key\.id ne "" or cf\.tls_client_auth\.cert_verified\)$/);
     expect(without).toMatchObject({ name: 'listOrders-2', characteristics: ['cidr(ip.src, 32, 64)'] });
     expect(without?.expression).not.toContain('session');
   });
@@ -232,7 +247,7 @@ describe('the configuration of recommendations', () => {
         expect(new Set(found.map(rule => rule.name)).size).toBe(operations.length);
         for (const [at, operation] of operations.entries()) {
           const named = operation === '-' ? '' : operation.replaceAll(/["\\]/g, '\\$&').replaceAll('\n', '\\x0a');
-          expect(found[at]?.expression).toBe(`http.host eq "api.test" and portcullis.operation eq "${named}"`);
+          expect(found[at]?.expression).toContain(` and portcullis.operation eq "${named}" and `);
         }
       }),
     );

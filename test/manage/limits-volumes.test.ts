@@ -63,7 +63,15 @@ describeStores('volume', newPlace => {
     expect(orders).toMatchObject({ host: 'api.test', operation: 'listOrders', at: START });
     expect(orders?.nodes).toEqual([
       {
-        ...{ node: 'here/1', requests: 33, anonymous: 0, sessions: 2, share: 1, statuses: { '200': 33 } },
+        ...{
+          node: 'here/1',
+          requests: 33,
+          anonymous: 0,
+          sessions: 2,
+          share: 1,
+          statuses: { '200': 33 },
+          methods: { GET: 33 },
+        },
         histogram: [
           [3, 3, 1],
           [30, 31, 1],
@@ -160,7 +168,14 @@ describe('a packed row', () => {
   test('holds every count, and the first 16 digits of every hash', () => {
     fc.assert(
       fc.property(fc.array(heavy, { maxLength: 200 }), fc.nat(), (heaviest, count) => {
-        const rest = { requests: count, anonymous: 1, sessions: 2, share: 0.25, statuses: { '200': count } };
+        const rest = {
+          requests: count,
+          anonymous: 1,
+          sessions: 2,
+          share: 0.25,
+          methods: {},
+          statuses: { '200': count },
+        };
         const volume = { ...rest, histogram: [[1, 1, count]] as [number, number, number][] };
         const packed = pack({ ...volume, heaviest: heaviest as Told['heaviest'] });
         const short = heaviest.map(([session, ...counts]) => [session.slice(0, 16), ...counts]);
@@ -172,7 +187,8 @@ describe('a packed row', () => {
   test('of 200 sessions takes no more than 5 KB, where none made ten thousand requests', () => {
     const some = Array.from({ length: 200 }, (_, i): Heavy => [sessionHash(String(i)), 9_999 - i, 99, 99, 999]);
     const histogram = Array.from({ length: 40 }, (_, i): [number, number, number] => [i * 100, i * 100 + 99, 5]);
-    const volume = { requests: 1e6, anonymous: 0, sessions: 200, share: 1, histogram, statuses: { '200': 1e6 } };
+    const rest = { requests: 1e6, anonymous: 0, sessions: 200, share: 1, methods: { GET: 1e6 } };
+    const volume = { ...rest, histogram, statuses: { '200': 1e6 } };
     expect(pack({ ...volume, heaviest: some as Told['heaviest'] }).length).toBeLessThan(5_000);
   });
 
@@ -191,7 +207,7 @@ describe('a packed row', () => {
   });
 });
 
-const VOLUME = { requests: 1, anonymous: 0, sessions: 1, share: 1, histogram: [], statuses: {} };
+const VOLUME = { requests: 1, anonymous: 0, sessions: 1, share: 1, histogram: [], methods: {}, statuses: {} };
 
 function cut(heaviest: string): string {
   return JSON.stringify({ ...VOLUME, heaviest });

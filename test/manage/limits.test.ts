@@ -135,7 +135,7 @@ describeStores('limits', newPlace => {
       policyLimit('most', { concurrency: 7, amount: 0, sharing: { mode: 'fast', fallback: 'open', advance: 3 } }),
     ];
     const { ask, here } = await stand({ limits: () => limits });
-    here.engine.figures = [{ name: 'logins', keys: 3, refused: 2, newer: 'unknown' }];
+    here.engine.figures = [{ name: 'logins', checked: 3, refused: 2, newer: 'unknown' }];
     here.engine.top = [{ rule: 'logins', key: KEY, used: 4, refused: 2, penalty_ends: 1_000, last_seen: 5 }];
     const { items } = (await ask('GET', '/limits')).body;
     expect(items).toMatchObject([
@@ -143,7 +143,7 @@ describeStores('limits', newPlace => {
         name: 'logins',
         operation: { host: 'api.test', operation: 'login' },
         ...{ amount: 10, period_seconds: 60, burst: 5, action: 'delay', delay_seconds: 1.5, advance: null },
-        figures: { keys: 3, refused: 2, checked: 0, fallback: false },
+        figures: { checked: 3, refused: 2, would_refuse: 0, delayed: 0 },
       },
       {
         name: 'most',

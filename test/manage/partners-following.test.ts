@@ -53,6 +53,7 @@ describeStores('following partners', newPlace => {
     const store = await place.open();
     await add(store, 'acme', { quota: '{"requests":1000,"period_s":3600}' });
     await add(store, 'other');
+    await add(store, 'ages', { quota: '{"requests":5,"period_s":86399913600}' });
     await add(store, 'broken', { quota: '{"requests":0,"period_s":3600}' });
     const refuse = (told: { name: string; quota?: { requests: number } }[]) => {
       const at = told.findIndex(({ quota }) => quota?.requests === 0);
@@ -62,6 +63,7 @@ describeStores('following partners', newPlace => {
     await there.partners.start();
     expect(there.known('acme')?.quota).toEqual({ requests: 1000, period_s: 3600 });
     expect(there.known('other')).not.toHaveProperty('quota');
+    expect(there.known('ages')?.quota).toEqual({ requests: 5, period_s: 366 * 86_400 });
     expect(there.known('broken')).toMatchObject({ suspended: true });
     await change(store, 'acme', { quota: '{"requests":5,"period_s":60}' });
     await until(() => there.known('acme')?.quota?.requests === 5, WITHIN_MS);

@@ -127,12 +127,13 @@ export class Gateway {
     return (await this.ask('/metrics')).text();
   }
 
-  /** The sum over all samples of a metric; 0 while there are none. */
+  /** The sum over all samples of a metric that have all of these labels, in any order; 0 while there are none. */
   async count(name: string, labels = ''): Promise<number> {
     const samples = (await this.metrics()).matchAll(/^(\w+)(?:\{(.*)\})? (\S+)$/gm);
+    const wanted = labels.split(',');
     let sum = 0;
     for (const [, sample, written = '', value] of samples) {
-      if (sample === name && written.includes(labels)) sum += Number(value);
+      if (sample === name && wanted.every(label => written.includes(label))) sum += Number(value);
     }
     return sum;
   }

@@ -84,7 +84,7 @@ export function seen(answered: Answered): Seen {
   if (after !== undefined && !/^[1-9]\d*$/.test(after)) throw new Error(`Retry-After: ${after}`);
   return {
     status,
-    reason: String(headers['content-type']).startsWith('application/problem+json') ? JSON.parse(body).reason : null,
+    reason: body !== '' && headers['content-type'] === 'application/problem+json' ? JSON.parse(body).reason : null,
     retryAfter: after === undefined ? null : Number(after),
     ...{ policy, left, answered },
   };

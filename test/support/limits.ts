@@ -33,7 +33,7 @@ export function limiting(store: Store, changes: Partial<LimitFlowParts> & { cloc
     clock: systemClock,
     node: 'here/1',
     limits: () => [policyLimit('logins'), policyLimit('shared', { sharing: SHARED })],
-    hosts: () => [{ name: 'api.test', operations: [{ id: 'login', method: 'POST', path: '/login' }] }],
+    hosts: () => [{ name: 'api.test', operations: [{ id: 'login', method: 'POST', path: '/login' }], sessions: true }],
     native: {
       limits: () => JSON.stringify(engine.figures),
       topLimited: text => {

@@ -53,7 +53,7 @@ export function volumeOf(requests: readonly Request[], most: number): Volume {
     histogram: [...steps.values()]
       .map((some): [number, number, number] => [...stepOf(some[0]?.[1] ?? 0), some.length])
       .sort(([a], [b]) => a - b),
-    statuses: { 200: requests.length },
+    ...{ statuses: { 200: requests.length }, methods: { GET: requests.length } },
     heaviest: sessions.slice(0, most) as Volume['heaviest'],
   };
 }

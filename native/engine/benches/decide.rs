@@ -175,6 +175,31 @@ fn bench(criterion: &mut Criterion) {
         assert_eq!(decided(), Outcome::Pass);
         criterion.bench_function(&format!("decide, 20 rules, {name}"), |bencher| bencher.iter(&mut decided));
     }
+    {
+        let mut policy = policy(&ca, 20);
+        let limit = |name: &str, characteristic: &str| {
+            json!({ "name": name, "amount": 1_000_000_000_000u64, "period_ms": 1000,
+                "characteristics": [{ "at": "", "expression": characteristic }] })
+        };
+        // What is measured is what passes.
+        policy.limits.rules = serde_json::from_value(json!([
+            limit("address", "ip.src"),
+            limit("client", "cf.tls_client_auth.cert_fingerprint_sha256"),
+            limit("operation", "portcullis.operation"),
+        ]))
+        .unwrap();
+        let snapshot = Arc::new(Snapshot::compile(&policy, now, 1).unwrap());
+        let mut at = started;
+        let mut decided = || {
+            at.mono_us += 1;
+            exchange.head.buffer().push_str(black_box(&head));
+            exchange.begin(at, id);
+            let malformed = exchange.head.parse().err();
+            decide::decide(&mut exchange, &snapshot, &peer, malformed, &mut tally, &mut tokens)
+        };
+        assert_eq!(decided(), Outcome::Pass);
+        criterion.bench_function("decide, 20 rules, three limits", |bencher| bencher.iter(&mut decided));
+    }
     criterion.bench_function("parse the head", |bencher| {
         bencher.iter(|| exchange.head.parse_text(black_box(&head)));
     });

@@ -156,9 +156,8 @@ function checkDelay({ limit, at, keys }: Written, loading: Loading): void {
   const refuse = (message: string) =>
     loading.problem(child(at, 'action'), message, { hint: '`block` refuses what goes over' });
   if (limit.concurrency !== undefined) refuse('nobody knows when a request under way will end: none can wait for it');
-  else if (limit.algorithm === 'slidingWindow') refuse('a sliding window has no turns to wait for');
   if (countsAnswers(limit)) refuse('what is counted when it is answered has no turn to wait for');
-  if (limit.mode !== 'local') refuse(`requests wait for counters of this process, not with \`mode: ${limit.mode}\``);
+  if (limit.mode === 'fast') refuse('leases have no turns to wait for: `mode: fast` refuses what goes over');
 }
 
 function checkSharing(limit: LimitConfig, at: string, loading: Loading): void {

@@ -179,8 +179,9 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'limits show': ['portcullis limits show logins'],
   'limits top': ['portcullis limits top', 'portcullis limits top logins --most 5'],
   'limits reset': [
-    '# the key is what `limits top` and events show',
+    '# the key is what `limits top` shows; events have its first 8 digits, which do as well',
     'portcullis limits reset logins 9f2c4e1ab3700d5e9f2c4e1ab3700d5e',
+    'portcullis limits reset logins 9f2c4e1a',
   ],
   'limits exempt': ['portcullis limits exempt logins 9f2c4e1ab3700d5e9f2c4e1ab3700d5e --until 7d --why "load test"'],
   'limits unexempt': ['portcullis limits unexempt logins 9f2c4e1ab3700d5e9f2c4e1ab3700d5e'],

@@ -2,8 +2,8 @@
 
 import type { Command } from 'commander';
 import type { z } from 'zod';
-import type { counted, exemption, limit, resetAnswer } from '../limits/shapes.js';
-import { at, connect, type Page } from './client.js';
+import type { exemption, limit, limitedKey, resetAnswer } from '../limits/shapes.js';
+import { at, type Client, connect, type Page } from './client.js';
 import { Exit, Fault, usage } from './fault.js';
 import { mostOf } from './limit.js';
 import { addVolume } from './limits-volume.js';
@@ -14,7 +14,7 @@ import { confirm, type Terminal } from './terminal.js';
 import { whenGone } from './time.js';
 
 type Limit = z.output<typeof limit>;
-type Counted = z.output<typeof counted>;
+type Counted = z.output<typeof limitedKey>;
 type Exemption = z.output<typeof exemption>;
 type Reset = z.output<typeof resetAnswer>;
 
@@ -22,7 +22,7 @@ type Reset = z.output<typeof resetAnswer>;
 const SHOWN = '100';
 const TOP = '20';
 const NAME = 'name of the limit';
-const KEY = 'as `limits top` and events show it';
+const KEY = 'as `limits top` shows it; or its first 8 digits, as events do';
 
 export function addLimits(program: Command, terminal: Terminal): void {
   const group = program
@@ -55,9 +55,10 @@ export function addLimits(program: Command, terminal: Terminal): void {
   reaching(group.command('reset').argument('<limit>', NAME).argument('<key>', KEY))
     .description('forget what a key has spent, penalty included: everywhere, within a second')
     .action(async (name: string, key: string, options: ReachOptions) => {
-      const body = { key: keyOf(key) };
-      const done = await connect(options, terminal).send<Reset>('POST', at`/limits/rules/${name}/reset`, { body });
-      print(terminal, options.output, done, () => `${name} ${key}: what it has spent is forgotten\n`);
+      const client = connect(options, terminal);
+      const body = { key: await keyOf(client, name, key, counted) };
+      const done = await client.send<Reset>('POST', at`/limits/rules/${name}/reset`, { body });
+      print(terminal, options.output, done, () => `${name} ${done.key}: what it has spent is forgotten\n`);
       if (done.fleet === 'failed') {
         throw new Fault("the fleet's counters did not answer: there it counts on", Exit.Failed, ['try again']);
       }
@@ -70,20 +71,21 @@ export function addLimits(program: Command, terminal: Terminal): void {
       async (name: string, key: string, options: ReachOptions & { until?: string; why?: string }): Promise<void> => {
         const { until, why, output } = options;
         const body = { until: until === undefined ? null : whenGone(until, '--until', terminal.now()), why };
-        const path = at`/limits/rules/${name}/exemptions/${keyOf(key)}`;
-        const done = await connect(options, terminal).send<Exemption>('PUT', path, { body });
-        print(terminal, output, done, () => `${name} does not hold for ${key} ${endOf(done)}\n`);
+        const client = connect(options, terminal);
+        const path = at`/limits/rules/${name}/exemptions/${await keyOf(client, name, key, counted)}`;
+        const done = await client.send<Exemption>('PUT', path, { body });
+        print(terminal, output, done, () => `${name} does not hold for ${done.key} ${endOf(done)}\n`);
       },
     );
   reaching(group.command('unexempt').argument('<limit>', NAME).argument('<key>', KEY))
     .description('let a limit hold again for a key')
     .option('-y, --yes', 'do it without asking')
     .action(async (name: string, key: string, { yes, ...options }: ReachOptions & { yes?: boolean }) => {
-      const path = at`/limits/rules/${name}/exemptions/${keyOf(key)}`;
       const client = connect(options, terminal);
-      await confirm(terminal, `Let ${name} hold for ${key} again?`, yes);
-      const done = await client.send<Exemption>('DELETE', path);
-      print(terminal, options.output, done, () => `${name} holds for ${key} again\n`);
+      const found = await keyOf(client, name, key, exempted);
+      await confirm(terminal, `Let ${name} hold for ${found} again?`, yes);
+      const done = await client.send<Exemption>('DELETE', at`/limits/rules/${name}/exemptions/${found}`);
+      print(terminal, options.output, done, () => `${name} holds for ${found} again\n`);
     });
   reaching(group.command('exemptions').argument('[limit]', `${NAME}; all unless given`))
     .description('list the keys that a limit does not hold for')
@@ -97,10 +99,26 @@ export function addLimits(program: Command, terminal: Terminal): void {
   addVolume(group, terminal);
 }
 
-/** A path takes whatever is typed; what cannot be a key is a slip. */
-function keyOf(written: string): string {
+/** Among more keys than that, the first digits are looked for in vain. */
+const LOOKED_AT = 1_000;
+
+type Keys = (client: Client, rule: string) => Promise<{ items: { key: string }[] }>;
+
+/** Keys that a limit counts here, and those that it spares. */
+const counted: Keys = (client, rule) => client.get('/limits/top', { rule, most: LOOKED_AT });
+const exempted: Keys = (client, rule) => client.list('/limits/exemptions', { rule }, LOOKED_AT);
+
+/** The whole key, whose first digits may have been written. */
+async function keyOf(client: Client, rule: string, written: string, known: Keys): Promise<string> {
   if (/^[0-9a-f]{32}$/.test(written)) return written;
-  throw usage(`\`${written}\` is no key: 32 hex digits`, '`portcullis limits top` shows them');
+  if (!/^[0-9a-f]{8,31}$/.test(written)) {
+    throw usage(`\`${written}\` is no key: 32 hex digits, or the first 8`, '`portcullis limits top` shows them');
+  }
+  const { items } = await known(client, rule);
+  const [only, ...others] = items.filter(({ key }) => key.startsWith(written));
+  if (only && others.length === 0) return only.key;
+  if (only) throw usage(`${others.length + 1} keys of ${rule} begin with ${written}`, 'give more of its digits');
+  throw usage(`no key of ${rule} that is known here begins with ${written}`, 'give all of its 32 digits');
 }
 
 function endOf({ until }: Pick<Exemption, 'until'>): string {
@@ -113,11 +131,10 @@ function listed(terminal: Terminal, limits: readonly Limit[]): string {
   }
   return shownTable(
     terminal,
-    ['name', 'action', 'limit', 'counted by', 'mode', 'keys', 'checked', 'refused', 'in penalty'],
+    ['name', 'action', 'limit', 'counted by', 'mode', 'checked', 'refused', 'delayed'],
     limits.map(one => [
       ...[one.name, one.action, amountOf(one), one.characteristics.join(', ') || 'all together'],
-      one.figures.fallback ? `${one.mode}, falls back: ${one.fallback}` : one.mode,
-      ...[one.figures.keys, one.figures.checked, refusedOf(one), one.figures.penalties].map(String),
+      ...[one.mode, ...[one.figures.checked, refusedOf(one), one.figures.delayed].map(String)],
     ]),
   );
 }
@@ -147,11 +164,9 @@ function described(terminal: Terminal, limit: Limit, exempt: readonly Exemption[
     ['algorithm', limit.algorithm],
     ['penalty', limit.mitigation_timeout_seconds === 0 ? 'none' : `${limit.mitigation_timeout_seconds} s`],
     ['mode', limit.mode === 'local' ? 'local' : `${limit.mode}, else ${limit.fallback}`],
-    ['keys', `${figures.keys}, ${figures.penalties} in penalty`],
     ['checked', String(figures.checked)],
     ['refused', limit.action === 'log' ? `${figures.would_refuse}, would be` : String(figures.refused)],
     ['delayed', String(figures.delayed)],
-    ['overshoot', `${figures.overshoot_bound} at most`],
   ];
   const spared = exempt.length === 0 ? '' : `\n${exemptions(terminal, exempt)}`;
   return `${pairs(rows)}${spared}`;

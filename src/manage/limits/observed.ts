@@ -8,7 +8,7 @@ import { Refusal } from '../admin/api.js';
 import { paged, readCursor } from '../admin/cursor.js';
 import type { Store } from '../store/open.js';
 import type { VolumesTable } from '../store/tables.js';
-import { type Recommendation, Recommending } from './recommend.js';
+import { type Described, type Recommendation, Recommending } from './recommend.js';
 import { recorded, type Wanted } from './recorded.js';
 import { type Draft, type Simulated, Simulation } from './simulate.js';
 import { Spread } from './spread.js';
@@ -23,6 +23,8 @@ const SHOWN_SESSIONS = 10;
 export type Operations = readonly {
   name: string;
   operations: readonly { id: string; method: string; path: string }[];
+  /** It says what identifies a session. */
+  sessions: boolean;
 }[];
 
 export class Observed {
@@ -71,8 +73,7 @@ export class Observed {
         one.recommending.add(bucket);
       }
       return [...all.values()].map(({ host, operation, recommending }) => {
-        const { method = null, path = null } = this.#described(host, operation) ?? {};
-        return recommending.result(host, operation, method, path);
+        return recommending.result(host, operation, this.#described(host, operation));
       });
     });
   }
@@ -103,9 +104,10 @@ export class Observed {
     throw new Refusal(422, 'Several hosts have such an operation.', `Say \`host\`: ${[first, ...others].join(', ')}.`);
   }
 
-  #described(host: string, operation: string) {
-    const { operations } = this.#hosts().find(({ name }) => name === host) ?? {};
-    return operations?.find(({ id }) => id === operation);
+  #described(host: string, operation: string): Described {
+    const { operations = [], sessions = false } = this.#hosts().find(({ name }) => name === host) ?? {};
+    const { method = null, path = null } = operations.find(({ id }) => id === operation) ?? {};
+    return { method, path, sessions };
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
@@ -120,12 +122,12 @@ export const NOTHING_YET = 'Volume is recorded in steps of ten minutes, from the
 function shownRow({ host, operation, bucket, node, data }: VolumesTable) {
   const volume = unpack(data);
   if (!volume) return null;
-  const { requests, anonymous, sessions, share, statuses, heaviest } = volume;
+  const { requests, anonymous, sessions, share, methods, statuses, heaviest } = volume;
   const spread = new Spread();
   spread.add([volume]);
   return {
     ...{ host, operation, from: new Date(bucket).toISOString(), node, requests, anonymous, sessions, share },
-    ...{ p50: spread.percentile(50), p90: spread.percentile(90), p99: spread.percentile(99), statuses },
+    ...{ p50: spread.percentile(50), p90: spread.percentile(90), p99: spread.percentile(99), methods, statuses },
     heaviest: heaviest.slice(0, SHOWN_SESSIONS).map(([session, count, second, tenSeconds, minute]) => ({
       ...{ session, requests: count, peak_1s: second, peak_10s: tenSeconds, peak_60s: minute },
     })),

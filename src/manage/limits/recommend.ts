@@ -61,7 +61,19 @@ export interface Recommendation {
   formula: string;
   confidence: Confidence;
   confidenceReason: string;
-  counted: 'session' | 'address';
+  counted: Counted;
+}
+
+/** What tells callers apart: the session, a key or certificate where the host has no sessions, or the address. */
+export const COUNTED = ['session', 'caller', 'address'] as const;
+export type Counted = (typeof COUNTED)[number];
+
+/** The operation, where the description still has it. */
+export interface Described {
+  method: string | null;
+  path: string | null;
+  /** The host says what identifies a session. */
+  sessions: boolean;
 }
 
 /** Of one operation: bucket after bucket. */
@@ -70,6 +82,7 @@ export class Recommending {
   readonly #days = new Set<number>();
   readonly #nodes = new Set<string>();
   readonly #statuses: Record<string, number> = {};
+  readonly #methods: Record<string, number> = {};
   #from = Number.POSITIVE_INFINITY;
   #until = 0;
   #requests = 0;
@@ -83,21 +96,20 @@ export class Recommending {
     this.#days.add(Math.floor(at / 86_400_000));
     this.#from = Math.min(this.#from, at);
     this.#until = Math.max(this.#until, at + BUCKET_MS);
-    for (const { node, requests, anonymous, share, statuses } of nodes) {
+    for (const { node, requests, anonymous, share, statuses, methods } of nodes) {
       this.#nodes.add(node);
       this.#requests += requests;
       this.#anonymous += anonymous;
       this.#share = Math.min(this.#share, share);
-      for (const [status, count] of Object.entries(statuses)) {
-        this.#statuses[status] = (this.#statuses[status] ?? 0) + count;
-      }
+      add(this.#statuses, statuses);
+      add(this.#methods, methods);
     }
   }
 
-  /** `method` and `path` as the description has them, where it still has the operation. */
-  result(host: string, operation: string, method: string | null, path: string | null): Recommendation {
+  result(host: string, operation: string, described: Described): Recommendation {
+    const method = described.method ?? this.#mostly();
     const [p50, p90, p99] = [50, 90, 99].map(percent => this.#spread.percentile(percent)) as [number, number, number];
-    const sensitivity = sensitivityOf({ operation, method, path, statuses: this.#statuses });
+    const sensitivity = sensitivityOf({ operation, method, path: described.path, statuses: this.#statuses });
     const { percentile, factor, floor } = FORMULAS[sensitivity.class];
     const base = percentile === 90 ? p90 : p99;
     const limit = Math.max(floor, readable(Math.ceil((factor * 10 * base) / 10)));
@@ -108,8 +120,15 @@ export class Recommending {
       ...{ days: this.#days.size, share: this.#share, nodes: this.#nodes.size, p50, p90, p99, sensitivity, limit },
       formula: `max(${floor}, ${factor} x p${percentile} = ${factor} x ${base}, rounded up to two digits)`,
       ...{ confidence, confidenceReason: reason },
-      counted: this.#anonymous > ANONYMOUS_SHARE * this.#requests ? 'address' : 'session',
+      counted:
+        this.#anonymous > ANONYMOUS_SHARE * this.#requests ? 'address' : described.sessions ? 'session' : 'caller',
     };
+  }
+
+  /** The method of more than half of the requests. */
+  #mostly(): string | null {
+    const [method] = Object.entries(this.#methods).find(([, count]) => 2 * count > this.#requests) ?? [null];
+    return method;
   }
 
   #confidence(p90: number, p99: number): { confidence: Confidence; reason: string } {
@@ -124,6 +143,10 @@ export class Recommending {
     const reasons = [...missing, ...(wide ? [`p99 is more than ${WIDE} times p90: few sessions decide`] : [])];
     return { confidence, reason: reasons.join(', ') || 'enough sessions, over enough days, close to each other' };
   }
+}
+
+function add(sums: Record<string, number>, more: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(more)) sums[name] = (sums[name] ?? 0) + count;
 }
 
 /** Up to two significant digits: nobody takes 137 for anything but 140. */

@@ -17,7 +17,7 @@ export const limitKey = z
   .string()
   .regex(/^[0-9a-f]{32}$/)
   .meta({
-    description: 'The keyed hash of what tells its counters apart, as `top` and events show it.',
+    description: 'The keyed hash of what tells its counters apart, as `top` shows it; events have its first 8 digits.',
     example: '9f2c4e1ab3700d5e9f2c4e1ab3700d5e',
   });
 
@@ -39,15 +39,10 @@ const count = z.int().min(0);
 
 export const figures = z
   .object({
-    keys: count.meta({ description: 'Live counters.' }),
-    penalties: count.meta({ description: 'Of them, those that are refused until their mitigation timeout ends.' }),
     checked: count,
     refused: count,
     would_refuse: count.meta({ description: 'In `log`: what would have been refused.' }),
     delayed: count,
-    full: count.meta({ description: 'Requests that found no place for a new counter.' }),
-    fallback: z.boolean().meta({ description: "The fleet's counters cannot be asked now." }),
-    overshoot_bound: z.number().meta({ description: 'What the fleet may admit beyond the limit, at most.' }),
   })
   .meta({ id: 'LimitFigures', description: 'As this process counted since it started.' });
 
@@ -79,7 +74,7 @@ export const limit = z
   })
   .meta({ id: 'Limit' });
 
-export const counted = z
+export const limitedKey = z
   .object({
     limit: z.string(),
     key: z.string(),
@@ -93,7 +88,7 @@ export const counted = z
   })
   .meta({ id: 'LimitedKey' });
 
-export const topAnswer = z.object({ items: z.array(counted) });
+export const topAnswer = z.object({ items: z.array(limitedKey) });
 
 export const resetAnswer = z
   .object({

@@ -1,6 +1,6 @@
 // Recommendations as an operator would write them: `limits.rules`, in log mode.
 
-import type { Recommendation } from './recommend.js';
+import type { Counted, Recommendation } from './recommend.js';
 import { PERIOD_S } from './recommend.js';
 
 /** Of a limit (src/check/limits/config.ts). */
@@ -23,20 +23,33 @@ function rule(one: Recommendation, name: string): string[] {
     `    # requests of a session in ten minutes: p50 ${p50}, p90 ${p90}, p99 ${p99}; confidence ${confidence}`,
     `    - name: ${quoted(name)}`,
     `      expression: ${quoted(expressionOf(one))}`,
-    `      characteristics: [${one.counted === 'address' ? quoted('cidr(ip.src, 32, 64)') : 'portcullis.session'}]`,
+    `      characteristics: [${CHARACTERISTICS[one.counted].map(quoted).join(', ')}]`,
     `      requestsPerPeriod: ${limit}`,
     `      period: ${PERIOD_S / 60}m`,
     '      action: log',
   ];
 }
 
-/** Those without a session would share one counter: they are left out where sessions count. */
-function expressionOf({ host, operation, counted, anonymous }: Recommendation): string {
+const CHARACTERISTICS: Record<Counted, readonly string[]> = {
+  session: ['portcullis.session'],
+  caller: ['portcullis.key.id', 'cf.tls_client_auth.cert_fingerprint_sha256'],
+  // A client has a network of IPv6 addresses.
+  address: ['cidr(ip.src, 32, 64)'],
+};
+
+/** What is missing is a counter of its own: whoever has nothing to be told apart by would share one with all others. */
+const WITH: Record<Counted, readonly string[]> = {
+  session: ['portcullis.session ne ""'],
+  caller: ['(portcullis.key.id ne "" or cf.tls_client_auth.cert_verified)'],
+  address: [],
+};
+
+function expressionOf({ host, operation, counted }: Recommendation): string {
   const named = operation === UNDESCRIBED ? '' : operation;
   return [
     host.startsWith('*.') ? `ends_with(http.host, ${text(host.slice(1))})` : `http.host eq ${text(host)}`,
     `portcullis.operation eq ${text(named)}`,
-    ...(counted === 'session' && anonymous > 0 ? ['portcullis.session ne ""'] : []),
+    ...WITH[counted],
   ].join(' and ');
 }
 

@@ -17,20 +17,11 @@ export interface Limiting {
 /** What a process counted of one limit. */
 export interface Figures {
   name: string;
-  /** Live counters, and those of them in penalty. */
-  keys: number;
-  penalties: number;
   checked: number;
   refused: number;
   /** In `log`. */
   would_refuse: number;
   delayed: number;
-  /** Found no place for a new key. */
-  full: number;
-  /** The fleet's counters cannot be asked now. */
-  fallback: boolean;
-  /** What the fleet may admit beyond the limit, at most. */
-  overshoot_bound: number;
 }
 
 export interface Counted {
@@ -47,10 +38,7 @@ export function figuresOf(native: Pick<Limiting, 'limits'>): Map<string, Figures
   return new Map(told.map(one => [one.name, { ...NOTHING, ...one }]));
 }
 
-export const NOTHING: Omit<Figures, 'name'> = {
-  ...{ keys: 0, penalties: 0, checked: 0, refused: 0, would_refuse: 0, delayed: 0, full: 0 },
-  ...{ fallback: false, overshoot_bound: 0 },
-};
+export const NOTHING: Omit<Figures, 'name'> = { checked: 0, refused: 0, would_refuse: 0, delayed: 0 };
 
 export function topOf(native: Pick<Limiting, 'topLimited'>, rule: string | null, most: number): Counted[] {
   const told = JSON.parse(native.topLimited(JSON.stringify({ rule, most }))) as (Partial<Counted> & Counted)[];

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { paging } from '../admin/api.js';
 import { visible } from '../pki/names.js';
 import { time } from '../pki/shapes.js';
+import { COUNTED } from './recommend.js';
 import { CLASSES } from './sensitivity.js';
 
 /** As in the configuration, and as operations are called there: an `operationId`, or method and template. */
@@ -67,6 +68,7 @@ export const volume = z
     sessions: count,
     share,
     ...percentiles,
+    methods: z.record(z.string(), count),
     statuses: z.record(z.string(), count),
     heaviest: z
       .array(
@@ -100,7 +102,9 @@ export const recommendation = z
     formula: z.string(),
     confidence: z.enum(['low', 'medium', 'high']),
     confidence_reason: z.string(),
-    counted_by: z.enum(['session', 'address']).meta({ description: '`address` where most requests have no session.' }),
+    counted_by: z.enum(COUNTED).meta({
+      description: '`caller`: key or certificate, where the host has no sessions; `address` where most have neither.',
+    }),
   })
   .meta({ id: 'LimitRecommendation' });
 

@@ -30,6 +30,8 @@ const kept = {
   share: z.number().positive().max(1).default(1),
   /** How many sessions made from `least` to `most` requests. */
   histogram: z.array(z.tuple([count, count, count])).max(512),
+  methods: z.record(z.string(), count).default({}),
+  /** Those that come late as `4xx`, where there are very many. */
   statuses: z.record(z.string(), count).default({}),
 };
 
@@ -52,14 +54,14 @@ export function readTold(value: unknown): Told | null {
 }
 
 /** For the column `data`. */
-export function pack({ requests, anonymous, sessions, share, histogram, statuses, heaviest }: Volume): string {
+export function pack({ heaviest, ...rest }: Volume): string {
   const bytes: number[] = [];
   for (const [session, ...counts] of heaviest) {
     bytes.push(...Buffer.from(session.slice(0, SESSION_DIGITS), 'hex'));
     for (const number of counts) varint(bytes, number);
   }
   const packed = Buffer.from(bytes).toString('base64');
-  return JSON.stringify({ requests, anonymous, sessions, share, histogram, statuses, heaviest: packed });
+  return JSON.stringify({ ...rest, heaviest: packed });
 }
 
 /** null: nobody here wrote that. */

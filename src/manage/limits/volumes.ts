@@ -92,11 +92,9 @@ export class Volumes {
       const told = JSON.parse(native.volumes(until)) as unknown[];
       if (told.length === 0) break;
       for (const one of told) {
-        const read = readTold(one);
-        const data = read ? pack(read) : '';
-        if (read && data.length <= MAX_ROW_BYTES) {
-          this.#waiting.push({ host: read.host, operation: read.operation, bucket: read.bucket, node, data });
-        } else metrics.dropped(1);
+        const row = rowOf(one, node);
+        if (row) this.#waiting.push(row);
+        else metrics.dropped(1);
       }
       this.#bound();
     }
@@ -129,4 +127,13 @@ export class Volumes {
       await others();
     }
   }
+}
+
+/** null: it is not what the engine is known to tell. */
+function rowOf(told: unknown, node: string): VolumesTable | null {
+  const read = readTold(told);
+  if (!read) return null;
+  const { host, operation, bucket, ...volume } = read;
+  const data = pack(volume);
+  return data.length > MAX_ROW_BYTES ? null : { host, operation, bucket, node, data };
 }

@@ -11,7 +11,7 @@ import type { Clock } from '../pki/clock.js';
 import { Pulling } from '../pulling.js';
 import type { Store } from '../store/open.js';
 import type { PartnersTable } from '../store/tables.js';
-import { type CertificatePattern, patternsOf, type TokenPattern } from './shapes.js';
+import { type CertificatePattern, MAX_QUOTA_PERIOD_S, patternsOf, type TokenPattern } from './shapes.js';
 
 /** Rows that are read at once. */
 const PAGE = 5_000;
@@ -306,7 +306,7 @@ export class PartnerFollowing {
         certificates: [...certificates, ...issued],
         tokens,
         operations: JSON.parse(operations) as string[],
-        quota: quota === null ? undefined : (JSON.parse(quota) as Written['quota']),
+        quota: quota === null ? undefined : quotaOf(quota),
       };
     });
     if (left < 0 && !this.#full) {
@@ -318,6 +318,12 @@ export class PartnerFollowing {
     this.#full = left < 0;
     return written;
   }
+}
+
+/** Longer periods than the engine counts by were kept once, when nothing was counted: those are a year's. */
+function quotaOf(written: string): Written['quota'] {
+  const { requests, period_s } = JSON.parse(written) as { requests: number; period_s: number };
+  return { requests, period_s: Math.min(period_s, MAX_QUOTA_PERIOD_S) };
 }
 
 /** Of native/engine/src/partners/mod.rs. */

@@ -71,7 +71,12 @@ const period = z
   .string()
   .regex(/^[1-9]\d{0,5}[smhd]$/, { error: 'is no period: a number with s, m, h or d, such as `1h`' })
   .meta({ example: '1h' });
-const quota = z.strictObject({ requests: z.int().min(1).max(MAX_REQUESTS), period });
+/** What the engine counts by (native/engine/src/partners/mod.rs): a leap year. */
+export const MAX_QUOTA_PERIOD_S = 366 * PERIODS.d;
+const quota = z.strictObject({
+  requests: z.int().min(1).max(MAX_REQUESTS),
+  period: period.refine(written => secondsOf(written) <= MAX_QUOTA_PERIOD_S, { error: 'is longer than 366d' }),
+});
 
 const certificates = z.array(certificatePattern).max(MAX_PATTERNS);
 const tokens = z.array(tokenPattern).max(MAX_PATTERNS);

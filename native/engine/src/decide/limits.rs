@@ -4,15 +4,15 @@
 //! refuses longest answers. What a refused request has spent of others is given back. Limits that a fleet counts at every
 //! request are gathered, and asked together when everything else has passed.
 
-use super::{MAX_INSPECTED_BYTES, Outcome, denied, request};
+use super::{MAX_INSPECTED_BYTES, Outcome, denied, request, staged};
 use crate::exchange::{Denial, Exchange};
 use crate::head::Framing;
-use crate::limits::shared::Fallen;
+use crate::limits::shared::{Fallen, turn_us};
 use crate::limits::{
     Ask, Counters, Exceeded, Key, Left, Limited, Limits, Phase, QUOTA, Rule, Taken, Terms, Turn, told,
 };
 use crate::peer::Peer;
-use crate::policy::SharingMode;
+use crate::policy::{Action, SharingMode};
 use crate::reason::Reason;
 use crate::rules::{Beyond, Reading, Request, Response, Scratch};
 use crate::snapshot::Snapshot;
@@ -153,13 +153,11 @@ impl<'a> Walk<'a, '_> {
                 self.limited.asks.push(ask);
                 return;
             }
-            SharingMode::Fast => match self.limits.fleet().take(&ask, now) {
-                Some(taken) => taken,
-                None => match self.fallen(terms, &ask) {
-                    Some(taken) => taken,
-                    None => return,
-                },
-            },
+            SharingMode::Fast => {
+                let taken = self.limits.fleet().take(&ask, now).or_else(|| self.fallen(terms, &ask));
+                let Some(taken) = taken else { return };
+                self.turn(&ask, taken)
+            }
             SharingMode::Local if peek => self.counters.peek(key, terms.quota, cost, now),
             SharingMode::Local => match self.counters.take_late(key, terms.quota, cost, now, delay_us) {
                 Ok(Turn { wait_us, remaining, reset_us }) => {
@@ -183,6 +181,17 @@ impl<'a> Walk<'a, '_> {
             Fallen::Closed => self.refused(ask.rule, terms, ask.key, SOON_US, Reason::LimitsUnavailable),
         }
         None
+    }
+
+    /// What was taken for a later turn was taken.
+    fn turn(&mut self, ask: &Ask, taken: Taken) -> Taken {
+        match turn_us(taken, ask.delay_us) {
+            Some(wait_us) if wait_us > 0 && !ask.peek => {
+                self.waits(ask.rule, wait_us);
+                Taken::Admitted { remaining: 0, reset_us: wait_us }
+            }
+            _ => taken,
+        }
     }
 
     /// Its turn comes then: the latest of all counts.
@@ -220,9 +229,9 @@ impl<'a> Walk<'a, '_> {
         self.counters.refused(key, terms.name, || identity, self.limited.now_us);
         let retry_after_s = wait_us.div_ceil(1_000_000).max(1);
         let denial = Denial { limit: Some(Exceeded { rule: number, key, retry_after_s }), ..reason.into() };
-        if !terms.is_enforced() {
-            self.logged.push(denial);
-        } else if self.strictest.as_ref().is_none_or(|(longest, _)| *longest < wait_us) {
+        let action = if terms.is_enforced() { Action::Block } else { Action::Log };
+        let Err(denial) = staged(action, denial, self.logged) else { return };
+        if self.strictest.as_ref().is_none_or(|(longest, _)| *longest < wait_us) {
             self.strictest = Some((wait_us, denial));
         }
     }
@@ -354,6 +363,7 @@ pub fn asked(exchange: &mut Exchange, peer: &Peer, answers: &[Option<Taken>]) ->
             let Some(terms) = walk.limits.terms(ask.rule, partner) else { continue };
             let answer = answers.get(n).copied().flatten();
             if let Some(taken) = answer.or_else(|| walk.fallen(&terms, ask)) {
+                let taken = walk.turn(ask, taken);
                 walk.taken(ask.rule, &terms, ask.key, taken);
             }
         }
@@ -404,13 +414,15 @@ pub fn settled<'a>(
                 walk.spend(ask, rule, &fields);
             }
         }
-        // What was answered before a limit's turn came counts as well: who tries keys never gets as far.
+        // What was answered before a limit's turn came counts as well, if it is known whose it is: who tries keys never
+        // gets as far. A value that nobody has looked for is not a missing one.
         for phase in Phase::ALL {
-            if walk.limited.reached & 1 << phase as u8 != 0 || !walk.limits.stage(phase).settles() {
+            let done = walk.limited.reached & 1 << phase as u8 != 0 || !walk.limits.stage(phase).settles();
+            if done || (phase != Phase::Endpoint && !exchange.caller.looked) {
                 continue;
             }
             walk.each(exchange, phase, |walk, number, rule| {
-                if rule.settles {
+                if rule.settles && !rule.reads_body {
                     let key = rule.key(walk.request, walk.scratch);
                     if !walk.counters.is_exempt(key, walk.unix_ms) {
                         walk.spend(rule.terms().ask(number, key, 1, true), rule, &fields);

@@ -95,3 +95,74 @@ fn look_up(address: IpAddr) -> Place {
     });
     Place { country, asn }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Control byte: type and size (MaxMind DB 2.0, "Data Field Format").
+    fn text(text: &str) -> Vec<u8> {
+        [&[2 << 5 | text.len() as u8], text.as_bytes()].concat()
+    }
+
+    fn number(kind: u8, value: u32) -> Vec<u8> {
+        [&[kind << 5 | 4][..], &value.to_be_bytes()].concat()
+    }
+
+    fn map(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let mut bytes = vec![7 << 5 | members.len() as u8];
+        for (name, value) in members {
+            bytes.extend(text(name));
+            bytes.extend_from_slice(value);
+        }
+        bytes
+    }
+
+    /// A database that knows one prefix of IPv4: a node for each of its bits.
+    fn database(prefix: u32, bits: u32, data: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for bit in 0..bits {
+            let next = if bit + 1 == bits { bits + 16 } else { bit + 1 };
+            let mut records = [bits, bits];
+            records[(prefix >> (31 - bit) & 1) as usize] = next;
+            records.iter().for_each(|record| bytes.extend_from_slice(&record.to_be_bytes()[1..]));
+        }
+        bytes.extend_from_slice(&[0; 16]);
+        bytes.extend_from_slice(data);
+        bytes.extend_from_slice(b"\xab\xcd\xefMaxMind.com");
+        let two = |value: u16| [&[5 << 5 | 2][..], &value.to_be_bytes()].concat();
+        bytes.extend(map(&[
+            ("node_count", number(6, bits)),
+            ("record_size", two(24)),
+            ("ip_version", two(4)),
+            ("database_type", text("Test")),
+            ("languages", vec![0, 4]),
+            ("binary_format_major_version", two(2)),
+            ("binary_format_minor_version", two(0)),
+            ("build_epoch", vec![1, 2, 1]),
+            ("description", map(&[])),
+        ]));
+        bytes
+    }
+
+    #[test]
+    fn places_follow_the_files() {
+        let known: IpAddr = [198, 51, 100, 7].into();
+        let stranger: IpAddr = [203, 0, 113, 1].into();
+        assert_eq!(place(known), Place::default());
+        let prefix = u32::from_be_bytes([198, 51, 100, 0]);
+        let iso = |code: &str| map(&[("iso_code", text(code))]);
+        let country = map(&[("registered_country", iso("AT")), ("country", iso("DE"))]);
+        load(Kind::Country, Some(database(prefix, 24, &country))).unwrap();
+        load(Kind::Asn, Some(database(prefix, 24, &map(&[("autonomous_system_number", number(6, 64_500))])))).unwrap();
+        assert_eq!(place(known), Place { country: Some(*b"DE"), asn: Some(64_500) });
+        assert_eq!(place(stranger), Place::default());
+        load(Kind::Country, Some(database(prefix, 24, &map(&[("registered_country", iso("AT"))])))).unwrap();
+        assert_eq!(place(known).country, Some(*b"AT"));
+        assert!(load(Kind::Country, Some(b"no database".to_vec())).is_err());
+        assert_eq!(place(known).country, Some(*b"AT"), "the one before stays");
+        load(Kind::Country, None).unwrap();
+        load(Kind::Asn, None).unwrap();
+        assert_eq!(place(known), Place::default());
+    }
+}

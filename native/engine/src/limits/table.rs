@@ -16,8 +16,8 @@ use super::entry::{Entry, Kind, Moment};
 const MOST_TAKEN: (usize, usize) = (13, 16);
 /// Idle entries that a walk through a full shard takes out: new keys find room for a while.
 const ENOUGH: usize = 256;
-/// A walk that found none is not repeated for so long. Made-up keys would make one of every request; for a tenth of a
-/// second, a full shard stays full.
+/// A walk that came around is not repeated for so long: else made-up keys would make one of every request. An idle entry
+/// that none of them meets on its way is found a tenth of a second late.
 const REST_US: u64 = 100_000;
 
 /// The first word of a place: a mark, with the entry's kind in its low bits; 0: nobody. Behind it its words.
@@ -204,8 +204,8 @@ impl Shard {
             self.hand = self.behind(self.hand);
         }
         self.evictions += found as u64;
-        if found == 0 {
-            self.rests_us = self.latest_us + REST_US;
+        if found < ENOUGH {
+            self.rests_us = self.latest_us.saturating_add(REST_US);
         }
         found > 0
     }

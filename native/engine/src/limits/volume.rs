@@ -5,6 +5,8 @@
 //! thread the requests came by. The control plane takes buckets that have ended ([`Volumes::take`]), each once.
 
 mod bucket;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};

@@ -101,8 +101,8 @@ pub struct TokenPattern {
     pub value: Option<String>,
 }
 
-/// Longest period, that of limits: a day.
-const MAX_PERIOD_S: u64 = 24 * 60 * 60;
+/// Longest period of a quota: a leap year. Agreements are about months, which limits of the configuration never are.
+const MAX_PERIOD_S: u64 = 366 * 24 * 60 * 60;
 
 impl PartnerQuota {
     fn new(WrittenQuota { requests, period_s }: WrittenQuota) -> Result<PartnerQuota, String> {

@@ -212,9 +212,9 @@ impl Asking {
                 self.told -= 1;
                 continue;
             };
-            let Some(taken) = reply.taken(place) else { continue };
             let question = &mut gathered.questions[index as usize];
             let ask = question.ask;
+            let Some(taken) = reply.taken(place, &ask) else { continue };
             let answer = &mut gathered.answers[index as usize];
             *answer = Some(taken);
             let Some(wait_us) = turn_us(taken, ask.delay_us) else { continue };

@@ -151,6 +151,14 @@ impl Fleet {
         }
     }
 
+    /// Forgets how a key stands at this node, penalty included; not what it owes. Whether there was something. The fleet's
+    /// counter is forgotten by a call of its own, and other nodes hear of that when they settle.
+    #[must_use]
+    pub fn reset(&self, key: Key) -> bool {
+        let share = self.shares.reset(key);
+        self.leases.of(key).look(key).is_some_and(|mut place| place.lease().reset()) || share
+    }
+
     /// The next call of what is to be settled; one at a time, [`Fleet::settled`] has to follow. None: nothing more for now,
     /// come back in 100 ms. To be asked in a row until then.
     #[must_use]

@@ -12,7 +12,7 @@
 //! there one advance at most.
 
 use super::record::{tolerance, unit_us, whole};
-use super::{Ask, Key, Quota, Taken};
+use super::{Ask, Key, Quota, Taken, most, refused};
 use crate::policy::Algorithm;
 
 /// What was granted may be spent for so long, by this node's clock from when it was asked for.
@@ -113,6 +113,9 @@ impl Lease {
         if now_us < self.penalty_ends_us {
             return Taken::Refused { wait_us: self.penalty_ends_us - now_us, penalty: true };
         }
+        if ask.cost > most(&self.quota) {
+            return refused(ask, self.reset_us(now_us));
+        }
         let granted = self.granted(birth_us, now_us);
         let credit = ask.cost.saturating_sub(granted);
         match self.turn(credit, ask.delay_us, now_us) {
@@ -131,14 +134,14 @@ impl Lease {
                 }
             }
             Err(wait_us) => {
-                self.missed = self.missed.saturating_add(ask.cost).min(self.most());
+                self.missed = self.missed.saturating_add(ask.cost).min(most(&self.quota));
                 let full = now_us < self.view.full_until_us;
                 if full && self.quota.penalty_us > 0 {
                     self.penalty_ends_us = now_us + self.quota.penalty_us;
                     self.punish = true;
                     return Taken::Refused { wait_us: self.quota.penalty_us, penalty: true };
                 }
-                Taken::Refused { wait_us: wait_us.max(ask.delay_us + 1), penalty: false }
+                refused(ask, wait_us)
             }
         }
     }
@@ -168,29 +171,36 @@ impl Lease {
         self.grants = [if idle { Grant::default() } else { newer }, Grant::default()];
         let demand = self.used.saturating_add(self.missed);
         // Only what the advance does not carry: a bucket leaks what was granted to one and is wanted by another.
-        let want = demand.saturating_sub(self.advance).min(self.most()).saturating_sub(self.grants[0].units);
+        let want = demand.saturating_sub(self.advance).min(most(&self.quota)).saturating_sub(self.grants[0].units);
         (self.sent, self.wanted, self.asked_us) = (self.owed, want, now_us);
         (self.used, self.missed, self.flying, self.punished) = (0, 0, true, self.punish);
         Settle { returned, spent: self.sent, want, penalize: self.punish }
     }
 
     /// What the server has answered: how many units went beyond the policy with what it was told.
-    pub(super) fn settled(&mut self, [granted, over, retry_us]: [f64; 3], server_us: f64, now_us: u64) -> u64 {
+    /// `forgot`: the server may know of no penalty that it has begun.
+    pub(super) fn settled(
+        &mut self,
+        [granted, over, retry_us]: [f64; 3],
+        server_us: f64,
+        forgot: bool,
+        now_us: u64,
+    ) -> u64 {
         let told = std::mem::take(&mut self.sent);
         self.owed -= told;
         self.flying = false;
         self.punish &= !self.punished;
         let units = whole(granted.floor()).min(self.wanted);
         self.grants[1] = Grant { units, at_us: server_us, ends_us: self.asked_us + GRANT_US };
-        let (unit, most) = (unit_us(&self.quota), tolerance(&self.quota));
+        let (unit, full) = (unit_us(&self.quota), tolerance(&self.quota));
         let owed = unit * self.owed as f64;
         let free = if over < 0.0 { whole((-over).floor()) } else { u64::from(over == 0.0 && retry_us == 0.0) };
         let backlog_us = if over > 0.0 {
-            most + over * unit
+            full + over * unit
         } else if retry_us > 0.0 {
-            most - unit + retry_us
+            full - unit + retry_us
         } else {
-            most - unit * free as f64
+            full - unit * free as f64
         };
         self.view = View {
             told: true,
@@ -201,8 +211,18 @@ impl Lease {
         };
         if retry_us < 0.0 {
             self.penalty_ends_us = self.penalty_ends_us.max(now_us + whole(-retry_us));
+        } else if !forgot && !self.punish {
+            self.penalty_ends_us = 0;
         }
         if told > 0 { whole(over.max(0.0)).min(told) } else { 0 }
+    }
+
+    /// Forgets how the key stands; not what is owed. Whether there was something.
+    pub(super) fn reset(&mut self) -> bool {
+        let before = std::mem::take(&mut self.view);
+        let penalty_ends_us = std::mem::take(&mut self.penalty_ends_us);
+        self.punish = false;
+        before.told || self.owed > 0 || penalty_ends_us > 0
     }
 
     /// Nobody has answered: what was told may be counted or not, so it is told again.
@@ -230,15 +250,7 @@ impl Lease {
 impl Lease {
     fn by(&mut self, ask: &Ask) {
         (self.rule, self.quota, self.touched) = (ask.rule, ask.quota, true);
-        self.advance = ask.sharing.advance.clamp(1, self.most());
-    }
-
-    /// Most that can ever be had at once.
-    fn most(&self) -> u64 {
-        match self.quota.algorithm {
-            Algorithm::Gcra => self.quota.burst.max(1),
-            Algorithm::SlidingWindow => self.quota.amount.max(1),
-        }
+        self.advance = ask.sharing.advance.clamp(1, most(&self.quota));
     }
 
     fn granted(&self, birth_us: f64, now_us: u64) -> u64 {
@@ -278,8 +290,8 @@ impl Lease {
         let wait_us = match self.quota.algorithm {
             Algorithm::Gcra => {
                 let over = self.backlog_us(now_us) + unit_us(&self.quota) * units as f64;
-                let most = tolerance(&self.quota);
-                if over <= most * ROUNDING { 0 } else { whole(over - most).max(1) }
+                let full = tolerance(&self.quota);
+                if over <= full * ROUNDING { 0 } else { whole(over - full).max(1) }
             }
             Algorithm::SlidingWindow => {
                 if now_us < self.view.full_until_us {
@@ -314,7 +326,7 @@ impl Lease {
             Algorithm::SlidingWindow if self.view.told => self.view.left,
             Algorithm::SlidingWindow => self.quota.amount.saturating_sub(self.owed),
         };
-        free.saturating_add(self.granted(birth_us, now_us)).min(self.most())
+        free.saturating_add(self.granted(birth_us, now_us)).min(most(&self.quota))
     }
 
     fn reset_us(&self, now_us: u64) -> u64 {

@@ -49,7 +49,7 @@ pub use fleet::{Fallen, Fleet};
 pub use statistics::Told;
 
 use super::{Key, Quota, Taken};
-use crate::policy::Sharing;
+use crate::policy::{Algorithm, Sharing};
 
 /// One question to the fleet's counters, or to the leases of this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +68,25 @@ pub struct Ask {
     pub sharing: Sharing,
 }
 
+/// Most that a key can ever have at once.
+fn most(quota: &Quota) -> u64 {
+    match quota.algorithm {
+        Algorithm::Gcra => quota.burst.max(1),
+        Algorithm::SlidingWindow => quota.amount.max(1),
+    }
+}
+
+/// A refusal of what was asked: whatever wait was told, it is no turn within the delay.
+fn refused(ask: &Ask, wait_us: u64) -> Taken {
+    Taken::Refused { wait_us: wait_us.max(ask.delay_us.saturating_add(1)), penalty: false }
+}
+
 /// Until the turn of what was taken; None: it was not.
 #[must_use]
 pub fn turn_us(taken: Taken, delay_us: u64) -> Option<u64> {
     match taken {
         Taken::Admitted { .. } => Some(0),
-        Taken::Refused { wait_us, penalty: false } if wait_us <= delay_us => Some(wait_us),
+        Taken::Refused { wait_us, penalty: false } if (1..=delay_us).contains(&wait_us) => Some(wait_us),
         Taken::Refused { .. } | Taken::Full => None,
     }
 }

@@ -5,6 +5,7 @@
 //! memory, negative if there was another before; then follow three words for each record. A reply is as long as its
 //! call says, or it is none; a word that is no finite number makes its record unanswered.
 
+use super::{Ask, most, refused};
 use crate::limits::{Key, Quota, Taken};
 use crate::policy::Algorithm;
 
@@ -125,18 +126,31 @@ impl<'a> Reply<'a> {
     }
 
     /// By a record that takes or peeks. One whose turn comes later is `Refused` until then.
-    pub(super) fn taken(&self, record: usize) -> Option<Taken> {
+    pub(super) fn taken(&self, record: usize, ask: &Ask) -> Option<Taken> {
         let [verdict, remaining, reset_us] = self.row(record)?;
+        let wait_us = whole(verdict.abs()).max(1);
         Some(match verdict {
             0.0 => Taken::Admitted { remaining: whole(remaining), reset_us: whole(reset_us) },
-            verdict => Taken::Refused { wait_us: whole(verdict.abs()).max(1), penalty: verdict < 0.0 },
+            ..0.0 => Taken::Refused { wait_us, penalty: true },
+            // Nothing waits for what can never be had.
+            _ if ask.peek || ask.cost > most(&ask.quota) => refused(ask, wait_us),
+            _ => Taken::Refused { wait_us, penalty: false },
         })
     }
 
     /// Whether the server has not been counting for as long as a limit looks back.
-    #[expect(clippy::cast_precision_loss, reason = "a period is below 2^53 us")]
     pub(super) fn forgot(&self, quota: &Quota) -> bool {
-        self.lost && self.now_us - self.birth_us < quota.period_us as f64
+        self.is_younger_than(quota.period_us)
+    }
+
+    /// Whether a penalty may have begun before the server's memory did.
+    pub(super) fn forgot_penalty(&self, quota: &Quota) -> bool {
+        self.is_younger_than(quota.penalty_us)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "periods and penalties are below 2^53 us")]
+    fn is_younger_than(&self, us: u64) -> bool {
+        self.lost && self.now_us - self.birth_us < us as f64
     }
 }
 

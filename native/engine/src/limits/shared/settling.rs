@@ -95,7 +95,7 @@ impl Settling {
             let Some(mut place) = shard.look(key) else { continue };
             let lease = place.lease();
             match reply.row(record) {
-                Some(row) => match lease.settled(row, reply.now_us, now_us) {
+                Some(row) => match lease.settled(row, reply.now_us, reply.forgot_penalty(&lease.quota), now_us) {
                     0 => {}
                     units => overshot(lease.rule, units),
                 },

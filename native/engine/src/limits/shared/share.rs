@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Ask, turn_us};
+use super::{Ask, refused};
 use crate::limits::{Counters, Key, Quota, Taken};
 
 /// For so long, and no longer than twice that, the largest number is remembered.
@@ -56,19 +56,21 @@ impl Shares {
         match self.counters.take_late(key(ask.key), &quota, ask.cost, now_us, ask.delay_us) {
             Ok(turn) if turn.wait_us == 0 => Taken::Admitted { remaining: turn.remaining, reset_us: turn.reset_us },
             Ok(turn) => Taken::Refused { wait_us: turn.wait_us, penalty: false },
-            Err(refused) => {
-                debug_assert!(turn_us(refused, ask.delay_us).is_none());
-                refused
-            }
+            Err(Taken::Refused { wait_us, penalty: false }) => refused(ask, wait_us),
+            Err(taken) => taken,
         }
     }
 
     pub(super) fn spend(&self, ask: &Ask, now_us: u64) {
-        self.counters.spend(key(ask.key), &self.of(&ask.quota), ask.cost, now_us);
+        let _ = self.counters.spend(key(ask.key), &self.of(&ask.quota), ask.cost, now_us);
     }
 
     pub(super) fn give_back(&self, ask: &Ask, taken_us: u64) {
         self.counters.give_back(key(ask.key), &self.of(&ask.quota), ask.cost, taken_us);
+    }
+
+    pub(super) fn reset(&self, of: Key) -> bool {
+        self.counters.reset(key(of))
     }
 
     fn of(&self, quota: &Quota) -> Quota {

@@ -24,7 +24,7 @@ fn ask(mode: SharingMode, fallback: Fallback, quota: Quota) -> Ask {
 }
 
 fn fleet() -> &'static Fleet {
-    Box::leak(Box::new(Fleet::new(65_536, Box::leak(Box::new(Counters::new(65_536))))))
+    Box::leak(Box::new(Fleet::new(64, Box::leak(Box::new(Counters::new(64))))))
 }
 
 fn waiter(slot: u32) -> Waiter {

@@ -1,14 +1,17 @@
 //! test/corpus/limits: limits, and requests at times of a clock of their own with what becomes of each.
 
+mod properties;
+
 use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portcullis_engine::decide::{self, Outcome, Tally};
 use portcullis_engine::exchange::{Exchange, Now};
 use portcullis_engine::jwt::Cache;
+use portcullis_engine::partners::{Partners, Written};
 use portcullis_engine::peer::Peer;
 use portcullis_engine::policy::Policy;
 use portcullis_engine::snapshot::Snapshot;
@@ -17,6 +20,17 @@ use serde_json::{Map, Value, json};
 
 /// 2030-01-01
 const NOW: Now = Now { mono_us: 1_000_000_000, unix_ms: 1_893_456_000_000 };
+/// Longest time that one test's requests take.
+const SPAN_US: u64 = 3_000_000_000_000;
+
+/// Counters are the process's, and their clock never goes back: one test at a time has it, each from where the one before
+/// ended.
+fn clock() -> MutexGuard<'static, u64> {
+    static CLOCK: Mutex<u64> = Mutex::new(NOW.mono_us);
+    let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    *clock += SPAN_US;
+    clock
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +50,9 @@ struct Group {
     credentials: Value,
     #[serde(default)]
     jwt: Value,
+    /// As the engine is told of them (native/engine/src/partners/mod.rs).
+    #[serde(default)]
+    partners: Vec<Written>,
     #[serde(default)]
     rules: Vec<String>,
     /// What policy is refused: the message of the only problem.
@@ -164,6 +181,8 @@ impl Group {
             (Ok(_), Some(wanted)) => panic!("{}: compiled, expected \"{wanted}\"", self.name),
             (Err(problems), None) => panic!("{}: {problems:?}", self.name),
         };
+        let since_us = clock();
+        Partners::of_process().replace(&self.partners).unwrap();
         let mut under_way: HashMap<&str, Exchange> = HashMap::new();
         for (place, request) in self.requests.iter().enumerate() {
             if let Some(name) = &request.ends {
@@ -172,7 +191,8 @@ impl Group {
             }
             for time in 0..request.times {
                 let mut exchange = Exchange::default();
-                request.judge(&mut exchange, &snapshot, &format!("{}, request {place}, time {time}", self.name));
+                let place = format!("{}, request {place}, time {time}", self.name);
+                request.judge(&mut exchange, &snapshot, *since_us, &place);
                 match &request.stays {
                     Some(name) => {
                         under_way.insert(name, exchange);
@@ -185,8 +205,8 @@ impl Group {
 }
 
 impl Request {
-    fn judge(&self, exchange: &mut Exchange, snapshot: &Arc<Snapshot>, place: &str) {
-        let now = Now { mono_us: NOW.mono_us + self.at_ms * 1000, unix_ms: NOW.unix_ms + self.at_ms };
+    fn judge(&self, exchange: &mut Exchange, snapshot: &Arc<Snapshot>, since_us: u64, place: &str) {
+        let now = Now { mono_us: since_us + self.at_ms * 1000, unix_ms: NOW.unix_ms + self.at_ms };
         exchange.begin(now, "0");
         let mut head = self.head.first().map_or("GET /", String::as_str).to_owned();
         head.push_str("\nhost:api");
