@@ -8,7 +8,7 @@ export const name = 'get-strict';
 export const about =
   'GET of get-mtls at 64 connections that one limit by address counts: strict, in a Redis of the same machine, beside local (to reach: 1.15)';
 
-const AMOUNT = 1_000_000_000;
+const AMOUNT = 50_000_000;
 
 export function absent(place, rivals) {
   return onlyPortcullis(place, rivals) ?? (installed('redis-server', '--version') ? null : 'redis-server is missing');

@@ -10,9 +10,9 @@ import type { SharedPlan } from './shared.js';
 
 /**
  * Batches under way at once. What is asked meanwhile leaves together when one comes back: the busier it is, the more
- * requests share a call, and none waits longer than an answer takes.
+ * requests share a call, and none waits longer for its call than an answer takes. One would be a pause between two calls.
  */
-const FLYING = 8;
+const FLYING = 2;
 const TELL_MS = 1_000;
 
 /** The part of the native door that is asked. */
