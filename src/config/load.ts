@@ -152,7 +152,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
   const lists = compileLists(config.lists);
   const templates = hosts.flatMap(({ openapi }) => openapi?.operations.map(({ path }) => path) ?? []);
   const rules = compileRules(config.rules, templates, loading);
-  const limits = compileLimits(config.limits, { hosts: described, readPair }, loading);
+  const limits = compileLimits(config.limits, { hosts: described, rules, readPair }, loading);
   const forward = async (resolve: Resolve, told: Loading): Promise<Policy> => {
     const written = Object.entries(config.hosts).map(([name, { origin }]) => ({
       origin,

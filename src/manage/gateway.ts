@@ -218,6 +218,10 @@ export class Gateway implements Managed {
     const generation = this.#judge(parts.policy, loaded, true);
     if (!fresh) edges.adopt(plan);
     await admin?.settle();
+    const { entries } = parts.policy.limits;
+    if (entries !== before.parts.policy.limits.entries) {
+      this.#from.log.warn({ entries }, '`limits.entries` takes effect when the gateway starts');
+    }
     this.#enforce({ parts, contexts, names });
     await this.#sharing.adopt(parts.shared);
     await control.adopt(parts);

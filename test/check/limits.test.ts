@@ -1,7 +1,7 @@
 // Limits that stand in API descriptions, and what of the configuration's becomes a plan. What is wrong with limits of the
 // configuration itself are cases: test/corpus/config.
 
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { load } from '../../src/config/load.js';
@@ -196,6 +196,20 @@ paths:
     const { told } = await described(`  /a: { ${one} }\n`, `limits: { rules: [${rules}] }\n`);
     expect(told).toContain('problem: 2001 limits, those of the API descriptions included');
   });
+});
+
+test('the example has no problem and no warning', async () => {
+  const example = (name: string) => readFileSync(join(import.meta.dirname, '../../examples/limits', name), 'utf8');
+  folder.write('openapi.yaml', example('openapi.yaml'));
+  const text = example('portcullis.yaml').replaceAll('../../.portcullis/pki/localhost', 'pki/server');
+  const { parts, told } = await loaded(text);
+  expect(told).toEqual([]);
+  expect(names(parts?.policy.limits.rules)).toEqual([
+    ...['failed-logins', 'attacked-accounts', 'everybody'].map(name => [name, null]),
+    ['listBooks', [0, 1]],
+    ['search', [0, 2]],
+    ['export', [0, 3]],
+  ]);
 });
 
 describe('what check and explain tell', () => {

@@ -3,11 +3,11 @@
 
 import type { Loading } from '../../config/loading.js';
 import { child, pointer } from '../../config/pointer.js';
-import type { PolicyLimits } from '../../config/policy.js';
+import type { PolicyExpression, PolicyLimits } from '../../config/policy.js';
 import type { LimitsConfig } from './config.js';
 import { compileDatabases, type DatabasePlan } from './databases.js';
 import { type DescribedHost, describedLimits } from './described.js';
-import { warnOfLimit } from './remarks.js';
+import { warnOfDatabases, warnOfLimit } from './remarks.js';
 import { compileLimit, type Written } from './rule.js';
 import { compileShared, type ReadPair, type SharedPlan } from './shared.js';
 
@@ -20,6 +20,8 @@ const TAKEN = new Set(['quota', 'full', 'unavailable']);
 /** What limits need to know of the rest of the configuration. */
 export interface Around {
   hosts: readonly DescribedHost[];
+  /** Expressions that may ask where an address is as well. */
+  rules: readonly PolicyExpression[];
   readPair: ReadPair;
 }
 
@@ -54,6 +56,7 @@ export function compileLimits(config: LimitsConfig, around: Around, loading: Loa
     warnOfLimit(one, { hosts: around.hosts, databases: config.databases }, loading);
     checkServers(one.limit.mode, child(one.at, 'mode'), loading);
   }
+  for (const { at, expression } of around.rules) warnOfDatabases(expression, at, config.databases, loading);
   checkServers(quotas.mode, `${AT}/quotas/mode`, loading);
   const shares = [...written.map(({ limit }) => limit.mode), quotas.mode].some(mode => mode !== 'local');
   if (config.shared && !shares) {

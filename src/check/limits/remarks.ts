@@ -33,12 +33,7 @@ export function warnOfLimit(one: Written, { hosts, databases }: Around, loading:
         hint: '`credentials.session` of the host says what a session is told by (docs/credentials.md)',
       });
     }
-    for (const kind of ['country', 'asn'] as const) {
-      if (!DATABASE[kind].test(text) || databases[kind] !== undefined) continue;
-      loading.warning(place, `without \`limits.databases.${kind}\` it is missing from every request`, {
-        hint: `name a MaxMind database there: \`${kind === 'asn' ? 'GeoLite2-ASN' : 'GeoLite2-Country'}.mmdb\``,
-      });
-    }
+    warnOfDatabases(text, place, databases, loading);
   }
   if (limit.mode !== 'local' && limit.fallback === 'open' && isTried(one, hosts)) {
     loading.warning(child(at, 'fallback'), 'without the servers, whoever tries passwords is not held back', {
@@ -49,6 +44,21 @@ export function warnOfLimit(one: Written, { hosts, databases }: Around, loading:
     loading.warning(child(at, 'mitigationTimeout'), 'who would have to wait too long is shut out altogether', {
       key: true,
       hint: 'without it, only those that would have to wait longer than `delay` are refused',
+    });
+  }
+}
+
+/** `text`: an expression, of a limit or of a rule. */
+export function warnOfDatabases(
+  text: string,
+  place: string,
+  databases: LimitsConfig['databases'],
+  loading: Loading,
+): void {
+  for (const kind of ['country', 'asn'] as const) {
+    if (databases[kind] !== undefined || !DATABASE[kind].test(withoutTexts(text))) continue;
+    loading.warning(place, `without \`limits.databases.${kind}\` it is missing from every request`, {
+      hint: `name a MaxMind database there: \`${kind === 'asn' ? 'GeoLite2-ASN' : 'GeoLite2-Country'}.mmdb\``,
     });
   }
 }
