@@ -84,7 +84,7 @@ pub fn top(limits: &Limits, counters: &Counters, asked: &str, now: Now) -> Resul
         json!({
             "rule": refused.limit,
             "key": refused.key.to_string(),
-            "identity": refused.identity,
+            "identity": refused.identity.filter(|_| limits.allow_identities),
             "used": used,
             "refused": refused.refused,
             "penalty_ends": (penalty_us > 0).then_some(now.unix_ms + penalty_us / 1000),

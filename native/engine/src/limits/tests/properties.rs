@@ -311,4 +311,31 @@ proptest! {
         prop_assert_eq!(stats.full, full);
         prop_assert!(busy > 0 || full == 0);
     }
+
+    /// The same of windows: what is evicted had nothing left in it.
+    #[test]
+    fn a_flood_of_keys_changes_nothing_for_the_windows_of_others(seed in any::<u64>(), amount in 1..4_u64, keys in 900..3_000_u64) {
+        let quota = Quota { algorithm: Algorithm::SlidingWindow, amount, period_us: 1_000_000, burst: amount, penalty_us: 0 };
+        let counters = Counters::new(1_024);
+        let (mut logs, mut now_us, mut random) = (HashMap::<u64, Log>::new(), START_US, seed | 1);
+        for _ in 0..20_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            now_us += random % 1_500;
+            let number = (random >> 32) % keys;
+            let log = logs.entry(number).or_default();
+            let within = log.in_eighths(&quota, now_us);
+            match counters.take(Key([number, number]), &quota, 1, now_us) {
+                Taken::Full => prop_assert_eq!(within, 0),
+                Taken::Admitted { remaining, .. } => {
+                    log.0.push((now_us, 1));
+                    prop_assert_eq!(remaining + within + 1, amount);
+                }
+                Taken::Refused { penalty, .. } => prop_assert!(!penalty && within == amount),
+            }
+        }
+        let stats = counters.stats();
+        prop_assert!(stats.entries <= 1_024 && (stats.evictions > 0 || keys <= 1_024));
+    }
 }
