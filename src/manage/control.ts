@@ -62,7 +62,7 @@ export interface Controlled {
   /** What becomes an event. */
   tell: Tell;
   /** Takes a counter out of those that a fleet shares; answers whether there was one. Rejects when nobody answers. */
-  resetCounter?(key: string): Promise<boolean>;
+  resetCounter(key: string): Promise<boolean>;
   /** What the store adds to the policy has changed: it is to be read again. */
   changed(why: string): Promise<unknown>;
   /** What is in force; null until the first policy is. */
@@ -170,7 +170,7 @@ export class Control {
       metrics: metrics.limits,
       node: nodeName(),
       limits: () => from.parts()?.policy.limits.rules ?? [],
-      resetFleet: async (_, key) => (await from.resetCounter?.(key)) ?? false,
+      resetFleet: (_, key) => from.resetCounter(key),
       hosts: () => hostsOf(from.parts()),
     });
     this.#traffic = new TrafficRecorder({

@@ -256,6 +256,7 @@ export class Gateway implements Managed {
       log,
       env: lookups.env,
       tell: (event, fields) => this.#notices.tell(event, fields),
+      resetCounter: key => this.#sharing.reset(key),
       changed: async why => {
         if (this.#force && !this.#stopping) await this.reload(why);
       },

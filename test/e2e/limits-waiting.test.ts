@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
 import { type Front, startFront } from '../support/front.js';
-import { connect, type RawClient, type Response } from '../support/https.js';
+import { ask, connect, type RawClient, type Response } from '../support/https.js';
 import { type Arrived, type HttpOrigin, httpOrigin } from '../support/origin.js';
 import { freePort } from '../support/ports.js';
 import { pause, until } from '../support/waiting.js';
@@ -33,9 +33,17 @@ const description = {
   },
 };
 
+const ONCE = {
+  name: 'once',
+  expression: 'http.request.uri.path eq "/once"',
+  characteristics: ['http.request.headers["x-client"]'],
+  requestsPerPeriod: 1,
+  period: '1m',
+};
 /** Every request of a client waits, but its first. */
 const THEIR_TURN = {
   rules: [
+    ONCE,
     {
       name: 'turns',
       characteristics: ['http.request.headers["x-client"]'],
@@ -53,19 +61,11 @@ async function counters() {
   const server = spawn('redis-server', ['--port', `${port}`, '--save', '', '--dir', temporaryFolder()]);
   atTheEnd(() => void server.kill());
   await until(() => reachable(port));
-  // What it answers to the function that counts comes late.
+  // What it answers comes late.
   const late = createServer(client => {
     const to = connectTcp(port, '127.0.0.1');
-    let asked = false;
-    client.on('data', (piece: Buffer) => {
-      asked ||= piece.includes('portcullis_take');
-      to.write(piece);
-    });
-    to.on('data', (piece: Buffer) => {
-      if (asked) setTimeout(() => client.write(piece), WAIT_MS);
-      else client.write(piece);
-      asked = false;
-    });
+    client.pipe(to);
+    to.on('data', (piece: Buffer) => setTimeout(() => client.write(piece), WAIT_MS));
     for (const [one, other] of [
       [client, to],
       [to, client],
@@ -78,6 +78,7 @@ async function counters() {
   return {
     shared: { url: `redis://127.0.0.1:${slow}`, timeout: '1s' },
     rules: [
+      { ...ONCE, mode: 'strict' },
       {
         name: 'shared',
         characteristics: ['http.request.headers["x-client"]'],
@@ -103,6 +104,7 @@ function tests(limits: () => Promise<object>): void {
   let origin: HttpOrigin;
   let front: Front;
   let clients = 0;
+  const connections: RawClient[] = [];
 
   beforeAll(async () => {
     const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' });
@@ -122,14 +124,22 @@ function tests(limits: () => Promise<object>): void {
       {
         files: { 'orders.json': JSON.stringify(description) },
         config: { limits: await limits() },
+        threads: 1,
       },
     );
+    // From when on they can be asked, or somebody has to wait.
+    await until(async () => {
+      const since = performance.now();
+      await ask(front.caller('api.test'), '/first');
+      return performance.now() - since > WAIT_MS / 2;
+    });
   });
 
   /** A client whose next request has to wait. */
   async function client(host = 'api.test'): Promise<{ raw: RawClient; fields: string; name: string }> {
     const name = `client-${clients++}`;
     const raw = await connect(front.caller(host));
+    connections.push(raw);
     const fields = `Host: ${host}\r\nX-Client: ${name}\r\n`;
     expect((await raw.ask(`GET /first HTTP/1.1\r\n${fields}\r\n`)).status).toBeLessThan(500);
     return { raw, fields, name };
@@ -248,6 +258,20 @@ function tests(limits: () => Promise<object>): void {
     expect(arrived(name)).toEqual([]);
   });
 
+  test('a refusal while a body comes leaves the connection as it is', async () => {
+    const { raw, fields, name } = await client();
+    const body = 'x'.repeat(32 * 1024);
+    const head = `POST /once HTTP/1.1\r\n${fields}Content-Length: ${body.length}\r\n\r\n`;
+    expect((await raw.ask(head + body)).status).toBe(200);
+    raw.send(head + body.slice(0, 10_000));
+    const refused = await raw.response();
+    expect([refused.status, JSON.parse(refused.body).reason]).toEqual([429, 'limits.once']);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(50);
+    raw.send(body.slice(10_000));
+    expect(await raw.ask(`GET /a HTTP/1.1\r\n${fields}\r\n`)).toMatchObject({ status: 200 });
+    expect(arrived(name).map(({ url }) => url)).toEqual(['/once', '/a']);
+  });
+
   test('a WebSocket', async () => {
     const { name } = await client('ws.test');
     const { port, ca, cert, key } = front.caller('ws.test');
@@ -291,6 +315,7 @@ function tests(limits: () => Promise<object>): void {
     const response = await waited(raw, async () => {
       raw.send(`POST /a HTTP/1.1\r\n${fields}Content-Length: 5\r\n\r\nhello`);
       await until(async () => (await open()) === 1);
+      for (const other of connections) if (other !== raw) other.close();
       front.gateway.signal('SIGTERM');
     });
     expect(response).toMatchObject({ status: 200, body: 'hello', headers: { connection: 'close' } });

@@ -145,6 +145,13 @@ needsServer()('the main thread', () => {
     expect(await metrics()).not.toMatch(/^portcullis_limits_shared_up/m);
   });
 
+  test('tells that nodes cannot be counted for want of a right', async () => {
+    await server.ask('ACL', 'SETUSER', 'default', '-zadd');
+    const { lines } = await share();
+    await until(() => lines.lines.length === 1);
+    expect(lines.lines[0]?.[2]).toMatch(/^the nodes of the fleet cannot be counted/);
+  });
+
   test('tells of a part of a cluster as of a part', async () => {
     const { sharing, lines, metrics } = await share();
     await pause(300);

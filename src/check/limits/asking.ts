@@ -64,7 +64,7 @@ export class Asking {
       if (standing.up) this.#up();
       this.#tell();
     });
-    this.#telling = setInterval(() => this.#tell(), TELL_MS);
+    this.#telling = setInterval(() => this.#fleet.counts && this.#tell(), TELL_MS);
     this.#telling.unref();
   }
 

@@ -87,6 +87,12 @@ export class FleetCounters {
     return { up: down.length < this.#partitions.size, down: down.length, why: down[0]?.health.why ?? null };
   }
 
+  /** Whether something was counted since. */
+  get counts(): boolean {
+    const { answered, failed, late } = this.#counted;
+    return answered + failed + late > 0;
+  }
+
   /** What was counted since this was last asked. */
   counted(): Counted {
     const counted = this.#counted;

@@ -5,8 +5,8 @@ import { setImmediate as others } from 'node:timers/promises';
 import type { Store } from '../store/open.js';
 import { unpack, type Volume } from './volume.js';
 
-/** Rows that are read at once: a page of some 500 KiB is unpacked in milliseconds, on the main thread. */
-const PAGE = 100;
+/** Rows that are read at once: unpacked within milliseconds, on the main thread, which settles leases of limits as well. */
+const PAGE = 20;
 
 export interface Wanted {
   host?: string | undefined;

@@ -17,7 +17,8 @@ const ANSWER_MS = 1_000;
 const PRESENT_MS = 1_000;
 /** A node that said nothing for so long is gone, and the others' shares grow. */
 const GONE_MS = 5_000;
-const TELL_MS = 1_000;
+/** So often in a row nodes could not be counted, although the counters answer: that is no accident. */
+const UNCOUNTED = 5;
 /** Bytes of a key that tell its partition in a cluster; native/engine/src/limits/shared/record.rs. */
 const PARTITIONS = 16;
 const RESET = 9;
@@ -43,6 +44,8 @@ export class Settling {
   #settling = false;
   /** As the server last said; 0: it never has. */
   #nodes = 0;
+  /** In a row. */
+  #uncounted = 0;
   #stopped = false;
 
   constructor(parts: SettlingParts) {
@@ -51,7 +54,6 @@ export class Settling {
     // Nodes that were started by one hand do not all come in the same millisecond.
     this.#every(spread(SETTLE_MS), () => this.settle());
     this.#every(spread(PRESENT_MS), () => this.#present());
-    this.#every(TELL_MS, async () => this.#tell(this.#fleet.standing));
   }
 
   /** Of all that was spent until now. Never rejects. */
@@ -89,12 +91,25 @@ export class Settling {
   }
 
   async #present(): Promise<void> {
+    this.#tell(this.#fleet.standing);
     if (!this.#fleet.standing.up) return;
     const nodes = await this.#fleet.present(this.#node, GONE_MS, ANSWER_MS);
+    if (nodes === null) this.#misses();
+    else this.#uncounted = 0;
     if (nodes === null || nodes === this.#nodes || this.#stopped) return;
     this.#nodes = nodes;
     // Beside a settlement that is under way this would be its answer, which brings the number as well.
     if (!this.#settling) this.#parts.door.spendingSettled(null, nodes);
+  }
+
+  /** Shares of limits would be too large, and nobody would know. */
+  #misses(): void {
+    this.#uncounted += 1;
+    if (this.#uncounted !== UNCOUNTED) return;
+    this.#parts.log.error(
+      { nodes: this.#nodes },
+      'the nodes of the fleet cannot be counted: look at the rights of the ACL user (docs/limits.md)',
+    );
   }
 
   #ask(keys: readonly string[], records: Buffer): Promise<Buffer | null> {

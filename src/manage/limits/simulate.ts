@@ -254,13 +254,13 @@ class Counter {
    * span brings no more than drains in it, no window longer than those that are looked at is worse than the last one.
    */
   #sparesPeaks(peaks: readonly number[]): boolean {
-    const worst = (seconds: number, span: number, peak: number) =>
-      (Math.floor(seconds / span) + 2) * peak * this.#period - seconds * this.#amount;
-    const spans = SPANS_S.map((span, i): [number, number] => [span, peaks[i] as number]);
-    const steady = spans.filter(([span, peak]) => peak * this.#period <= span * this.#amount);
-    if (!steady.some(([span, peak]) => worst(WINDOWS_S, span, peak) <= this.#burst)) return false;
+    const worst = (seconds: number, i: number) =>
+      (Math.floor(seconds / (SPANS_S[i] as number)) + 2) * (peaks[i] as number) * this.#period - seconds * this.#amount;
+    const steady = (i: number) => (peaks[i] as number) * this.#period <= (SPANS_S[i] as number) * this.#amount;
+    if (![0, 1, 2].some(i => steady(i) && worst(WINDOWS_S, i) <= this.#burst)) return false;
+    // Once for each session that is left: nothing is allocated.
     for (let seconds = 0; seconds < WINDOWS_S; seconds++) {
-      if (Math.min(...spans.map(([span, peak]) => worst(seconds, span, peak))) > this.#burst) return false;
+      if (Math.min(worst(seconds, 0), worst(seconds, 1), worst(seconds, 2)) > this.#burst) return false;
     }
     return true;
   }

@@ -183,10 +183,17 @@ impl Counters {
     }
 
     /// Spends what was asked for already, beyond the limit if need be: then the key goes over, and that is answered.
-    /// `Full`: nothing was counted.
+    /// `Full`: nothing was counted. An answer that costs nothing changes nothing.
     pub fn spend(&self, key: Key, quota: &Quota, cost: u64, now_us: u64) -> Taken {
         let (mut shard, mark) = self.shard(key);
-        match shard.enter(mark, Kind::of(quota.algorithm), now_us) {
+        let kind = Kind::of(quota.algorithm);
+        if cost == 0 {
+            let (mut words, at) = (Words::default(), shard.moment(now_us));
+            let known = shard.look(mark, kind, now_us);
+            let (entry, at) = known.unwrap_or((Entry { words: &mut words }, at));
+            return entry.left(quota, at);
+        }
+        match shard.enter(mark, kind, now_us) {
             Some((mut entry, at)) => entry.spend(quota, cost, at),
             None => Taken::Full,
         }

@@ -92,6 +92,14 @@ impl Entry<'_> {
         }
     }
 
+    /// What there is, for who spends nothing.
+    pub(super) fn left(&self, quota: &Quota, at: Moment) -> Taken {
+        let taken = self
+            .penalized(quota, 0, at)
+            .and_then(|()| self.could(quota, 0, at).map_err(|wait_us| Taken::Refused { wait_us, penalty: false }));
+        taken.map_or_else(|refused| refused, Taken::from)
+    }
+
     pub(super) fn give_back(&mut self, quota: &Quota, cost: u64, taken_us: u64, at: Moment) {
         let [_, state @ ..] = &mut *self.words;
         match quota.algorithm {

@@ -205,7 +205,7 @@ impl Shard {
         }
         self.evictions += found as u64;
         if found < ENOUGH {
-            self.rests_us = self.latest_us + REST_US;
+            self.rests_us = self.latest_us.saturating_add(REST_US);
         }
         found > 0
     }

@@ -84,6 +84,21 @@ fn what_counts_by_its_answer_is_asked_first_and_spent_later() {
 }
 
 #[test]
+fn an_answer_that_costs_nothing_changes_nothing() {
+    for algorithm in [Algorithm::Gcra, Algorithm::SlidingWindow] {
+        let (counters, key) = (Counters::new(1_024), Key([1, 2]));
+        let quota = Quota { penalty_us: 60 * S, ..quota(algorithm, 2, 3_600) };
+        assert_eq!(counters.spend(key, &quota, 0, 80 * S), Taken::Admitted { remaining: 2, reset_us: 0 });
+        assert_eq!(counters.stats().entries, 0);
+        assert!(!admitted(counters.spend(key, &quota, 3, 80 * S)));
+        assert!(matches!(counters.spend(key, &quota, 0, 90 * S), Taken::Refused { penalty: true, .. }));
+        // Its penalty is over, and what it has spent is not; still it did not go over again.
+        assert!(matches!(counters.spend(key, &quota, 0, 140 * S), Taken::Refused { penalty: false, .. }));
+        assert_eq!(counters.penalty_us(key, 140 * S), 0);
+    }
+}
+
+#[test]
 fn who_asks_in_vain_goes_over_also_when_only_answers_count() {
     let (counters, key) = (Counters::new(1_024), Key([1, 2]));
     let quota = Quota { penalty_us: 60 * S, ..quota(Algorithm::Gcra, 2, 8) };
