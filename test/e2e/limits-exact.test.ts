@@ -21,10 +21,10 @@ const BURST = CONNECTIONS + AT_ONCE;
 
 /** Requests a second. */
 const RATE = 3_000;
-const BELOW = LONG ? 100_000 : 18_000;
+const BELOW = LONG ? 100_000 : 10_000;
 /** A window counts its oldest eighth whole: at a steady rate nine eighths of a period have to fit. */
 const WHOLE = { bucket: 1, window: 8 / 9 };
-const ABOVE = { rate: 300, seconds: LONG ? 100 : 6, timeoutMs: LONG ? 400_000 : 60_000 };
+const ABOVE = { rate: 300, seconds: LONG ? 100 : 5, timeoutMs: LONG ? 400_000 : 60_000 };
 /** What the policy allows and the client may see beyond it. */
 const TOLERANCE = 1.02;
 

@@ -80,11 +80,10 @@ needsServer()('a fleet', () => {
       await fleet.up();
       const runs: Run[] = [];
       for (let number = 0; number < RUNS; number++) {
-        const run = await suffered(fleet, number);
-        runs.push(run);
+        runs.push(await suffered(fleet, number));
         await kept(runs);
-        held(run, number);
       }
+      for (const [number, run] of runs.entries()) held(run, number);
       for (const result of ['answered', 'failed', 'late']) {
         expect(await fleet.count('portcullis_limits_shared_calls_total', `result="${result}"`)).toBeGreaterThan(0);
       }
