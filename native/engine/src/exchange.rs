@@ -34,12 +34,12 @@ pub struct Denial {
     /// What does not match the description.
     pub errors: Vec<ViolationError>,
     /// The answer's WWW-Authenticate fields, each preceded by CR LF.
-    pub challenges: String,
+    pub challenges: Box<str>,
 }
 
 impl From<Reason> for Denial {
     fn from(reason: Reason) -> Denial {
-        Denial { reason, rule: None, limit: None, allow: None, errors: Vec::new(), challenges: String::new() }
+        Denial { reason, rule: None, limit: None, allow: None, errors: Vec::new(), challenges: Box::default() }
     }
 }
 

@@ -55,7 +55,7 @@ fn credentials(
     let Err(refusal) = requirement.judge(&Shown { caller: &exchange.caller, presented, authority }) else {
         return Ok(());
     };
-    let challenges = wanted.challenges(requirement, &exchange.caller, &refusal);
+    let challenges = wanted.challenges(requirement, &exchange.caller, &refusal).into();
     staged(requirement.action, Denial { challenges, ..refusal.reason.into() }, &mut exchange.logged)
 }
 
