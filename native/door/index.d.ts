@@ -337,7 +337,8 @@ export interface Upgrade {
 
 /**
  * A WebSocket's handshake is over: 101 when it was opened, else the status the client was given. Answers the number by
- * which `withdrawn` tells of an opened one, or 2^32 - 1 when nothing let it in that can be taken back.
+ * which `withdrawn` tells of an opened one, or 2^32 - 1 when nothing let it in that can be taken back, and nothing counts
+ * it as under way.
  */
 export declare function upgraded(slot: number, status: number): number
 

@@ -127,7 +127,9 @@ test('an answer says what its request has cost', async () => {
 
 test('a request under way keeps its place until it has been answered, or its client has gone', async () => {
   const slow = await httpOrigin((_, response) => setTimeout(() => response.end('ok'), 300));
-  front.gateway.writeConfig({ hosts: { 'api.test': { ...front.hosts['api.test'], origin: slow.url } } });
+  front.gateway.writeConfig({
+    hosts: { ...front.hosts, 'api.test': { ...front.hosts['api.test'], origin: slow.url } },
+  });
   const generation = await front.gateway.count('portcullis_snapshot_generation');
   await until(async () => (await front.gateway.count('portcullis_snapshot_generation')) > generation);
   const [one, other] = await Promise.all([api('/slow'), api('/slow')]);
