@@ -181,25 +181,26 @@ describe('callers with keys', () => {
   });
 
   test('of a partner share what was agreed on', async () => {
-    await manage('POST', '/partners', { name: 'acme', owner: 'o', contact: 'c', quota: { requests: 4, period: '1h' } });
+    await manage('POST', '/partners', { name: 'acme', owner: 'o', contact: 'c', quota: { requests: 6, period: '1h' } });
     await manage('POST', '/partners', { name: 'other', owner: 'o', contact: 'c' });
     const [one, two, other] = [await key('acme'), await key('acme'), await key('other')];
     const ask = (headers: Record<string, string>) => front.get('/quota', { host: 'keys.test', headers });
     for (const mine of [one, two, one, two]) expect((await ask(mine)).status).toBe(200);
     const refused = await ask(one);
     expect(refused).toMatchObject({ status: 429, reason: 'limits.quota' });
-    expect(refused.retryAfter).toBeGreaterThan(800);
+    expect(refused.retryAfter).toBeGreaterThan(500);
     expect((await ask(other)).status).toBe(200);
   });
 });
 
-/** Made, and known to all edge threads. */
+/** Made, and known: it has passed once, which counts for its partner. */
 async function key(partner?: string): Promise<Record<string, string>> {
   const { key } = await manage('POST', '/keys', { name: 'k', partner });
   const headers = { 'x-api-key': key };
-  const pass = async () => (await front.get('/warm', { host: 'keys.test', headers, from: '127.0.6.1' })).status === 200;
-  // Both threads: connections are spread over them.
-  for (let i = 0; i < 4 && partner === undefined; i++) await until(pass);
+  // Of an address each: where strangers are refused for 401s, nobody else is.
+  let last = 1;
+  const pass = () => front.get('/warm', { host: 'keys.test', headers, from: `127.0.6.${last++}` });
+  await until(async () => (await pass()).status === 200);
   return headers;
 }
 

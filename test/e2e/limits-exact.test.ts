@@ -20,7 +20,7 @@ const AT_ONCE = 8;
 const BURST = CONNECTIONS + AT_ONCE;
 
 /** Requests a second. */
-const RATE = 3_000;
+const RATE = 2_000;
 const BELOW = LONG ? 100_000 : 10_000;
 /** A window counts its oldest eighth whole: at a steady rate nine eighths of a period have to fit. */
 const WHOLE = { bucket: 1, window: 8 / 9 };
