@@ -134,7 +134,7 @@ pub fn top_limited(asked: String) -> Result<String> {
 /// What cannot be read.
 #[napi]
 pub fn reset_limited(asked: String) -> Result<bool> {
-    guarded(|| shown::reset(counters(), &asked)).unwrap_or(Ok(false)).map_err(Error::from_reason)
+    guarded(|| shown::reset(counters(), fleet(), &asked)).unwrap_or(Ok(false)).map_err(Error::from_reason)
 }
 
 /// Puts these exemptions in place of all before: JSON `[{ "rule", "key", "until" }]`, times in Unix milliseconds; null:

@@ -9,7 +9,7 @@ use crate::exchange::{Denial, Exchange};
 use crate::head::Framing;
 use crate::limits::shared::{Fallen, turn_us};
 use crate::limits::{
-    Ask, Counters, Exceeded, Key, Left, Limited, Limits, Phase, QUOTA, Rule, Taken, Terms, Turn, told,
+    Ask, Counters, Exceeded, Key, Left, Limited, Limits, Phase, QUOTA, Rule, SpentOf, Taken, Terms, Turn, told,
 };
 use crate::peer::Peer;
 use crate::policy::{Action, SharingMode};
@@ -154,8 +154,12 @@ impl<'a> Walk<'a, '_> {
                 return;
             }
             SharingMode::Fast => {
-                let taken = self.limits.fleet().take(&ask, now).or_else(|| self.fallen(terms, &ask));
-                let Some(taken) = taken else { return };
+                let Some(taken) = self.limits.fleet().take(&ask, now) else {
+                    if let Some(taken) = self.fallen(terms, &ask) {
+                        self.taken(rule, terms, key, taken);
+                    }
+                    return;
+                };
                 self.turn(&ask, taken)
             }
             SharingMode::Local if peek => self.counters.peek(key, terms.quota, cost, now),
@@ -168,15 +172,23 @@ impl<'a> Walk<'a, '_> {
             },
         };
         if !peek && matches!(taken, Taken::Admitted { .. }) {
-            self.limited.spent.push((ask, now));
+            let of = if terms.sharing.mode == SharingMode::Fast { SpentOf::Lease } else { SpentOf::Counter };
+            self.limited.spent.push((ask, now, of));
         }
         self.taken(rule, terms, key, taken);
     }
 
     /// What holds while nobody can be asked; None: that is all that there is to say.
     fn fallen(&mut self, terms: &Terms<'_>, ask: &Ask) -> Option<Taken> {
-        match self.limits.fleet().fall_back(ask, self.limited.now_us) {
-            Fallen::Taken(taken) => return Some(taken),
+        let now = self.limited.now_us;
+        match self.limits.fleet().fall_back(ask, now) {
+            Fallen::Taken(taken) => {
+                let taken = self.turn(ask, taken);
+                if !ask.peek && matches!(taken, Taken::Admitted { .. }) {
+                    self.limited.spent.push((*ask, now, SpentOf::Share));
+                }
+                return Some(taken);
+            }
             Fallen::Open => {}
             Fallen::Closed => self.refused(ask.rule, terms, ask.key, SOON_US, Reason::LimitsUnavailable),
         }
@@ -247,10 +259,11 @@ impl<'a> Walk<'a, '_> {
     /// The denial of the strictest limit. A request that an enforced limit refuses spends nothing of the others.
     fn ended(&mut self) -> Option<Denial> {
         let (_, denial) = self.strictest.take()?;
-        for (ask, taken_us) in self.limited.spent.drain(..) {
-            match ask.sharing.mode {
-                SharingMode::Fast => self.limits.fleet().give_back(&ask),
-                _ => self.counters.give_back(ask.key, &ask.quota, ask.cost, taken_us),
+        for (ask, taken_us, of) in self.limited.spent.drain(..) {
+            match of {
+                SpentOf::Counter => self.counters.give_back(ask.key, &ask.quota, ask.cost, taken_us),
+                SpentOf::Lease => self.limits.fleet().give_back(&ask),
+                SpentOf::Share => self.limits.fleet().give_back_share(&ask, taken_us),
             }
         }
         for key in self.limited.held.drain(..) {
@@ -362,8 +375,7 @@ pub fn asked(exchange: &mut Exchange, peer: &Peer, answers: &[Option<Taken>]) ->
         for (n, ask) in asks.iter().enumerate() {
             let Some(terms) = walk.limits.terms(ask.rule, partner) else { continue };
             let answer = answers.get(n).copied().flatten();
-            if let Some(taken) = answer.or_else(|| walk.fallen(&terms, ask)) {
-                let taken = walk.turn(ask, taken);
+            if let Some(taken) = answer.map(|taken| walk.turn(ask, taken)).or_else(|| walk.fallen(&terms, ask)) {
                 walk.taken(ask.rule, &terms, ask.key, taken);
             }
         }

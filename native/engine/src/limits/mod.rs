@@ -108,6 +108,17 @@ pub struct Exceeded {
     pub retry_after_s: u64,
 }
 
+/// Whose it was what a request has spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SpentOf {
+    /// A counter of this process.
+    Counter,
+    /// What the fleet has lent this node.
+    Lease,
+    /// The node's share, while the fleet cannot be asked.
+    Share,
+}
+
 /// What the limits know of one exchange.
 #[derive(Debug, Default)]
 pub struct Limited {
@@ -129,7 +140,7 @@ pub struct Limited {
     /// What is left of the limits that are enforced.
     pub(crate) left: Vec<(u32, Left)>,
     /// What was spent, and when: given back if another limit refuses.
-    pub(crate) spent: Vec<(Ask, u64)>,
+    pub(crate) spent: Vec<(Ask, u64, SpentOf)>,
     /// Counted when the answer is known.
     pub(crate) pending: Vec<Ask>,
     /// Places among those under way.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
+use super::shared::Fleet;
 use super::{Counters, Key, Limits};
 use crate::exchange::Now;
 use crate::meters;
@@ -97,9 +98,11 @@ pub fn top(limits: &Limits, counters: &Counters, asked: &str, now: Now) -> Resul
 ///
 /// # Errors
 /// What cannot be read.
-pub fn reset(counters: &Counters, asked: &str) -> Result<bool, String> {
+pub fn reset(counters: &Counters, fleet: &Fleet, asked: &str) -> Result<bool, String> {
     let Reset { key, .. } = serde_json::from_str(asked).map_err(|error| error.to_string())?;
-    Ok(counters.reset(key_of(&key)?))
+    let key = key_of(&key)?;
+    let leased = fleet.reset(key);
+    Ok(counters.reset(key) || leased)
 }
 
 /// Puts these in place of all before.
