@@ -25,8 +25,8 @@ const ADVANCE = 4;
 const WINDOW = { amount: 60, ms: 1_000 };
 /** How long a request may wait for the counters. */
 const TIMEOUT_MS = 50;
-/** What the machine itself may take: a start of a gateway on two cores stops all others for a while. */
-const MACHINE_MS = 400;
+/** What a busy machine itself may take, seen where no limit is; the server stands still for three times as long. */
+const MACHINE_MS = 1_000;
 
 const bucket = { requestsPerPeriod: RATE, period: '1s', burst: BURST };
 const RULES = {
@@ -134,7 +134,7 @@ function held(run: Run, number: number): void {
   expect(mostInWindow, told).toBeLessThanOrEqual(WINDOW.amount);
   for (const path of Object.keys(RULES)) {
     expect(admitted[path], told).toBeGreaterThan(RATE);
-    expect(slowestMs[path], told).toBeLessThanOrEqual(TIMEOUT_MS + Math.max(MACHINE_MS, slowestMs[PLAIN] as number));
+    expect(slowestMs[path], told).toBeLessThanOrEqual(TIMEOUT_MS + MACHINE_MS + (slowestMs[PLAIN] as number));
   }
 }
 
