@@ -286,7 +286,7 @@ describe('what is no partner', () => {
     ['with a token that says nothing', 422, { tokens: [{}] }],
     ['with a quota of nothing', 400, { quota: { requests: 0, period: '1h' } }],
     ['with a quota for ever', 400, { quota: { requests: 1, period: '1y' } }],
-    ['with a quota of more than a year', 400, { quota: { requests: 1, period: '367d' } }],
+    ['with a quota of more than a year', 422, { quota: { requests: 1, period: '367d' } }],
   ];
   test.each(refused)('%s', async (_, status, change) => {
     const { ask, here } = await fresh(await sqlitePlace());

@@ -8,7 +8,9 @@ mod bucket;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use super::counters::Key;
@@ -84,7 +86,7 @@ impl Asked {
             (Some(session), ..) => (session, false),
             (None, Some(key), _) => (hashed(&key.id).bytes(), false),
             (None, None, Some(known)) => (hashed(known.certificate.sha256_hex()).bytes(), false),
-            (None, None, None) => (hashed(&peer.text).bytes(), true),
+            (None, None, None) => (hashed(&network(peer)).bytes(), true),
         };
         let taken_ms = ended_us.saturating_sub(exchange.started.mono_us) / 1_000;
         Some(Asked {
@@ -95,6 +97,17 @@ impl Asked {
             status,
             second: exchange.started.unix_ms.saturating_add(taken_ms) / 1_000,
         })
+    }
+}
+
+/// Who may be one client: an IPv6 client has all addresses of a /64, and limits are recommended for that.
+fn network(peer: &Peer) -> Cow<'_, str> {
+    match peer.address.to_canonical() {
+        IpAddr::V4(_) => Cow::Borrowed(&peer.text),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Cow::Owned(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).to_string())
+        }
     }
 }
 

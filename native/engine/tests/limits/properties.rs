@@ -15,8 +15,10 @@ use serde_json::{Value, json};
 
 use super::{NOW, clock};
 
-/// Longer than 60 requests 3 s apart, and what they leave behind.
+/// Longer than 60 requests 3 s apart, and what they leave behind. A multiple of every eighth of [`PERIODS_MS`]: where a
+/// window's eighths begin is the clock's, and runs that are compared have to meet them alike.
 const RUN_US: u64 = 600_000_000;
+const PERIODS_MS: [u64; 9] = [1000, 1200, 1600, 2000, 2400, 3000, 4800, 5000, 6000];
 
 /// Counters are the process's: each run has some of its own.
 static RUNS: AtomicU64 = AtomicU64::new(1 << 32);
@@ -46,13 +48,13 @@ const EXPRESSIONS: [Option<&str>; 4] =
 const PATHS: [&str; 3] = ["/a", "/b", "/a/b"];
 
 fn limit() -> impl Strategy<Value = Limit> {
-    (0..4usize, 0..4usize, 1..6u64, 1..6u64, 1..5000u64, any::<bool>(), any::<bool>()).prop_map(
-        |(characteristics, expression, amount, burst, period_ms, sliding, penalty)| Limit {
+    (0..4usize, 0..4usize, 1..6u64, 1..6u64, 0..PERIODS_MS.len(), any::<bool>(), any::<bool>()).prop_map(
+        |(characteristics, expression, amount, burst, period, sliding, penalty)| Limit {
             characteristics,
             expression,
             amount,
             burst: burst.min(amount),
-            period_ms: period_ms + 1000,
+            period_ms: PERIODS_MS[period],
             sliding,
             penalty,
         },
@@ -87,7 +89,8 @@ fn judged(limits: &[Value], requests: &[Asked], skipped: &[bool]) -> Vec<Option<
     .unwrap();
     let snapshot =
         Arc::new(Snapshot::compile(&policy, NOW.unix_ms / 1000, 1).unwrap_or_else(|problems| panic!("{problems:?}")));
-    let since_us = clock(RUN_US);
+    let clock = clock(2 * RUN_US);
+    let since_us = clock.0.next_multiple_of(RUN_US);
     let (mut tally, mut cache, mut exchange) = (Tally::default(), Cache::default(), Exchange::default());
     let mut at_ms = 0;
     let mut verdicts = Vec::new();
@@ -96,7 +99,7 @@ fn judged(limits: &[Value], requests: &[Asked], skipped: &[bool]) -> Vec<Option<
         if skipped.get(n) == Some(&true) {
             continue;
         }
-        exchange.begin(Now { mono_us: since_us.0 + at_ms * 1000, unix_ms: NOW.unix_ms + at_ms }, "0");
+        exchange.begin(Now { mono_us: since_us + at_ms * 1000, unix_ms: NOW.unix_ms + at_ms }, "0");
         exchange.head.parse_text(&format!("GET {}\nhost:api", PATHS[request.path])).unwrap();
         let peer = Peer::new(IpAddr::from([192, 0, 2, request.from]), None);
         verdicts.push(match decide::decide(&mut exchange, &snapshot, &peer, None, &mut tally, &mut cache) {

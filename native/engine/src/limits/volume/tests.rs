@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{Asked, Method, Volumes};
+use super::{Asked, Method, Volumes, network};
 use crate::meters::operation_series;
+use crate::peer::Peer;
 
 /// A bucket begins in it.
 const START_S: u64 = 1_800_000_000;
@@ -24,6 +25,14 @@ fn asked(operation: &str, session: u64, second: u64) -> Asked {
 
 fn told(volumes: &Volumes, until_s: u64) -> Vec<Value> {
     serde_json::from_str(&volumes.take((START_S + until_s) * 1_000)).unwrap()
+}
+
+#[test]
+fn a_client_has_the_whole_of_its_ipv6_network() {
+    let of = |address: &str| network(&Peer::new(address.parse().unwrap(), None)).into_owned();
+    assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::1"));
+    assert_ne!(of("2001:db8:1:3::1"), of("2001:db8:1:2::1"));
+    assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
 }
 
 #[test]
