@@ -1,5 +1,6 @@
 // The admin port on real sockets: TLS, client certificates, hosts, bodies, and what a reload changes.
 
+import { once } from 'node:events';
 import { type IncomingHttpHeaders, request as plainRequest } from 'node:http';
 import { type RequestOptions, request as tlsRequest } from 'node:https';
 import { connect } from 'node:net';
@@ -78,6 +79,21 @@ const bearer = () => ({ authorization: `Bearer ${token}` });
 
 describe('over plain HTTP', () => {
   beforeAll(() => open(plan));
+
+  test('who writes a body that is too large to its end, and reads then, is told so', async () => {
+    const length = 12 * 2 ** 20;
+    const fields = Object.entries({ ...bearer(), host: 'localhost', 'content-type': 'application/json' });
+    const head = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+    const socket = connect(port.port, '127.0.0.1').pause();
+    socket.write(`POST /admin/v1/tokens HTTP/1.1\r\n${head}content-length: ${length}\r\n\r\n`);
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject);
+      socket.write('x'.repeat(length), error => (error ? reject(error) : resolve()));
+    });
+    const [answer] = await once(socket.resume(), 'data');
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 413 /);
+    socket.destroy();
+  });
 
   test('a body is bounded, also when it does not say how long it is', async () => {
     const headers = { ...bearer(), 'content-type': 'application/json' };

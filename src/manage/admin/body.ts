@@ -6,6 +6,9 @@ import { Refusal } from './refusal.js';
 /** Of a body, unless an operation asks for more: a certificate request with its chain has some KiB. */
 export const MAX_BODY_BYTES = 2 ** 20;
 
+/** Of a body that is too large, read and thrown away: closed while its client still writes, the answer would be lost. */
+const MAX_DISCARDED_BYTES = 16 * 2 ** 20;
+
 const JSON_TYPE = 'application/json';
 
 export interface Expected {
@@ -51,20 +54,23 @@ function mediaType(exchange: Context): string {
 async function bounded(exchange: Context, most: number): Promise<Buffer> {
   const tooLarge = () =>
     new Refusal(413, 'The body is too large.', `At most ${most} bytes.`, [], { headers: { Connection: 'close' } });
-  if (Number(exchange.req.header('content-length') ?? 0) > most) throw tooLarge();
+  const announced = Number(exchange.req.header('content-length') ?? 0);
   const pieces: Uint8Array[] = [];
   let length = 0;
   const reader = exchange.req.raw.body?.getReader();
   for (;;) {
     const { done, value } = (await reader?.read()) ?? { done: true };
-    if (done || !value) return Buffer.concat(pieces);
+    if (done || !value) break;
     length += value.byteLength;
-    if (length > most) {
+    if (length > most + MAX_DISCARDED_BYTES) {
       void reader?.cancel().catch(() => {});
-      throw tooLarge();
+      break;
     }
-    pieces.push(value);
+    if (Math.max(announced, length) > most) pieces.length = 0;
+    else pieces.push(value);
   }
+  if (Math.max(announced, length) > most) throw tooLarge();
+  return Buffer.concat(pieces);
 }
 
 function utf8(bytes: Buffer): string {
