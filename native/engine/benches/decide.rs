@@ -22,7 +22,7 @@ use portcullis_engine::peer::Peer;
 use portcullis_engine::policy::Policy;
 use portcullis_engine::snapshot::Snapshot;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// An authority's certificate and one client's that it issued, PEM.
 fn pki() -> (String, String) {
@@ -117,6 +117,12 @@ fn policy(ca: &str, rules: usize) -> Policy {
     .unwrap()
 }
 
+/// What is measured is what passes.
+fn limit(name: &str, characteristic: &str) -> Value {
+    json!({ "name": name, "amount": 1_000_000_000_000u64, "period_ms": 1000,
+        "characteristics": [{ "at": "", "expression": characteristic }] })
+}
+
 fn head(token: &str) -> String {
     let mut head = String::from("GET /orders/4711?expand=lines\nhost:localhost:8443\n");
     for (name, value) in [
@@ -141,22 +147,27 @@ fn bench(criterion: &mut Criterion) {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let address: IpAddr = "192.0.2.77".parse().unwrap();
     let peer = Peer::new(address, Some(Rc::new(Known::new(Arc::new(Certificate::from_pem(&client))))));
-    let started = Now { mono_us: 1, unix_ms: now * 1000 };
     let head = head(&token(now));
     let mut tally = Tally::default();
     let mut tokens = jwt::Cache::default();
     let mut exchange = Exchange::default();
     let id = "0123456789abcdef0123456789abcdef";
-    for rules in [20, 10_000] {
-        let snapshot = Arc::new(Snapshot::compile(&policy(&ca, rules), now, 1).unwrap());
+    let mut passes = |name: &str, policy: &Policy| {
+        let snapshot = Arc::new(Snapshot::compile(policy, now, 1).unwrap());
+        let mut started = Now { mono_us: 1, unix_ms: now * 1000 };
         let mut decided = || {
+            // Of requests that all came at one time, limits would refuse some.
+            started.mono_us += 1;
             exchange.head.buffer().push_str(black_box(&head));
             exchange.begin(started, id);
             let malformed = exchange.head.parse().err();
             decide::decide(&mut exchange, &snapshot, &peer, malformed, &mut tally, &mut tokens)
         };
         assert_eq!(decided(), Outcome::Pass);
-        criterion.bench_function(&format!("decide, {rules} rules"), |bencher| bencher.iter(&mut decided));
+        criterion.bench_function(&format!("decide, {name}"), |bencher| bencher.iter(&mut decided));
+    };
+    for rules in [20, 10_000] {
+        passes(&format!("{rules} rules"), &policy(&ca, rules));
     }
     for (name, beside) in [
         ("a cached token", json!({})),
@@ -165,41 +176,16 @@ fn bench(criterion: &mut Criterion) {
     ] {
         let mut policy = policy(&ca, 20);
         callers(&mut policy, beside);
-        let snapshot = Arc::new(Snapshot::compile(&policy, now, 1).unwrap());
-        let mut decided = || {
-            exchange.head.buffer().push_str(black_box(&head));
-            exchange.begin(started, id);
-            let malformed = exchange.head.parse().err();
-            decide::decide(&mut exchange, &snapshot, &peer, malformed, &mut tally, &mut tokens)
-        };
-        assert_eq!(decided(), Outcome::Pass);
-        criterion.bench_function(&format!("decide, 20 rules, {name}"), |bencher| bencher.iter(&mut decided));
+        passes(&format!("20 rules, {name}"), &policy);
     }
-    {
-        let mut policy = policy(&ca, 20);
-        let limit = |name: &str, characteristic: &str| {
-            json!({ "name": name, "amount": 1_000_000_000_000u64, "period_ms": 1000,
-                "characteristics": [{ "at": "", "expression": characteristic }] })
-        };
-        // What is measured is what passes.
-        policy.limits.rules = serde_json::from_value(json!([
-            limit("address", "ip.src"),
-            limit("client", "cf.tls_client_auth.cert_fingerprint_sha256"),
-            limit("operation", "portcullis.operation"),
-        ]))
-        .unwrap();
-        let snapshot = Arc::new(Snapshot::compile(&policy, now, 1).unwrap());
-        let mut at = started;
-        let mut decided = || {
-            at.mono_us += 1;
-            exchange.head.buffer().push_str(black_box(&head));
-            exchange.begin(at, id);
-            let malformed = exchange.head.parse().err();
-            decide::decide(&mut exchange, &snapshot, &peer, malformed, &mut tally, &mut tokens)
-        };
-        assert_eq!(decided(), Outcome::Pass);
-        criterion.bench_function("decide, 20 rules, three limits", |bencher| bencher.iter(&mut decided));
-    }
+    let mut limited = policy(&ca, 20);
+    limited.limits.rules = serde_json::from_value(json!([
+        limit("address", "ip.src"),
+        limit("client", "cf.tls_client_auth.cert_fingerprint_sha256"),
+        limit("operation", "portcullis.operation"),
+    ]))
+    .unwrap();
+    passes("20 rules, three limits", &limited);
     criterion.bench_function("parse the head", |bencher| {
         bencher.iter(|| exchange.head.parse_text(black_box(&head)));
     });

@@ -3,16 +3,19 @@
 //! `sha256` is the bare work that no look-up can do without. Keys are asked in an order that no cache foresees: what a
 //! million cost more than a thousand is one access to memory, and `memory` is just that.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod memory;
+
 use std::hint::black_box;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use criterion::{Criterion, criterion_group, criterion_main};
 use portcullis_engine::exchange::Now;
 use portcullis_engine::keys::{Change, Keys, PREFIX, Presenting, Secret, Written};
+
+use memory::spread;
 
 /// 2030-01-01
 const NOW_MS: u64 = 1_893_456_000_000;
@@ -24,33 +27,7 @@ const CHUNK: u64 = 10_000;
 /// Texts that are asked, 73 MB: more than a core's cache.
 const ASKED: u64 = 1 << 20;
 
-/// The system's allocator, with what is held counted in bytes as they were asked for.
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.fetch_add(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// Ids and secrets are drawn at random: so are these, from their number.
-fn spread(number: u64) -> u64 {
-    let mixed = (number ^ number >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
-}
-
 fn id(number: u64) -> String {
     format!("{:012x}", spread(number) & 0xffff_ffff_ffff)
 }
@@ -75,7 +52,7 @@ fn written(number: u64) -> Written {
 
 fn loaded(count: u64) -> Keys {
     let keys = Keys::default();
-    let (before, mut spent) = (HELD.load(Ordering::Relaxed), 0);
+    let (before, mut spent) = (memory::held(), 0);
     for first in (0..count).step_by(CHUNK as usize) {
         let change = Change { keys: (first..count.min(first + CHUNK)).map(written).collect(), ..Change::default() };
         let start = Instant::now();
@@ -83,7 +60,7 @@ fn loaded(count: u64) -> Keys {
         spent += start.elapsed().as_millis();
     }
     keys.change(&Change { ready: true, ..Change::default() }).unwrap();
-    let held = HELD.load(Ordering::Relaxed) - before;
+    let held = memory::held() - before;
     let figures = keys.figures();
     println!(
         "{count} keys: {} bytes each, {} by their own count; loaded in {spent} ms",
@@ -108,17 +85,7 @@ fn bench(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("keys");
     group.bench_function("sha256", |bencher| bencher.iter(|| digest(&SHA256, black_box(known[0].as_bytes()))));
-    // A walk through 64 MiB that comes by every cache line once.
-    let memory: Vec<[u32; 16]> = (0..ASKED as u32)
-        .map(|line| [(line.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)) % ASKED as u32; 16])
-        .collect();
-    let mut line = 0;
-    group.bench_function("memory", |bencher| {
-        bencher.iter(|| {
-            line = memory[line][0] as usize;
-            line
-        });
-    });
+    memory::walk(&mut group);
     for (name, keys, texts) in [
         ("of a thousand, known", &few, &known_few),
         ("of a million, known", &keys, &known),

@@ -3,15 +3,18 @@
 //!
 //! Keys are asked in an order that no cache foresees; `memory` is one access of that kind.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod memory;
+
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use portcullis_engine::limits::volume::{Asked, Method, Volumes};
 use portcullis_engine::limits::{Counters, Key, Quota, Taken};
 use portcullis_engine::meters;
 use portcullis_engine::policy::Algorithm;
+
+use memory::spread;
 
 const KEYS: u64 = 1_000_000;
 /// As many as are taken when nobody says how many.
@@ -22,37 +25,10 @@ const ASKED: u64 = 1 << 20;
 const HOT: u64 = 4;
 const MINUTE_US: u64 = 60_000_000;
 
-/// The system's allocator, with what is held counted in bytes as they were asked for.
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.fetch_add(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        HELD.fetch_add(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// Keys are hashes: so are these, of their number.
 fn key(number: u64) -> Key {
     let half = |number: u64| {
-        let mixed = (number ^ number >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mixed = (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = spread(number);
         mixed ^ mixed >> 32
     };
     Key([half(number), half(!number)])
@@ -68,14 +44,14 @@ fn quota(algorithm: Algorithm) -> Quota {
 }
 
 fn loaded(quota: &Quota) -> Counters {
-    let before = HELD.load(Ordering::Relaxed);
+    let before = memory::held();
     let counters = Counters::new(ENTRIES);
     for number in 0..KEYS {
         let taken = counters.take(key(number), quota, 1_000, MINUTE_US);
         assert!(matches!(taken, Taken::Admitted { .. }), "{number}: {taken:?}");
         counters.refused(key(number), "logins", || Some("192.0.2.1".to_owned()), MINUTE_US);
     }
-    let each = (HELD.load(Ordering::Relaxed) - before) as f64 / KEYS as f64;
+    let each = (memory::held() - before) as f64 / KEYS as f64;
     println!("{KEYS} keys, {:?}: {each:.1} bytes each", quota.algorithm);
     assert_eq!(counters.stats().entries, KEYS);
     assert!(each <= 64.0);
@@ -112,17 +88,7 @@ fn beside(others: &[Key], counters: &Counters, quota: &Quota, run: impl FnOnce()
 
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("limits");
-    // A walk through 64 MiB that comes by every cache line once.
-    let memory: Vec<[u32; 16]> = (0..ASKED as u32)
-        .map(|line| [(line.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)) % ASKED as u32; 16])
-        .collect();
-    let mut line = 0;
-    group.bench_function("memory", |bencher| {
-        bencher.iter(|| {
-            line = memory[line][0] as usize;
-            line
-        });
-    });
+    memory::walk(&mut group);
     let one = keys(|_| 1);
     let hot = keys(|number| number % HOT);
     let random = keys(|number| key(number).0[0] % KEYS);
