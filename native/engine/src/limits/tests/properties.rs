@@ -253,6 +253,19 @@ proptest! {
     }
 }
 
+/// When who asks: many keys at chance, 20,000 times within some seconds.
+fn flood(seed: u64, keys: u64) -> impl Iterator<Item = (u64, u64)> {
+    let (mut now_us, mut random) = (START_US, seed | 1);
+    std::iter::repeat_with(move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        now_us += random % 1_500;
+        (now_us, (random >> 32) % keys)
+    })
+    .take(20_000)
+}
+
 /// Of a key of the flood: what a table without bounds would know.
 #[derive(Debug, Default, Clone, Copy)]
 struct Known {
@@ -272,14 +285,9 @@ proptest! {
             algorithm: Algorithm::Gcra, amount, period_us: 1_000_000 * amount, burst: amount, penalty_us: penalty_s * 1_000_000,
         };
         let counters = Counters::new(ENTRIES as u64);
-        let (mut known, mut now_us, mut random) = (HashMap::<u64, Known>::new(), START_US, seed | 1);
+        let mut known = HashMap::<u64, Known>::new();
         let (mut full, mut busy) = (0_u64, 0_u64);
-        for _ in 0..20_000 {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            now_us += random % 1_500;
-            let number = (random >> 32) % keys;
+        for (now_us, number) in flood(seed, keys) {
             let entry = known.entry(number).or_default();
             let taken = counters.take(Key([number, number]), &quota, 1, now_us);
             let due_us = entry.full_us.max(now_us) + 1_000_000;
@@ -317,13 +325,8 @@ proptest! {
     fn a_flood_of_keys_changes_nothing_for_the_windows_of_others(seed in any::<u64>(), amount in 1..4_u64, keys in 900..3_000_u64) {
         let quota = Quota { algorithm: Algorithm::SlidingWindow, amount, period_us: 1_000_000, burst: amount, penalty_us: 0 };
         let counters = Counters::new(1_024);
-        let (mut logs, mut now_us, mut random) = (HashMap::<u64, Log>::new(), START_US, seed | 1);
-        for _ in 0..20_000 {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            now_us += random % 1_500;
-            let number = (random >> 32) % keys;
+        let mut logs = HashMap::<u64, Log>::new();
+        for (now_us, number) in flood(seed, keys) {
             let log = logs.entry(number).or_default();
             let within = log.in_eighths(&quota, now_us);
             match counters.take(Key([number, number]), &quota, 1, now_us) {
