@@ -143,10 +143,23 @@ export interface PolicyRevocation {
 export interface PolicyOrigin {
   /** `address:port`, IPv6 in brackets. */
   addresses: string[];
+  protocol: 'http1' | 'h2';
+  /** Null: in the clear. */
+  tls: PolicyOriginTls | null;
   connections: number;
   connect_timeout_ms: number;
   first_byte_timeout_ms: number;
   idle_timeout_ms: number;
+}
+
+export interface PolicyOriginTls {
+  /** SNI, and the name that its certificate has to cover. */
+  server_name: string;
+  /** PEM. */
+  roots: string;
+  /** Chain and key, PEM. */
+  certificate: [string, string] | null;
+  allow_unverified: boolean;
 }
 
 export interface PolicyHost {

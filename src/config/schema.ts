@@ -34,6 +34,12 @@ export const configSchema = z.strictObject({
   listen: z
     .strictObject({
       https: listen().prefault(8443).describe('Where clients connect. A bare port listens on every address.'),
+      h2: z
+        .boolean()
+        .default(true)
+        .describe(
+          'HTTP/2 and gRPC on the same port. `false`: the edge threads themselves listen, for HTTP/1.1 and WebSocket only.',
+        ),
       admin: listen()
         .transform(({ address, port }) => ({ address: address ?? '127.0.0.1', port }))
         .prefault('127.0.0.1:9090')

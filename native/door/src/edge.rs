@@ -455,6 +455,8 @@ impl Edge {
                 fields: slot.exchange.limited.fields.as_bytes(),
                 body,
                 is_head: head.method() == "HEAD",
+                takes_trailers: false,
+                takes_interim: false,
                 idempotent: is_idempotent(head.method()),
             },
         );
@@ -797,6 +799,8 @@ fn spec(origin: &portcullis_engine::policy::Origin) -> OriginSpec {
     OriginSpec {
         // The control plane resolved and checked them; one that does not parse would leave the origin unreachable.
         addresses: origin.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
+        protocol: origin.protocol,
+        tls: origin.tls.clone().map(Arc::new),
         connections: origin.connections,
         connect_timeout_ms: origin.connect_timeout_ms,
         first_byte_timeout_ms: origin.first_byte_timeout_ms,

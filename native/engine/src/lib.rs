@@ -11,6 +11,7 @@ pub mod endpoints;
 pub mod event;
 pub mod exchange;
 pub mod explain;
+pub mod grpc;
 pub mod guard;
 pub mod head;
 mod host_pattern;

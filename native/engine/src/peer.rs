@@ -2,10 +2,24 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::decide::Known;
 use crate::mtls::Certificate;
 use crate::reason::Reason;
+
+/// What a client's TLS told of itself before anything was agreed upon.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientHello {
+    /// Lower-case; None without SNI.
+    pub server_name: Option<String>,
+    /// JA4: `t13d1516h2_8daaf6152771_e5627efa2ab1`.
+    pub ja4: String,
+    /// Bytes of the message, its header included.
+    pub length: u32,
+    /// The client offers HTTP/2 by ALPN.
+    pub offers_h2: bool,
+}
 
 /// One connection's other end; read once, when its first request comes.
 #[derive(Debug, Clone)]
@@ -15,12 +29,14 @@ pub struct Peer {
     pub text: String,
     /// The leaf that TLS presented. Never trusted by itself: see [`Identity`].
     pub certificate: Option<Rc<Known>>,
+    /// None behind the plain listener, which does not look at it.
+    pub hello: Option<Arc<ClientHello>>,
 }
 
 impl Peer {
     #[must_use]
     pub fn new(address: IpAddr, certificate: Option<Rc<Known>>) -> Peer {
-        Peer { address, text: address.to_string(), certificate }
+        Peer { address, text: address.to_string(), certificate, hello: None }
     }
 }
 

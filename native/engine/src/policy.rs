@@ -469,11 +469,42 @@ pub enum Action {
 pub struct Origin {
     /// `address:port`, IPv6 in brackets.
     pub addresses: Vec<String>,
+    #[serde(default)]
+    pub protocol: OriginProtocol,
+    /// None: in the clear.
+    #[serde(default)]
+    pub tls: Option<OriginTls>,
     /// Most connections an edge thread keeps to one address.
     pub connections: u32,
     pub connect_timeout_ms: u32,
     pub first_byte_timeout_ms: u32,
     pub idle_timeout_ms: u32,
+}
+
+/// What is spoken with an origin: never guessed, so that a request has one way to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OriginProtocol {
+    #[default]
+    Http1,
+    /// HTTP/2: by ALPN over TLS, with prior knowledge in the clear (RFC 9113, 3.3).
+    H2,
+}
+
+/// How an origin is known, and what it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginTls {
+    /// SNI, and the name that its certificate has to cover.
+    pub server_name: String,
+    /// Who may have issued its certificate, PEM.
+    pub roots: String,
+    /// What the gateway shows to it, PEM: chain and key, or neither.
+    #[serde(default)]
+    pub certificate: Option<(String, String)>,
+    /// Whatever certificate it shows is taken.
+    #[serde(default)]
+    pub allow_unverified: bool,
 }
 
 #[derive(Debug, Deserialize)]

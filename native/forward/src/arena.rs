@@ -32,6 +32,12 @@ pub enum Kind {
     Drained = 6,
     /// Never made here: the edge puts it in the place of a response that it checks, to be asked about.
     Responded = 7,
+    /// Trailers, ahead of End: the block holds `Name: value` lines, CR LF between them. Only for requests that say
+    /// [`crate::Request::takes_trailers`].
+    Trailers = 8,
+    /// A 1xx response, ahead of Whole or Head: `status` and `block` as theirs. Only for requests that say
+    /// [`crate::Request::takes_interim`].
+    Interim = 9,
 }
 
 /// One row of the table: sixteen 32-bit words, so that JavaScript finds row n at word 16 n.

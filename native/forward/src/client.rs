@@ -41,6 +41,10 @@ pub struct Request<'a> {
     pub body: Body<'a>,
     /// The method is HEAD: the response has no body, whatever its head says.
     pub is_head: bool,
+    /// Trailers are handed over; else they are dropped.
+    pub takes_trailers: bool,
+    /// 1xx responses are handed over; else they are dropped.
+    pub takes_interim: bool,
     /// May be sent a second time when a reused connection turns out dead ([`crate::request::is_idempotent`]).
     pub idempotent: bool,
 }

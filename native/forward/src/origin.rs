@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use portcullis_engine::policy::{OriginProtocol, OriginTls};
 
 use crate::arena::Token;
 
@@ -10,6 +13,9 @@ use crate::arena::Token;
 pub struct OriginSpec {
     /// At most [`OriginSpec::MAX_ADDRESSES`]: those behind are not used.
     pub addresses: Vec<SocketAddr>,
+    pub protocol: OriginProtocol,
+    /// None: in the clear.
+    pub tls: Option<Arc<OriginTls>>,
     /// Most connections to one address.
     pub connections: u32,
     /// All attempts of one request together; also the longest wait for a free connection.
@@ -173,8 +179,16 @@ mod tests {
         let (connections, connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms, queue) = (2, 1, 1, 1, 1);
         let timeouts = (connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms);
         let (connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms) = timeouts;
-        let spec =
-            OriginSpec { addresses, connections, connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms, queue };
+        let spec = OriginSpec {
+            addresses,
+            protocol: OriginProtocol::Http1,
+            tls: None,
+            connections,
+            connect_timeout_ms,
+            first_byte_timeout_ms,
+            idle_timeout_ms,
+            queue,
+        };
         Origin::new(&spec, 0)
     }
 

@@ -20,9 +20,7 @@ use crate::client::{Client, TICK_MS};
 use crate::counters;
 use crate::poller::{Interest, Key, Poller};
 
-use libuv::{Handle, HandleKind, Uv};
-
-mod libuv;
+use portcullis_reactor::libuv::{self, Handle, HandleKind, Uv};
 
 /// A client that the loop drives. Cheap to clone; all clones are the same client.
 #[derive(Clone)]

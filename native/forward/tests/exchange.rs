@@ -56,7 +56,17 @@ fn head_204_and_304_end_with_their_head() {
     bench.client.send(
         token,
         origin,
-        Request { closes: false, fields: b"", id: ID, head, body: Body::None, is_head: true, idempotent: true },
+        Request {
+            closes: false,
+            fields: b"",
+            id: ID,
+            head,
+            body: Body::None,
+            is_head: true,
+            takes_trailers: false,
+            takes_interim: false,
+            idempotent: true,
+        },
     );
     let mut peer = site.accept();
     bench.turn(5);
@@ -479,8 +489,17 @@ fn a_cancelled_exchange_is_not_told_and_its_connection_closed() {
     bench.client.cancel(token);
     assert!(peer.is_closed());
     let again = Token { slot: 0, generation: 8 };
-    let request =
-        Request { closes: false, fields: b"", id: ID, head: GET, body: Body::None, is_head: false, idempotent: true };
+    let request = Request {
+        closes: false,
+        fields: b"",
+        id: ID,
+        head: GET,
+        body: Body::None,
+        is_head: false,
+        takes_trailers: false,
+        takes_interim: false,
+        idempotent: true,
+    };
     bench.client.send(again, origin, request);
     bench.client.cancel(token);
     let mut peer = site.accept();
@@ -501,7 +520,17 @@ fn a_slot_that_is_used_again_has_lost_its_older_exchange() {
     bench.client.send(
         newer,
         origin,
-        Request { closes: false, fields: b"", id: ID, head: GET, body: Body::None, is_head: false, idempotent: true },
+        Request {
+            closes: false,
+            fields: b"",
+            id: ID,
+            head: GET,
+            body: Body::None,
+            is_head: false,
+            takes_trailers: false,
+            takes_interim: false,
+            idempotent: true,
+        },
     );
     assert!({
         first.read_head();

@@ -138,8 +138,17 @@ impl Thread {
 }
 
 fn send(in_loop: &InLoop, origin: OriginId, slot: u32, generation: u32) {
-    let request =
-        Request { closes: false, fields: b"", id: ID, head: GET, body: Body::None, is_head: false, idempotent: true };
+    let request = Request {
+        closes: false,
+        fields: b"",
+        id: ID,
+        head: GET,
+        body: Body::None,
+        is_head: false,
+        takes_trailers: false,
+        takes_interim: false,
+        idempotent: true,
+    };
     in_loop.client().send(Token { slot, generation }, origin, request);
 }
 

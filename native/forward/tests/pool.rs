@@ -122,6 +122,8 @@ fn a_put_with_a_whole_body_is_retried_with_its_body() {
         head,
         body: Body::Whole(b"hello"),
         is_head: false,
+        takes_trailers: false,
+        takes_interim: false,
         idempotent: true,
     };
     bench.client.send(token, origin, request);
@@ -164,7 +166,17 @@ fn a_put_with_a_streamed_body_is_never_sent_again() {
     bench.client.send(
         token,
         origin,
-        Request { closes: false, fields: b"", id: ID, head, body, is_head: false, idempotent: true },
+        Request {
+            closes: false,
+            fields: b"",
+            id: ID,
+            head,
+            body,
+            is_head: false,
+            takes_trailers: false,
+            takes_interim: false,
+            idempotent: true,
+        },
     );
     bench.client.body(token, b"hel", false);
     peer.read_head();

@@ -52,6 +52,8 @@ async function compileOrigin(
   if (found.some(some => some === null)) return null;
   return {
     addresses: [...new Set(found.flatMap(some => some ?? []))],
+    protocol: 'http1',
+    tls: null,
     connections,
     connect_timeout_ms: timeouts.connect,
     first_byte_timeout_ms: timeouts.firstByte,

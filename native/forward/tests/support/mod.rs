@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use portcullis_engine::policy::OriginProtocol;
 use portcullis_forward::poller::{Interest, Key, Poller};
 use portcullis_forward::{Arena, Body, Client, Counters, Entry, Kind, OriginId, OriginSpec, Request, Token};
 
@@ -194,6 +195,8 @@ impl Bench {
             head: GET,
             body: Body::None,
             is_head: false,
+            takes_trailers: false,
+            takes_interim: false,
             idempotent: true,
         };
         self.client.send(token, origin, request);
@@ -221,6 +224,8 @@ impl Bench {
                 head: head.as_bytes(),
                 body,
                 is_head: false,
+                takes_trailers: false,
+                takes_interim: false,
                 idempotent: false,
             },
         );
@@ -285,6 +290,8 @@ impl Site {
 
 pub fn spec(addresses: &[SocketAddr]) -> OriginSpec {
     OriginSpec {
+        protocol: OriginProtocol::Http1,
+        tls: None,
         addresses: addresses.to_vec(),
         connections: 4,
         connect_timeout_ms: 3_000,

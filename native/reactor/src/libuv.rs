@@ -9,14 +9,15 @@ use std::sync::OnceLock;
 
 /// A `uv_handle_t` of any kind.
 #[repr(C)]
-pub(super) struct Handle {
+pub struct Handle {
     opaque: [u8; 0],
 }
 
 /// `uv_handle_type`: the numbers are part of libuv's ABI since 1.0.
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
-pub(super) enum HandleKind {
+pub enum HandleKind {
+    Async = 1,
     Check = 2,
     Idle = 6,
     Poll = 8,
@@ -24,16 +25,18 @@ pub(super) enum HandleKind {
 }
 
 /// `uv_poll_event`.
-pub(super) const READABLE: c_int = 1;
-pub(super) const WRITABLE: c_int = 2;
+pub const READABLE: c_int = 1;
+pub const WRITABLE: c_int = 2;
 
-pub(super) type Callback = unsafe extern "C" fn(*mut Handle);
-pub(super) type PollCallback = unsafe extern "C" fn(*mut Handle, c_int, c_int);
+pub type Callback = unsafe extern "C" fn(*mut Handle);
+pub type PollCallback = unsafe extern "C" fn(*mut Handle, c_int, c_int);
 
 macro_rules! functions {
     ($($field:ident = $symbol:literal: fn($($argument:ty),*) $(-> $answer:ty)?;)*) => {
-        pub(super) struct Uv {
-            $(pub(super) $field: unsafe extern "C" fn($($argument),*) $(-> $answer)?,)*
+        /// The functions that are called.
+        #[allow(missing_docs)]
+        pub struct Uv {
+            $(pub $field: unsafe extern "C" fn($($argument),*) $(-> $answer)?,)*
         }
 
         impl Uv {
@@ -65,6 +68,8 @@ functions! {
     idle_init = c"uv_idle_init": fn(*mut c_void, *mut Handle) -> c_int;
     idle_start = c"uv_idle_start": fn(*mut Handle, Callback) -> c_int;
     idle_stop = c"uv_idle_stop": fn(*mut Handle) -> c_int;
+    async_init = c"uv_async_init": fn(*mut c_void, *mut Handle, Option<Callback>) -> c_int;
+    async_send = c"uv_async_send": fn(*mut Handle) -> c_int;
     timer_init = c"uv_timer_init": fn(*mut c_void, *mut Handle) -> c_int;
     timer_start = c"uv_timer_start": fn(*mut Handle, Callback, u64, u64) -> c_int;
     timer_stop = c"uv_timer_stop": fn(*mut Handle) -> c_int;
@@ -72,7 +77,8 @@ functions! {
 
 impl Uv {
     /// None where the process exports no libuv.
-    pub(super) fn get() -> Option<&'static Uv> {
+    #[must_use]
+    pub fn get() -> Option<&'static Uv> {
         static UV: OnceLock<Option<Uv>> = OnceLock::new();
         UV.get_or_init(Uv::find).as_ref()
     }

@@ -1,0 +1,47 @@
+//! gRPC, as far as it decides: what a call is, how it is refused, and what its messages may hold.
+//!
+//! A call is told by its content type alone (gRPC over HTTP/2; gRPC-Web). Its path is its operation:
+//! `/package.Service/Method`.
+
+/// How a request's messages are framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// `application/grpc`, with `+proto` or another format.
+    #[default]
+    Grpc,
+    /// `application/grpc-web`: the trailers are the last frame of the body.
+    Web,
+    /// `application/grpc-web-text`: the same in base64.
+    WebText,
+}
+
+impl Dialect {
+    /// Of a content type; None when it is no call. Parameters and case do not matter (RFC 9110, 8.3.1).
+    #[must_use]
+    pub fn of(content_type: &str) -> Option<Dialect> {
+        let essence = content_type.split(';').next().unwrap_or_default().trim_ascii();
+        let (kind, _) = essence.split_once('+').unwrap_or((essence, ""));
+        [
+            ("application/grpc", Dialect::Grpc),
+            ("application/grpc-web", Dialect::Web),
+            ("application/grpc-web-text", Dialect::WebText),
+        ]
+        .into_iter()
+        .find_map(|(name, dialect)| kind.eq_ignore_ascii_case(name).then_some(dialect))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_told_by_its_content_type() {
+        assert_eq!(Dialect::of("application/grpc"), Some(Dialect::Grpc));
+        assert_eq!(Dialect::of("Application/gRPC+proto; charset=x"), Some(Dialect::Grpc));
+        assert_eq!(Dialect::of("application/grpc-web+proto"), Some(Dialect::Web));
+        assert_eq!(Dialect::of("application/grpc-web-text"), Some(Dialect::WebText));
+        assert_eq!(Dialect::of("application/grpcx"), None);
+        assert_eq!(Dialect::of("application/json"), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! The acceptor of connections, and HTTP/2 with gRPC over the same engine.

@@ -1,0 +1,20 @@
+//! Futures, sockets and timers inside an edge thread's own event loop.
+//!
+//! uWebSockets.js, the upstream client and HTTP/2 share one loop, so that an exchange never crosses threads. What this
+//! adds to the loop is little: tasks that are polled in its check phase, sockets that wake them, and timers. Libraries
+//! see the traits of tokio's I/O, never its runtime.
+//!
+//! One reactor a thread: [`uv::start`] puts it into a libuv loop, [`epoll::block_on`] into a loop of its own where
+//! there is none (tests, benches). Nothing here is `Send`, but for the wakers.
+
+mod driver;
+pub mod epoll;
+pub mod libuv;
+mod sleep;
+mod socket;
+mod tasks;
+pub mod uv;
+
+pub use sleep::{Sleep, now_ms, sleep, sleep_until};
+pub use socket::Socket;
+pub use tasks::{panics, run, spawn};
