@@ -390,7 +390,7 @@ impl Edge {
             line.extend_from_slice(b"\r\nConnection: close");
         }
         line.extend_from_slice(self.answer.fields.as_bytes());
-        let body = self.answer.body.as_bytes();
+        let body = self.answer.body.as_slice();
         let (status, close) = (self.answer.status, self.answer.close);
         if line.len() + body.len() > self.answer_len {
             self.end(index, status);

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
+use crate::grpc::Dialect;
 use crate::head::Framing;
 use crate::jwt;
 use crate::limits::Phase;
@@ -98,6 +99,7 @@ pub fn decide(
     tokens: &mut jwt::Cache,
 ) -> Outcome {
     exchange.snapshot = Some(snapshot.clone());
+    exchange.grpc = exchange.head.field("content-type").and_then(Dialect::of);
     let outcome = match walk(exchange, snapshot, peer, malformed, tally, tokens) {
         Ok(Outcome::Pass) => limits::passed(exchange, peer),
         Ok(outcome) => outcome,

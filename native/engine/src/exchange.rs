@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::credentials::Caller;
+use crate::grpc::Dialect;
 use crate::head::Head;
 use crate::limits::{Exceeded, Limited};
 use crate::meters::{Came, Meters, Named, Verdict, Worth};
@@ -68,6 +69,8 @@ pub struct Exchange {
     /// The policy this exchange is decided by, from start to end.
     pub snapshot: Option<Arc<Snapshot>>,
     pub host: Option<usize>,
+    /// It is a gRPC call: so are its answers.
+    pub grpc: Option<Dialect>,
     /// What the gateway itself answers.
     pub own: Option<Own>,
     pub operation: Option<u32>,
@@ -105,6 +108,7 @@ impl Exchange {
         self.id.push_str(id);
         self.snapshot = None;
         self.host = None;
+        self.grpc = None;
         self.own = None;
         self.operation = None;
         self.captures.clear();

@@ -3,6 +3,14 @@
 //! A call is told by its content type alone (gRPC over HTTP/2; gRPC-Web). Its path is its operation:
 //! `/package.Service/Method`.
 
+pub mod answer;
+pub mod deadline;
+pub mod status;
+pub mod web;
+
+#[cfg(test)]
+mod tests;
+
 /// How a request's messages are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
@@ -21,18 +29,23 @@ impl Dialect {
     pub fn of(content_type: &str) -> Option<Dialect> {
         let essence = content_type.split(';').next().unwrap_or_default().trim_ascii();
         let (kind, _) = essence.split_once('+').unwrap_or((essence, ""));
-        [
-            ("application/grpc", Dialect::Grpc),
-            ("application/grpc-web", Dialect::Web),
-            ("application/grpc-web-text", Dialect::WebText),
-        ]
-        .into_iter()
-        .find_map(|(name, dialect)| kind.eq_ignore_ascii_case(name).then_some(dialect))
+        let all = [Dialect::Grpc, Dialect::Web, Dialect::WebText];
+        all.into_iter().find(|dialect| kind.eq_ignore_ascii_case(dialect.essence()))
+    }
+
+    /// The content type without a format.
+    #[must_use]
+    pub fn essence(self) -> &'static str {
+        match self {
+            Dialect::Grpc => "application/grpc",
+            Dialect::Web => "application/grpc-web",
+            Dialect::WebText => "application/grpc-web-text",
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
+mod dialect {
     use super::*;
 
     #[test]
