@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `http` | nothing may read a head that has more than one meaning |
 //! | `host` | everything below is the policy of one host |
+//! | `call` | whether a gRPC call is one, and its deadline, from which everything below takes |
 //! | `identity` | the cheapest way to refuse strangers, and rules read its fields |
 //! | `own` | what the gateway itself answers is no operation of the origin's; only the rules are still asked |
 //! | `endpoint` | rules and limits may speak of operations |
@@ -19,6 +20,7 @@
 
 mod admission;
 mod callers;
+mod calling;
 mod known;
 mod limits;
 mod told;
@@ -133,6 +135,8 @@ fn walk(
     {
         return Err(Reason::HttpBodyTooLarge.into());
     }
+    // call
+    calling::call(exchange, host)?;
     // identity
     let mtls = host.mtls(exchange.head.path());
     exchange.own = own::find(host.own, exchange.head.path());

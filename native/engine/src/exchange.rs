@@ -71,6 +71,8 @@ pub struct Exchange {
     pub host: Option<usize>,
     /// It is a gRPC call: so are its answers.
     pub grpc: Option<Dialect>,
+    /// When the call's client stops waiting, by the monotonic clock.
+    pub deadline_us: Option<u64>,
     /// What the gateway itself answers.
     pub own: Option<Own>,
     pub operation: Option<u32>,
@@ -109,6 +111,7 @@ impl Exchange {
         self.snapshot = None;
         self.host = None;
         self.grpc = None;
+        self.deadline_us = None;
         self.own = None;
         self.operation = None;
         self.captures.clear();

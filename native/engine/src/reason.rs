@@ -136,6 +136,12 @@ catalogue! {
     SchemaResponseMediaType = "schema.response_media_type", 502, 13, "The origin's answer is not as it is described.", "The response's media type is not among its `content`.";
     SchemaResponseBody = "schema.response_body", 502, 13, "The origin's answer is not as it is described.", "The event's `SchemaViolations` say where; the client is not told.";
 
+    // grpc: calls
+    GrpcCall = "grpc.call", 400, 3, "This is not a valid gRPC call.", "A content type of gRPC with a method other than POST, without `te: trailers`, or with a `grpc-timeout` that is not up to eight digits and one of H, M, S, m, u, n.";
+    GrpcText = "grpc.text", 400, 3, "The call's body is not valid base64.", "A body of `application/grpc-web-text` holds something else, or ends in the middle of a group of four characters.";
+    GrpcReflection = "grpc.reflection", 404, 12, "This service does not describe itself.", "A call of `grpc.reflection`: whoever may make it learns all that can be called. `grpc.allowReflection` of the host lets it through.";
+    GrpcDeadline = "grpc.deadline", 504, 4, "The call's deadline has passed.", "The client's `grpc-timeout`, or the host's `grpc.maxDeadline`, ran out: the event's `OriginResponseDurationUs` tells how much of it the origin took.";
+
     // origin: not the client's fault
     OriginConnect = "origin.connect", 502, 14, "The origin cannot be reached.", "Connecting failed at every address of the origin.";
     OriginClosed = "origin.closed", 502, 14, "The origin closed the connection.", "The origin ended the connection before a whole response head.";

@@ -7,6 +7,7 @@ use foldhash::HashMap;
 
 use crate::credentials::{Around, Credentials, SessionKey};
 use crate::endpoints::{self, Endpoints};
+use crate::grpc::CallTerms;
 use crate::jwt::Configuration;
 use crate::limits::Limits;
 use crate::meters::{self, HostSeries, LimitSeries, OperationSeries, RuleSeries};
@@ -43,6 +44,7 @@ pub struct Host {
     pub name: String,
     pub origin: usize,
     pub max_body_bytes: u64,
+    pub calls: CallTerms,
     pub forward: Arc<Forward>,
     pub own: OwnPaths,
     pub openapi: Option<Openapi>,
@@ -209,6 +211,7 @@ impl Snapshot {
                 name: host.name.clone(),
                 origin: host.origin,
                 max_body_bytes: host.max_body_bytes,
+                calls: CallTerms::default(),
                 forward: forward(&host.mtls),
                 own: host.mtls.own,
                 openapi,

@@ -17,6 +17,7 @@ fn ours() -> Forwarded<'static> {
         caller: "",
         told: &[],
         stripped: &[],
+        call: None,
         body: Framing::None,
     }
 }

@@ -16,8 +16,8 @@ use crate::schema::ViolationError;
 
 /// What all reasons belong to (`google.rpc.ErrorInfo.domain`).
 const DOMAIN: &str = "portcullis";
-/// Most bytes of a content type that is given back.
-const MAX_TYPE_BYTES: usize = 64;
+/// Most bytes of a format that is given back: those in use are `proto`, `json` and the like.
+const MAX_FORMAT_BYTES: usize = 64;
 
 /// The lines of a status, each preceded by CR LF.
 pub fn status_lines(
@@ -50,22 +50,20 @@ pub fn status_lines(
 /// (PROTOCOL-WEB, "the Accept header").
 #[must_use]
 pub fn answered_as(head: &Head, dialect: Dialect) -> (Dialect, String) {
-    let asked = head.field("content-type").unwrap_or_default();
-    let essence = asked.split(';').next().unwrap_or_default().trim_ascii();
+    let accepted = || head.field("accept")?.split(',').find_map(Dialect::of).filter(|wanted| *wanted != Dialect::Grpc);
+    let dialect = if dialect == Dialect::Grpc { dialect } else { accepted().unwrap_or(dialect) };
+    (dialect, content_type(head, dialect))
+}
+
+/// The content type of a dialect, with the format of a call's messages behind it.
+#[must_use]
+pub fn content_type(head: &Head, dialect: Dialect) -> String {
+    let essence = head.field("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim_ascii();
     let format = essence.split_once('+').map_or("", |(_, format)| format);
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'+');
-    let format = if format.len() <= MAX_TYPE_BYTES && format.bytes().all(is_token) { format } else { "" };
-    let dialect = match dialect {
-        Dialect::Grpc => Dialect::Grpc,
-        web => head.field("accept").and_then(|accept| accept.split(',').find_map(Dialect::of)).map_or(web, |wanted| {
-            match wanted {
-                Dialect::Grpc => web,
-                wanted => wanted,
-            }
-        }),
-    };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'+');
+    let format = if format.len() <= MAX_FORMAT_BYTES && format.bytes().all(is_name) { format } else { "" };
     let plus = if format.is_empty() { "" } else { "+" };
-    (dialect, format!("{}{plus}{format}", dialect.essence()))
+    format!("{}{plus}{format}", dialect.essence())
 }
 
 /// Puts status lines where the dialect has them: into the head, or into a frame in the body.
@@ -92,8 +90,12 @@ pub fn percent_encode(out: &mut String, message: &str) {
     }
 }
 
-/// `/user/names/0` as `user.names[0]`, which is how `google.rpc.BadRequest` names fields.
+/// `/user/names/0` as `user.names[0]`, which is how `google.rpc.BadRequest` names fields. Those of messages are named so
+/// already.
 fn field_path(pointer: &str) -> String {
+    if !pointer.starts_with('/') {
+        return pointer.to_owned();
+    }
     let mut path = String::with_capacity(pointer.len());
     for part in pointer.split('/').skip(1) {
         if !path.is_empty() && !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -44,6 +44,15 @@ impl Dialect {
     }
 }
 
+/// What a host demands of its calls, whatever their messages are.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CallTerms {
+    /// No call lasts longer.
+    pub max_deadline_us: Option<u64>,
+    /// Calls of `grpc.reflection` are refused.
+    pub hides_reflection: bool,
+}
+
 #[cfg(test)]
 mod dialect {
     use super::*;
