@@ -201,6 +201,72 @@ fn trailers_are_a_frame_with_lower_case_names() {
     assert_eq!(frame, [0x80, 0, 0, 0, 0]);
 }
 
+// --- answers to gRPC-Web ----------------------------------------------------------------------------------------------
+
+const HEAD: &[u8] = b"200 OK\r\nX-Request-Id: 1\r\ncontent-type: application/grpc+proto\r\nx-more: a:b";
+
+/// A whole answer as the client gets it: head, and body with text read.
+fn translated(dialect: Dialect, head: &[u8], pieces: &[Vec<u8>], trailers: Option<&[u8]>) -> Option<(String, Vec<u8>)> {
+    let mut answer = web::Answer::new(dialect, format!("{}+proto", dialect.essence()));
+    let (mut block, mut body) = (Vec::new(), Vec::new());
+    if !answer.head(head, &mut block) {
+        assert!(block.is_empty());
+        return None;
+    }
+    for piece in pieces {
+        answer.piece(piece, &mut body);
+    }
+    if let Some(lines) = trailers {
+        answer.trailers(lines, &mut body);
+    }
+    answer.end(&mut body);
+    if dialect == Dialect::WebText {
+        body = read(&body, &[3, 50]).unwrap();
+    }
+    Some((String::from_utf8(block).unwrap(), body))
+}
+
+proptest! {
+    #[test]
+    fn an_answer_is_its_pieces_and_a_frame_of_its_trailers(
+        text in any::<bool>(),
+        pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..6),
+    ) {
+        let dialect = if text { Dialect::WebText } else { Dialect::Web };
+        let (head, body) = translated(dialect, HEAD, &pieces, Some(b"grpc-status: 5\r\nX-A-Bin: AAEC")).unwrap();
+        prop_assert_eq!(head, format!("200 OK\r\nX-Request-Id: 1\r\nContent-Type: {}+proto\r\nx-more: a:b", dialect.essence()));
+        let sent = pieces.concat();
+        prop_assert_eq!(&body[..sent.len()], sent.as_slice());
+        prop_assert_eq!(in_frame(&body[sent.len()..]), "grpc-status: 5\r\nx-a-bin: AAEC\r\n");
+    }
+}
+
+#[test]
+fn a_status_in_the_head_moves_into_the_body() {
+    let head = [HEAD, b"\r\nGrpc-Status: 7\r\ngrpc-message: no"].concat();
+    let (block, body) = translated(Dialect::Web, &head, &[], None).unwrap();
+    assert_eq!(block, "200 OK\r\nX-Request-Id: 1\r\nContent-Type: application/grpc-web+proto\r\nx-more: a:b");
+    assert_eq!(in_frame(&body), "grpc-status: 7\r\ngrpc-message: no\r\n");
+    // What came last counts.
+    let (_, body) = translated(Dialect::Web, &head, &[], Some(b"grpc-status: 0")).unwrap();
+    assert_eq!(in_frame(&body), "grpc-status: 0\r\n");
+}
+
+#[test]
+fn what_is_no_answer_to_a_call_stays_as_it_is() {
+    assert_eq!(translated(Dialect::Web, b"503 Service Unavailable\r\nContent-Type: text/html", &[], None), None);
+    assert_eq!(translated(Dialect::Web, b"200 OK", &[], None), None);
+}
+
+#[test]
+fn a_status_is_found_in_lines() {
+    assert_eq!(web::status_of(b"200 OK\r\nGrpc-Status: 7"), Some(7));
+    assert_eq!(web::status_of(b"a: 1\r\ngrpc-status:16\r\n"), Some(16));
+    for none in [&b""[..], b"grpc-status", b"grpc-status: ", b"grpc-status: 300", b"grpc-status: -1", b"x-grpc-status: 1"] {
+        assert_eq!(web::status_of(none), None);
+    }
+}
+
 // --- denials ----------------------------------------------------------------------------------------------------------
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
@@ -249,6 +315,13 @@ fn a_call_is_denied_by_trailers_only() {
     assert_eq!((info.reason.as_str(), info.domain.as_str()), ("jwt.expired", "portcullis"));
     assert_eq!(info.metadata.into_iter().collect::<Vec<_>>(), [("requestId".to_owned(), ID.to_owned())]);
     assert_eq!(status.details.len(), 1);
+}
+
+#[test]
+fn an_answer_that_breaks_off_has_a_status_too() {
+    let exchange = call(Dialect::Grpc, "content-type:application/grpc");
+    let lines = answer::last_words(&exchange, &Reason::OriginClosed.into());
+    assert!(lines.starts_with("grpc-status: 14\r\ngrpc-message: The origin closed the connection.\r\ngrpc-status-details-bin: "), "{lines}");
 }
 
 #[test]

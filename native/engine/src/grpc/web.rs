@@ -88,6 +88,98 @@ fn group(four: [u8; 4], out: &mut Vec<u8>) -> Result<(), NotBase64> {
     Ok(())
 }
 
+/// An answer of an origin on its way to a gRPC-Web client. Whatever it holds, [`Answer::end`] leaves a status that the
+/// client finds in the body: where the origin answered by a head alone, that moves there.
+#[derive(Debug)]
+pub struct Answer {
+    dialect: Dialect,
+    content_type: String,
+    /// Lines of a status that came with the head.
+    kept: Vec<u8>,
+    is_framed: bool,
+}
+
+impl Answer {
+    /// For a client that takes `dialect`, called `content_type`.
+    #[must_use]
+    pub fn new(dialect: Dialect, content_type: String) -> Answer {
+        Answer { dialect, content_type, kept: Vec::new(), is_framed: false }
+    }
+
+    /// Appends the head, given as a status line and fields with CR LF between them. False: this is no answer to a call
+    /// (an error page of something in between), and goes on as it is; nothing was appended.
+    pub fn head(&mut self, block: &[u8], out: &mut Vec<u8>) -> bool {
+        let fields = || lines(block).skip(1).filter_map(|line| Some((line, split(line)?)));
+        let is_call = |(_, (name, value)): (_, (&[u8], &[u8]))| {
+            name.eq_ignore_ascii_case(b"content-type") && std::str::from_utf8(value).is_ok_and(|it| Dialect::of(it) == Some(Dialect::Grpc))
+        };
+        if !fields().any(is_call) {
+            return false;
+        }
+        out.extend_from_slice(lines(block).next().unwrap_or_default());
+        for (line, (name, _)) in fields() {
+            if STATUS.iter().any(|wanted| name.eq_ignore_ascii_case(wanted)) {
+                self.kept.extend_from_slice(line);
+                self.kept.extend_from_slice(b"\r\n");
+            } else if name.eq_ignore_ascii_case(b"content-type") {
+                out.extend_from_slice(b"\r\nContent-Type: ");
+                out.extend_from_slice(self.content_type.as_bytes());
+            } else {
+                out.extend_from_slice(b"\r\n");
+                out.extend_from_slice(line);
+            }
+        }
+        true
+    }
+
+    /// Appends a piece of the body.
+    pub fn piece(&self, piece: &[u8], out: &mut Vec<u8>) {
+        encode(self.dialect, piece, out);
+    }
+
+    /// Appends the trailers, as lines with CR LF between them.
+    pub fn trailers(&mut self, lines: &[u8], out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.is_framed, true) {
+            let mut frame = Vec::with_capacity(lines.len() + 8);
+            trailers_frame(lines, &mut frame);
+            encode(self.dialect, &frame, out);
+        }
+    }
+
+    /// Appends what is left to be said when nothing more comes.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        if !self.kept.is_empty() {
+            let kept = std::mem::take(&mut self.kept);
+            self.trailers(&kept, out);
+        }
+    }
+
+    /// Whether pieces of the body go on as they are.
+    #[must_use]
+    pub fn keeps_pieces(&self) -> bool {
+        self.dialect != Dialect::WebText
+    }
+}
+
+/// Fields that are the status of a call.
+const STATUS: [&[u8]; 3] = [b"grpc-status", b"grpc-message", b"grpc-status-details-bin"];
+
+/// The code in `grpc-status` of lines of trailers, or of a head.
+#[must_use]
+pub fn status_of(block: &[u8]) -> Option<u8> {
+    let (_, code) = lines(block).filter_map(split).find(|(name, _)| name.eq_ignore_ascii_case(STATUS[0]))?;
+    std::str::from_utf8(code).ok()?.parse().ok()
+}
+
+fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    block.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr::memchr(b':', line)?;
+    Some((line[..colon].trim_ascii(), line[colon + 1..].trim_ascii()))
+}
+
 /// Appends a piece of an answer as its client takes it.
 pub fn encode(dialect: Dialect, piece: &[u8], out: &mut Vec<u8>) {
     match dialect {
@@ -111,16 +203,14 @@ pub fn encoded_bytes(dialect: Dialect, length: usize) -> usize {
 }
 
 /// Appends the frame of trailers given as lines, `Name: value`, CR LF between them. Names are lower-case in it.
-pub fn trailers_frame(lines: &[u8], out: &mut Vec<u8>) {
+pub fn trailers_frame(block: &[u8], out: &mut Vec<u8>) {
     out.push(TRAILERS);
     let length_at = out.len();
     out.extend_from_slice(&[0; 4]);
-    for line in lines.split(|&byte| byte == b'\n') {
-        let line = line.trim_ascii();
-        let Some(colon) = memchr::memchr(b':', line) else { continue };
-        out.extend(line[..colon].iter().map(u8::to_ascii_lowercase));
+    for (name, value) in lines(block).filter_map(split) {
+        out.extend(name.iter().map(u8::to_ascii_lowercase));
         out.extend_from_slice(b": ");
-        out.extend_from_slice(line[colon + 1..].trim_ascii());
+        out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
     }
     let length = (out.len() - length_at - 4) as u32;
