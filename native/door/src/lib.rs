@@ -33,7 +33,7 @@ use portcullis_engine::reason::{self, Reason};
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Arena, Entry};
 
-use edge::{Edge, Next, Shared};
+use edge::{Area, Edge, Next, Shared};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -61,7 +61,7 @@ fn on_slot(slot: u32, act: impl FnOnce(&mut Edge) -> Next) -> u32 {
 /// JavaScript's memory and callback, for the life of an edge thread.
 #[napi(object)]
 pub struct EdgeMemory<'env> {
-    /// Uint8Array, 1 MiB: what origins answered in a turn.
+    /// Uint8Array, 2.75 MiB: what origins answered in a turn, and what is made of it.
     pub arena: Unknown<'env>,
     /// Uint32Array, sixteen words a row: the turn's entries.
     pub entries: Unknown<'env>,
@@ -86,7 +86,10 @@ pub fn attach(env: Env, memory: EdgeMemory, on_turn: FunctionRef<u32, ()>) -> Re
     unsafe { sys::napi_get_uv_event_loop(env.raw(), &raw mut uv_loop) };
     let entries = entries.cast::<Entry>();
     let capacity = entry_bytes / size_of::<Entry>();
-    let arena = Arena { bytes: arena, len: arena_len, entries, capacity };
+    // The rest of it is for rows that are made into others.
+    let filled = arena_len / 8 * edge::FILLED_EIGHTHS;
+    let area = Area::new(arena, filled, arena_len);
+    let arena = Arena { bytes: arena, len: filled, entries, capacity };
     let turn = Turn::new(&env, on_turn);
     // SAFETY: the loop of this thread; the buffers are referenced above for the life of the environment.
     let client = unsafe { InLoop::start(uv_loop.cast(), arena, Box::new(move |count| turn.call(count))) }
@@ -98,7 +101,7 @@ pub fn attach(env: Env, memory: EdgeMemory, on_turn: FunctionRef<u32, ()>) -> Re
         return Err(Error::from_reason(format!("the event loop refused the reactor: {error}")));
     }
     let shared = Shared { answer_meta: answer_meta.cast(), answer_bytes, answer_len, arena: arena.bytes, entries };
-    EDGE.with(|edge| *edge.borrow_mut() = Some(Edge::new(client, &shared, memory.inline_bytes as usize)));
+    EDGE.with(|edge| *edge.borrow_mut() = Some(Edge::new(client, &shared, area, memory.inline_bytes as usize)));
     Ok(())
 }
 

@@ -85,6 +85,10 @@ pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &P
     }
     caller(out, exchange);
     number(out, "EdgeResponseStatus", u64::from(ending.status));
+    let denied = exchange.denial.as_ref().map(|denial| denial.reason.entry().grpc);
+    if let (Some(_), Some(code)) = (exchange.grpc, denied.or(exchange.grpc_status)) {
+        number(out, "GRPCStatus", u64::from(code));
+    }
     number(out, "EdgeResponseBodyBytes", ending.body_bytes);
     number(out, "EdgeDurationUs", whole_us);
     if exchange.origin_status != 0 {
