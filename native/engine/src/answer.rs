@@ -60,8 +60,7 @@ impl Answer {
 impl Answer {
     /// As much as the operator lets the client know. What an origin answered wrongly is not the client's to know.
     fn errors(&mut self, exchange: &Exchange, denial: &Denial) {
-        let openapi = exchange.host().and_then(|host| host.openapi.as_ref());
-        let detail = openapi.map_or(Detail::Full, |openapi| openapi.detail);
+        let detail = exchange.host().map_or(Detail::Full, |host| host.detail(exchange.operation));
         let mut told =
             denial.errors.iter().filter(|error| detail != Detail::None && error.location != Location::Response);
         let Some(first) = told.next() else { return };
