@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `http` | nothing may read a head that has more than one meaning |
 //! | `host` | everything below is the policy of one host |
+//! | `call` | whether a gRPC call is one, and its deadline, from which everything below takes |
 //! | `identity` | the cheapest way to refuse strangers, and rules read its fields |
 //! | `own` | what the gateway itself answers is no operation of the origin's; only the rules are still asked |
 //! | `endpoint` | rules and limits may speak of operations |
@@ -19,6 +20,7 @@
 
 mod admission;
 mod callers;
+mod calling;
 mod known;
 mod limits;
 mod messages;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
-use crate::grpc;
+use crate::grpc::Dialect;
 use crate::head::Framing;
 use crate::jwt;
 use crate::limits::Phase;
@@ -101,6 +103,7 @@ pub fn decide(
     tokens: &mut jwt::Cache,
 ) -> Outcome {
     exchange.snapshot = Some(snapshot.clone());
+    exchange.grpc = exchange.head.field("content-type").and_then(Dialect::of);
     let outcome = match walk(exchange, snapshot, peer, malformed, tally, tokens) {
         Ok(Outcome::Pass) => limits::passed(exchange, peer),
         Ok(outcome) => outcome,
@@ -134,6 +137,8 @@ fn walk(
     {
         return Err(Reason::HttpBodyTooLarge.into());
     }
+    // call
+    calling::call(exchange, host)?;
     // identity
     let mtls = host.mtls(exchange.head.path());
     exchange.own = own::find(host.own, exchange.head.path());
@@ -213,7 +218,6 @@ fn walk(
 fn endpoint(exchange: &mut Exchange, host: &Host) -> Result<(), Denial> {
     let head = &exchange.head;
     if let Some(grpc) = &host.grpc {
-        let is_call = grpc::Dialect::of(head.field("content-type").unwrap_or_default()).is_some();
         match grpc.find(head.path()) {
             Some(operation) if head.method() == "POST" => {
                 exchange.operation = Some(operation);
@@ -223,7 +227,9 @@ fn endpoint(exchange: &mut Exchange, host: &Host) -> Result<(), Denial> {
                 let denial = Denial { allow: Some("POST".to_owned()), ..Reason::EndpointsMethod.into() };
                 return staged(grpc.action, denial, &mut exchange.logged);
             }
-            None if is_call || host.openapi.is_none() => {
+            // Who may ask it was settled before: nothing describes it.
+            None if exchange.grpc.is_some() && head.path().starts_with(calling::REFLECTION) => return Ok(()),
+            None if exchange.grpc.is_some() || host.openapi.is_none() => {
                 exchange.found.fallthrough = true;
                 return staged(grpc.fallthrough, Reason::EndpointsFallthrough.into(), &mut exchange.logged);
             }

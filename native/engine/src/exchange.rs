@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::credentials::Caller;
-use crate::grpc::Call;
+use crate::grpc::{Call, Dialect};
 use crate::head::Head;
 use crate::limits::{Exceeded, Limited};
 use crate::meters::{Came, Meters, Named, Verdict, Worth};
@@ -69,6 +69,10 @@ pub struct Exchange {
     /// The policy this exchange is decided by, from start to end.
     pub snapshot: Option<Arc<Snapshot>>,
     pub host: Option<usize>,
+    /// It is a gRPC call: so are its answers.
+    pub grpc: Option<Dialect>,
+    /// When the call's client stops waiting, by the monotonic clock.
+    pub deadline_us: Option<u64>,
     /// What the gateway itself answers.
     pub own: Option<Own>,
     pub operation: Option<u32>,
@@ -108,6 +112,8 @@ impl Exchange {
         self.id.push_str(id);
         self.snapshot = None;
         self.host = None;
+        self.grpc = None;
+        self.deadline_us = None;
         self.own = None;
         self.operation = None;
         self.captures.clear();

@@ -825,14 +825,19 @@ pub struct HostGrpc {
     pub unknown_fields: Action,
     /// How much of a violation the client is told.
     pub detail: Detail,
-    /// A FileDescriptorSet with all that it imports, in base64.
-    pub descriptors: String,
+    /// A FileDescriptorSet with all that it imports, in base64. None: calls are not described, and what follows does
+    /// not matter.
+    pub descriptors: Option<String>,
     /// Of one message, decoded where it is compressed.
     pub max_message_bytes: u64,
     /// Messages within messages.
     pub max_depth: u32,
     /// Fields of one message, those of messages within it included.
     pub max_fields: u32,
+    /// No call lasts longer.
+    pub max_deadline_ms: Option<u64>,
+    /// Calls of `grpc.reflection` pass.
+    pub allow_reflection: bool,
     /// The methods that exist; what the descriptors have beside them is as unknown as what they lack.
     pub operations: Vec<GrpcOperation>,
 }

@@ -8,7 +8,7 @@ use foldhash::HashMap;
 
 use crate::credentials::{Around, Credentials, SessionKey};
 use crate::endpoints::{self, Endpoints};
-use crate::grpc::{self, Bounds, MAX_DEPTH, MAX_MESSAGE_BYTES, Model, Wanted};
+use crate::grpc::{self, Bounds, CallTerms, MAX_DEPTH, MAX_MESSAGE_BYTES, Model, Wanted};
 use crate::jwt::Configuration;
 use crate::limits::Limits;
 use crate::meters::{self, HostSeries, LimitSeries, OperationSeries, RuleSeries};
@@ -46,6 +46,7 @@ pub struct Host {
     pub name: String,
     pub origin: usize,
     pub max_body_bytes: u64,
+    pub calls: CallTerms,
     pub forward: Arc<Forward>,
     pub own: OwnPaths,
     /// Those of the API description, then the methods of the services.
@@ -227,6 +228,10 @@ impl Snapshot {
                 name: host.name.clone(),
                 origin: host.origin,
                 max_body_bytes: host.max_body_bytes,
+                calls: host.grpc.as_ref().map_or_else(CallTerms::default, |grpc| CallTerms {
+                    max_deadline_us: grpc.max_deadline_ms.map(|most| most.saturating_mul(1000)),
+                    hides_reflection: !grpc.allow_reflection,
+                }),
                 forward: forward(&host.mtls),
                 own: host.mtls.own,
                 operations,
@@ -296,7 +301,7 @@ impl Grpc {
         problems: &mut Vec<Problem>,
     ) -> Option<Grpc> {
         let at = |inside: &str| format!("{}/{inside}", written.at);
-        let set = match base64::engine::general_purpose::STANDARD.decode(&written.descriptors) {
+        let set = match base64::engine::general_purpose::STANDARD.decode(written.descriptors.as_ref()?) {
             Ok(set) => set,
             Err(error) => {
                 problems.push(problem(&written.at, &format!("the descriptors are not base64: {error}")));

@@ -4,16 +4,23 @@
 //! `/package.Service/Method`.
 
 mod annotations;
+pub mod answer;
 mod call;
 mod constraints;
+pub mod deadline;
 mod descriptors;
 mod formats;
 pub mod framing;
 mod message;
 mod model;
 mod sources;
+pub mod status;
 mod values;
+pub mod web;
 mod wire;
+
+#[cfg(test)]
+mod tests;
 
 pub use call::{Call, Next, Terms};
 pub use descriptors::{Described, Remarked, read};
@@ -45,18 +52,32 @@ impl Dialect {
     pub fn of(content_type: &str) -> Option<Dialect> {
         let essence = content_type.split(';').next().unwrap_or_default().trim_ascii();
         let (kind, _) = essence.split_once('+').unwrap_or((essence, ""));
-        [
-            ("application/grpc", Dialect::Grpc),
-            ("application/grpc-web", Dialect::Web),
-            ("application/grpc-web-text", Dialect::WebText),
-        ]
-        .into_iter()
-        .find_map(|(name, dialect)| kind.eq_ignore_ascii_case(name).then_some(dialect))
+        let all = [Dialect::Grpc, Dialect::Web, Dialect::WebText];
+        all.into_iter().find(|dialect| kind.eq_ignore_ascii_case(dialect.essence()))
+    }
+
+    /// The content type without a format.
+    #[must_use]
+    pub fn essence(self) -> &'static str {
+        match self {
+            Dialect::Grpc => "application/grpc",
+            Dialect::Web => "application/grpc-web",
+            Dialect::WebText => "application/grpc-web-text",
+        }
     }
 }
 
+/// What a host demands of its calls, whatever their messages are.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CallTerms {
+    /// No call lasts longer.
+    pub max_deadline_us: Option<u64>,
+    /// Calls of `grpc.reflection` are refused.
+    pub hides_reflection: bool,
+}
+
 #[cfg(test)]
-mod tests {
+mod dialect {
     use super::*;
 
     #[test]
