@@ -13,6 +13,7 @@ mod formats;
 pub mod framing;
 mod message;
 mod model;
+pub mod outline;
 mod sources;
 pub mod status;
 mod values;
