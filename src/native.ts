@@ -83,6 +83,7 @@ export const {
   decide,
   delayed,
   delayOf,
+  describeCalls,
   detach,
   drain,
   exemptLimited,

@@ -2,6 +2,7 @@
 
 mod calls;
 mod inspecting;
+mod messages;
 mod owning;
 mod responding;
 pub mod streams;
@@ -498,8 +499,13 @@ impl Edge {
         let slot = &mut self.slots[index as usize];
         slot.received += piece.len() as u64;
         // A Content-Length was held against the bound on the head; a chunked body says only now how long it is.
-        let too_large = slot.exchange.host().is_some_and(|host| slot.received > host.max_body_bytes);
+        // Of a call, every message is held against a bound of its own.
+        let is_call = slot.exchange.call.is_some();
+        let too_large = !is_call && slot.exchange.host().is_some_and(|host| slot.received > host.max_body_bytes);
         match slot.stage {
+            Stage::Forwarded | Stage::Holding | Stage::Answering if is_call => self.messages(index, piece, last),
+            Stage::Asking | Stage::Delayed if is_call => self.meanwhile_messages(index, piece, last),
+            Stage::Collecting if is_call => self.first_messages(index, piece, last),
             Stage::Forwarded | Stage::Holding | Stage::Answering if too_large => {
                 let answering = slot.stage == Stage::Answering;
                 self.client.client().cancel(Token { slot: index, generation: slot.generation });

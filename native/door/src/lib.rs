@@ -371,6 +371,18 @@ pub fn compile(policy: String, activate: bool) -> String {
     })
 }
 
+/// What descriptors, or `.proto` files, describe: JSON of native/engine/src/grpc/outline.rs, both ways.
+#[napi]
+pub fn describe_calls(asked: String) -> String {
+    let told = guarded(|| match serde_json::from_str(&asked) {
+        Ok(asked) => serde_json::to_string(&portcullis_engine::grpc::outline::outline(asked)).ok(),
+        Err(_) => None,
+    });
+    told.flatten().unwrap_or_else(|| {
+        r#"{"descriptors":null,"methods":[],"problems":[{"file":"","line":0,"column":0,"message":"a bug: reading these descriptors failed"}],"unchecked":[]}"#.to_owned()
+    })
+}
+
 /// What a policy makes of one request and, where given, its response: JSON of native/engine/src/explain.rs. The head is
 /// `METHOD /target`, then `name:value` lines with names in lower case; a response's head is JSON `{ status, fields }`.
 #[napi]

@@ -100,8 +100,7 @@ impl Answer {
 
 /// As much as the operator lets the client know. What an origin answered wrongly is not the client's to know.
 fn told<'a>(exchange: &Exchange, denial: &'a Denial) -> (impl Iterator<Item = &'a ViolationError>, Detail) {
-    let openapi = exchange.host().and_then(|host| host.openapi.as_ref());
-    let detail = openapi.map_or(Detail::Full, |openapi| openapi.detail);
+    let detail = exchange.host().map_or(Detail::Full, |host| host.detail(exchange.operation));
     let known = move |error: &&ViolationError| detail != Detail::None && error.location != Location::Response;
     (denial.errors.iter().filter(known), detail)
 }

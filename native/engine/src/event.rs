@@ -95,10 +95,8 @@ pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &P
         number(out, "OriginResponseStatus", u64::from(exchange.origin_status));
         number(out, "OriginResponseDurationUs", exchange.origin_us);
     }
-    if let (Some(openapi), Some(operation)) =
-        (exchange.host().and_then(|host| host.openapi.as_ref()), exchange.operation)
-    {
-        text(out, "OperationID", &openapi.operations[operation as usize].id);
+    if let Some(operation) = exchange.operation() {
+        text(out, "OperationID", &operation.id);
     }
     if let Some(own) = exchange.own {
         clean(out, "OwnPath", own.name());

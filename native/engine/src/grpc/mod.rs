@@ -3,13 +3,37 @@
 //! A call is told by its content type alone (gRPC over HTTP/2; gRPC-Web). Its path is its operation:
 //! `/package.Service/Method`.
 
+mod annotations;
 pub mod answer;
+mod call;
+mod constraints;
 pub mod deadline;
+mod descriptors;
+mod formats;
+pub mod framing;
+mod message;
+mod model;
+pub mod outline;
+mod sources;
 pub mod status;
+mod values;
 pub mod web;
+mod wire;
 
 #[cfg(test)]
 mod tests;
+
+pub use call::{Call, Next, Terms};
+pub use descriptors::{Described, Remarked, read};
+pub use message::{Bounds, Room, Verdict};
+pub use model::{Method, Model};
+pub use sources::{SourceProblem, Sources, compile};
+pub use values::{Values, Wanted};
+
+/// Deepest nesting that may be allowed: the walk over a message is recursive. Readers of Protocol Buffers stop at 100.
+pub const MAX_DEPTH: u32 = 100;
+/// Largest message that may be allowed: it is held in memory whole. Servers take 4 MiB unless they are told otherwise.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// How a request's messages are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
