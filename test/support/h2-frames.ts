@@ -1,10 +1,8 @@
 // An HTTP/2 client that sends any frames, also those that no library would: for what a front door must refuse.
 //
-// What comes back is told by frame types, codes and DATA alone, so that nothing here has to undo HPACK's compression: the
-// gateway's own answers say in their body why.
-
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { atTheEnd } from './cleanup.js';
+import { HeaderReader } from './hpack.js';
 import type { Caller } from './https.js';
 
 /** RFC 9113, 6. */
@@ -46,6 +44,8 @@ export interface Received {
   flags: number;
   stream: number;
   payload: Buffer;
+  /** Of HEADERS, those of its CONTINUATION frames included. */
+  fields?: Pair[];
 }
 
 /** One field, name and value as bytes go out: nothing is lower-cased or checked. */
@@ -78,6 +78,9 @@ export class FrameClient {
   polite = true;
   #buffered = Buffer.alloc(0);
   #wake = new Set<() => void>();
+  readonly #reader = new HeaderReader();
+  /** HEADERS without END_HEADERS, and what came of its block. */
+  #begun: Received | null = null;
 
   constructor(
     readonly socket: TLSSocket,
@@ -174,7 +177,14 @@ export class FrameClient {
     const ended = own.find(frame => endsStream(frame, stream));
     const data = own.filter(frame => frame.type === Frame.Data).map(frame => frame.payload);
     if (ended?.type === Frame.RstStream) return { reset: ended.payload.readUInt32BE(0) };
-    if (ended) return { body: Buffer.concat(data).toString() };
+    if (ended) {
+      const heads = own.flatMap(({ fields }) => (fields ? [fields] : []));
+      const [head = [], trailers = []] = heads.filter(
+        fields => !fields.some(([name, value]) => isInterim(name, value)),
+      );
+      const status = Number(head.find(([name]) => name === ':status')?.[1]);
+      return { status, fields: head, body: Buffer.concat(data).toString('latin1'), trailers };
+    }
     const goAway = this.frames.find(frame => frame.type === Frame.GoAway);
     return goAway ? { goAway: goAway.payload.readUInt32BE(4) } : { closed: true };
   }
@@ -202,12 +212,21 @@ export class FrameClient {
       const stream = this.#buffered.readUInt32BE(5) & 0x7fff_ffff;
       const payload = Buffer.from(this.#buffered.subarray(9, 9 + length));
       this.#buffered = this.#buffered.subarray(9 + length);
-      this.frames.push({ type, flags, stream, payload });
+      const frame: Received = { type, flags, stream, payload };
+      if (type === Frame.Headers || type === Frame.Continuation) this.#block(frame);
+      this.frames.push(frame);
       if (this.polite && (type === Frame.Settings || type === Frame.Ping) && (flags & Flag.Ack) === 0) {
         this.frame(type, Flag.Ack, 0, type === Frame.Ping ? payload : undefined);
       }
     }
     this.#woken();
+  }
+
+  #block(frame: Received): void {
+    const begun = this.#begun ?? frame;
+    if (begun !== frame) begun.payload = Buffer.concat([begun.payload, frame.payload]);
+    this.#begun = (frame.flags & Flag.EndHeaders) === 0 ? begun : null;
+    if (this.#begun === null) begun.fields = this.#reader.read(begun.payload);
   }
 
   #woken(): void {
@@ -220,7 +239,12 @@ export class FrameClient {
   }
 }
 
-export type Outcome = { body: string } | { reset: number } | { goAway: number } | { closed: true };
+/** What became of a stream; the body in Latin-1: a character is a byte. */
+export type Outcome =
+  | { status: number; fields: Pair[]; body: string; trailers: Pair[] }
+  | { reset: number }
+  | { goAway: number }
+  | { closed: true };
 
 export function encodeFrame(type: number, flags: number, stream: number, payload: Uint8Array): Buffer {
   const head = Buffer.alloc(9);
@@ -258,6 +282,10 @@ function integer(value: number, bits: number): Buffer {
     if (left < 128) return Buffer.from([...bytes, left]);
     bytes.push((left % 128) | 128);
   }
+}
+
+function isInterim(name: string, value: string): boolean {
+  return name === ':status' && value.startsWith('1');
 }
 
 function word(value: number): Buffer {
