@@ -51,6 +51,8 @@ export interface Received {
 /** One field, name and value as bytes go out: nothing is lower-cased or checked. */
 export type Pair = readonly [name: string, value: string];
 
+/** What may be sent unless SETTINGS say otherwise. */
+const MAX_FRAME_BYTES = 16_384;
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 /** Longer than any bound of the gateway that a test waits for. */
 const TIMEOUT_MS = 20_000;
@@ -74,10 +76,12 @@ export class FrameClient {
   /** All frames that came, in order. */
   readonly frames: Received[] = [];
   isClosed = false;
-  /** Acknowledges SETTINGS and PING as a proper client does. */
+  /** Acknowledges SETTINGS and PING, and opens its windows again, as a proper client does. */
   polite = true;
   #buffered = Buffer.alloc(0);
   #wake = new Set<() => void>();
+  /** Bytes of DATA, by their streams, and all under 0. */
+  readonly #sent = new Map<number, number>();
   readonly #reader = new HeaderReader();
   /** HEADERS without END_HEADERS, and what came of its block. */
   #begun: Received | null = null;
@@ -137,6 +141,43 @@ export class FrameClient {
   data(stream: number, bytes: string | Uint8Array, end = true): this {
     const payload = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
     return this.frame(Frame.Data, end ? Flag.EndStream : 0, stream, payload);
+  }
+
+  /** A body of any length, as the gateway's windows open; what it answers before may end it. */
+  async upload(stream: number, bytes: Buffer): Promise<void> {
+    for (let at = 0; at < bytes.length || at === 0; ) {
+      const room = Math.min(this.#room(0), this.#room(stream), MAX_FRAME_BYTES, bytes.length - at);
+      if (room > 0 || bytes.length === 0) {
+        this.data(stream, bytes.subarray(at, at + room), at + room === bytes.length);
+        this.#sent.set(0, (this.#sent.get(0) ?? 0) + room);
+        this.#sent.set(stream, (this.#sent.get(stream) ?? 0) + room);
+        at += room;
+        if (bytes.length === 0) return;
+      } else {
+        const before = this.frames.length;
+        await this.next(() => this.frames.length > before);
+        if (this.isClosed || this.frames.some(frame => endsStream(frame, stream))) return;
+      }
+    }
+  }
+
+  /** What the gateway's window has left. */
+  #room(stream: number): number {
+    const opened = this.frames
+      .filter(frame => frame.type === Frame.WindowUpdate && frame.stream === stream)
+      .reduce((sum, { payload }) => sum + payload.readUInt32BE(0), 0);
+    return (stream === 0 ? 65_535 : this.#initialWindow) + opened - (this.#sent.get(stream) ?? 0);
+  }
+
+  /** Of its SETTINGS. */
+  get #initialWindow(): number {
+    for (const { type, payload } of this.frames) {
+      if (type !== Frame.Settings) continue;
+      for (let at = 0; at + 6 <= payload.length; at += 6) {
+        if (payload.readUInt16BE(at) === Setting.InitialWindow) return payload.readUInt32BE(at + 2);
+      }
+    }
+    return 65_535;
   }
 
   reset(stream: number, code: number = ErrorCode.Cancel): this {
@@ -217,6 +258,10 @@ export class FrameClient {
       this.frames.push(frame);
       if (this.polite && (type === Frame.Settings || type === Frame.Ping) && (flags & Flag.Ack) === 0) {
         this.frame(type, Flag.Ack, 0, type === Frame.Ping ? payload : undefined);
+      }
+      if (this.polite && type === Frame.Data && length > 0) {
+        this.window(0, length);
+        if ((flags & Flag.EndStream) === 0) this.window(stream, length);
       }
     }
     this.#woken();
