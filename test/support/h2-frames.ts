@@ -135,7 +135,15 @@ export class FrameClient {
   }
 
   headers(stream: number, pairs: readonly Pair[], flags: number = Flag.EndHeaders | Flag.EndStream): this {
-    return this.frame(Frame.Headers, flags, stream, encodeFields(pairs));
+    const block = encodeFields(pairs);
+    if (block.length <= MAX_FRAME_BYTES) return this.frame(Frame.Headers, flags, stream, block);
+    this.frame(Frame.Headers, flags & ~Flag.EndHeaders, stream, block.subarray(0, MAX_FRAME_BYTES));
+    for (let at = MAX_FRAME_BYTES; at < block.length; at += MAX_FRAME_BYTES) {
+      const piece = block.subarray(at, at + MAX_FRAME_BYTES);
+      const isLast = at + piece.length === block.length;
+      this.frame(Frame.Continuation, isLast ? flags & Flag.EndHeaders : 0, stream, piece);
+    }
+    return this;
   }
 
   data(stream: number, bytes: string | Uint8Array, end = true): this {
