@@ -110,10 +110,7 @@ impl<'a> Walk<'a, '_> {
         let terms = rule.terms();
         if let Some(most) = rule.concurrency {
             self.limited.checked.push(number);
-            let taken = self.counters.enter(key, most, self.limited.now_us);
-            if matches!(taken, Taken::Admitted { .. }) {
-                self.limited.held.push(key);
-            }
+            let taken = self.limited.held.enter(self.counters, key, most, self.limited.now_us);
             // How long others take is nobody's to say.
             let taken = if let Taken::Refused { penalty, .. } = taken {
                 Taken::Refused { wait_us: SOON_US, penalty }
@@ -266,9 +263,7 @@ impl<'a> Walk<'a, '_> {
                 SpentOf::Share => self.limits.fleet().give_back_share(&ask, taken_us),
             }
         }
-        for key in self.limited.held.drain(..) {
-            self.counters.leave(key);
-        }
+        self.limited.held.leave();
         self.limited.pending.clear();
         self.limited.asks.clear();
         (self.limited.delay_us, self.limited.delayed) = (0, None);
@@ -447,33 +442,45 @@ pub fn settled<'a>(
 
 /// The exchange is over, however it ended.
 pub fn released(exchange: &mut Exchange) {
-    if let Some(snapshot) = &exchange.snapshot {
-        for key in exchange.limited.held.drain(..) {
-            snapshot.limits.counters().leave(key);
-        }
-    }
+    exchange.limited.held.leave();
 }
 
-/// Places among those under way, of what goes on when its exchange has ended: left when this is dropped.
-#[derive(Debug)]
+/// Places among those under way, of an exchange or of what goes on when it has ended. Left when this is dropped: counters
+/// outlive a panic that is caught, and the thread.
+#[derive(Debug, Default)]
 pub struct Places {
-    counters: &'static Counters,
-    keys: Vec<Key>,
+    held: Vec<(&'static Counters, Key)>,
 }
 
 impl Places {
     /// Out of an exchange, before it is over; None: it has none.
     pub fn of(exchange: &mut Exchange) -> Option<Places> {
-        let counters = exchange.snapshot.as_ref()?.limits.counters();
-        let keys = std::mem::take(&mut exchange.limited.held);
-        (!keys.is_empty()).then_some(Places { counters, keys })
+        let places = std::mem::take(&mut exchange.limited.held);
+        (!places.held.is_empty()).then_some(places)
+    }
+
+    /// Takes one, if it is free.
+    fn enter(&mut self, counters: &'static Counters, key: Key, most: u64, now_us: u64) -> Taken {
+        let taken = counters.enter(key, most, now_us);
+        if matches!(taken, Taken::Admitted { .. }) {
+            self.held.push((counters, key));
+        }
+        taken
+    }
+
+    /// All of them; its room stays.
+    pub(crate) fn leave(&mut self) {
+        for (counters, key) in self.held.drain(..) {
+            counters.leave(key);
+        }
     }
 }
 
 impl Drop for Places {
     fn drop(&mut self) {
-        for &key in &self.keys {
-            self.counters.leave(key);
-        }
+        self.leave();
     }
 }
+
+#[cfg(test)]
+mod tests;
