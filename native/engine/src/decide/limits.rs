@@ -4,6 +4,8 @@
 //! refuses longest answers. What a refused request has spent of others is given back. Limits that a fleet counts at every
 //! request are gathered, and asked together when everything else has passed.
 
+use std::sync::Arc;
+
 use super::{MAX_INSPECTED_BYTES, Outcome, denied, request, staged};
 use crate::exchange::{Denial, Exchange};
 use crate::head::Framing;
@@ -234,22 +236,15 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn refused(&mut self, number: u32, terms: &Terms<'_>, key: Key, wait_us: u64, reason: Reason) {
-        let identity = self.limits.allow_identities.then(|| self.identity(number));
-        self.counters.refused(key, terms.name, || identity, self.limited.now_us);
+        let Walk { limits, counters, request, scratch, .. } = self;
+        let stands_for = || limits.allow_identities.then(|| identity(limits, number, request, scratch));
+        counters.refused(key, terms.name, stands_for, self.limited.now_us);
         let retry_after_s = wait_us.div_ceil(1_000_000).max(1);
         let denial = Denial { limit: Some(Box::new(Exceeded { rule: number, key, retry_after_s })), ..reason.into() };
         let action = if terms.is_enforced() { Action::Block } else { Action::Log };
         let Err(denial) = staged(action, denial, self.logged) else { return };
         if self.strictest.as_ref().is_none_or(|(longest, _)| *longest < wait_us) {
             self.strictest = Some((wait_us, denial));
-        }
-    }
-
-    /// What a key stands for.
-    fn identity(&mut self, number: u32) -> String {
-        match self.limits.rule(number) {
-            Some(rule) => rule.identity(self.request, self.scratch),
-            None => self.request.caller.partner.as_ref().map_or_else(String::new, |partner| partner.name.to_string()),
         }
     }
 
@@ -301,6 +296,14 @@ impl<'a> Walk<'a, '_> {
     }
 }
 
+/// What a key stands for.
+fn identity(limits: &Limits, number: u32, request: &Request<'_>, scratch: &mut Scratch) -> String {
+    match limits.rule(number) {
+        Some(rule) => rule.identity(request, scratch),
+        None => request.caller.partner.as_ref().map_or_else(String::new, |partner| partner.name.to_string()),
+    }
+}
+
 /// What is to be read of the body; None: no limit that holds for the request reads it.
 pub(super) fn reading(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Option<Reading> {
     let wanted = snapshot.limits.wanted()?;
@@ -346,9 +349,9 @@ pub(super) fn passed(exchange: &mut Exchange, peer: &Peer) -> Outcome {
 }
 
 fn admitted(exchange: &mut Exchange, peer: &Peer) -> Outcome {
-    if let Some(snapshot) = exchange.snapshot.clone()
-        && snapshot.limits.headers
-        && !exchange.limited.left.is_empty()
+    let tells = |snapshot: &&Arc<Snapshot>| snapshot.limits.headers;
+    if !exchange.limited.left.is_empty()
+        && let Some(snapshot) = exchange.snapshot.as_ref().filter(tells).cloned()
     {
         with_walk(exchange, &snapshot, peer, None, |walk, _| walk.tell());
     }
