@@ -238,7 +238,7 @@ impl<'a> Walk<'a, '_> {
     fn refused(&mut self, number: u32, terms: &Terms<'_>, key: Key, wait_us: u64, reason: Reason) {
         let Walk { limits, counters, request, scratch, .. } = self;
         let stands_for = || limits.allow_identities.then(|| identity(limits, number, request, scratch));
-        counters.refused(key, terms.name, stands_for, self.limited.now_us);
+        counters.refused(key, terms.name, stands_for);
         let retry_after_s = wait_us.div_ceil(1_000_000).max(1);
         let denial = Denial { limit: Some(Box::new(Exceeded { rule: number, key, retry_after_s })), ..reason.into() };
         let action = if terms.is_enforced() { Action::Block } else { Action::Log };
