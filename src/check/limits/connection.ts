@@ -22,7 +22,7 @@ const REDIRECTIONS = 4;
 const SLOTS_MS = 30_000;
 
 /** What is told of connections; calls are told of apart. */
-export interface Hearing {
+interface Hearing {
   connected(): void;
   failed(error: Error): void;
   /** There is none any more. */
