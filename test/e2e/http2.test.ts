@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { startFront } from '../support/front.js';
-import { answerOf, connect2 } from '../support/http2.js';
+import { answerOf, connect2 } from '../support/streams.js';
 import { httpOrigin } from '../support/origin.js';
 import { scriptedOrigin } from '../support/scripted-origin.js';
 import { until } from '../support/waiting.js';

@@ -816,10 +816,6 @@ impl Drop for Edge {
     fn drop(&mut self) {
         self.publish();
         self.gather();
-        // Counters outlive this thread.
-        for slot in &mut self.slots {
-            decide::released(&mut slot.exchange);
-        }
         meters::ended(&self.meters);
     }
 }

@@ -327,8 +327,10 @@ pub fn oversized(exchange: &mut Exchange, peer: &Peer) -> Outcome {
 
 /// The rules, when they waited for the body, and the limits that read it.
 fn at_last(exchange: &mut Exchange, peer: &Peer) -> Result<(), Denial> {
-    let Some(snapshot) = exchange.snapshot.clone() else { return Ok(()) };
-    if std::mem::take(&mut exchange.rules_wait) {
+    let waited = std::mem::take(&mut exchange.rules_wait);
+    let looks = |snapshot: &&Arc<Snapshot>| waited || !snapshot.limits.stage(Phase::Body).is_empty();
+    let Some(snapshot) = exchange.snapshot.as_ref().filter(looks).cloned() else { return Ok(()) };
+    if waited {
         rules(exchange, &snapshot, peer)?;
     }
     limits::limits(exchange, &snapshot, peer, Phase::Body)
