@@ -20,8 +20,9 @@ mod policy;
 pub mod revoking;
 mod tickets;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ptr;
+use std::rc::Rc;
 
 use napi::bindgen_prelude::{FunctionRef, Uint8Array, Unknown};
 use napi::{Env, Error, JsValue, Result, sys};
@@ -90,21 +91,35 @@ pub fn attach(env: Env, memory: EdgeMemory, on_turn: FunctionRef<u32, ()>) -> Re
     // SAFETY: the loop of this thread; the buffers are referenced above for the life of the environment.
     let client = unsafe { InLoop::start(uv_loop.cast(), arena, Box::new(move |count| turn.call(count))) }
         .map_err(|error| Error::from_reason(format!("the event loop refused the upstream client: {error}")))?;
+    // The phase that was entered last comes first: tasks have told what they have when the turn is handed over.
+    // SAFETY: the loop of this thread, which outlives `detach`.
+    if let Err(error) = unsafe { portcullis_reactor::uv::start(uv_loop.cast()) } {
+        client.shutdown(Box::new(|| ()));
+        return Err(Error::from_reason(format!("the event loop refused the reactor: {error}")));
+    }
     let shared = Shared { answer_meta: answer_meta.cast(), answer_bytes, answer_len, arena: arena.bytes, entries };
     EDGE.with(|edge| *edge.borrow_mut() = Some(Edge::new(client, &shared, memory.inline_bytes as usize)));
     Ok(())
 }
 
-/// Closes the upstream client's handles and ends this thread's edge; `done` is called when the loop holds none of
-/// them any more. A worker thread that ends before aborts the process.
+/// Drops this thread's tasks, closes the handles of the reactor and of the upstream client, and ends the edge; `done`
+/// is called when the loop holds none of them any more. A worker thread that ends before aborts the process.
 #[napi]
 pub fn detach(env: Env, done: FunctionRef<u32, ()>) -> Result<()> {
     let turn = Turn::new(&env, done);
     let edge = EDGE.with(|edge| edge.borrow_mut().take());
     match edge {
         Some(edge) => {
-            let client = edge.client.clone();
-            client.shutdown(Box::new(move || turn.call(0)));
+            let left = Cell::new(2);
+            let closed = Rc::new(move || {
+                left.set(left.get() - 1);
+                if left.get() == 0 {
+                    turn.call(0);
+                }
+            });
+            let reactor_closed = Rc::clone(&closed);
+            portcullis_reactor::uv::shutdown(Box::new(move || reactor_closed()));
+            edge.client.shutdown(Box::new(move || closed()));
         }
         None => turn.call(0),
     }
