@@ -6,8 +6,10 @@
 mod contexts;
 mod handshake;
 mod possession;
+#[cfg(test)]
+mod tests;
 mod tickets;
-mod x509;
+pub mod x509;
 
 pub use contexts::{Context, ContextSpec, Contexts};
 pub use handshake::{Established, Failure, HANDSHAKE_SECONDS, TlsStream, handshake};
