@@ -73,7 +73,8 @@ impl Edge {
             control.drain();
         }
         let native = Some(Box::new(Native { control, streams: Vec::new() }));
-        self.connections.insert(key, Connection { peer: Some(Rc::new(peer)), active: NONE, last: false, native });
+        self.connections
+            .insert(key, Connection { peer: Some(Rc::new(peer)), met: None, active: NONE, last: false, native });
         self.streams.connections += 1;
         let mut meters = lock(&self.meters);
         meters.scalars.connections_opened += 1;
