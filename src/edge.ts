@@ -6,12 +6,12 @@
  */
 
 import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js';
-import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { readHead } from './accept/head.js';
 import { Listener, WEBSOCKET_BYTES } from './accept/listener.js';
 import { PeerReader } from './accept/peer.js';
-import type { TlsContext, TlsContexts } from './accept/tls/contexts.js';
+import type { TlsContexts } from './accept/tls/contexts.js';
+import { tlsFiles } from './accept/tls/files.js';
 import { loadUws } from './accept/uws.js';
 import { Asking, type Told } from './check/limits/asking.js';
 import type { SharedPlan } from './check/limits/shared.js';
@@ -506,23 +506,12 @@ port.on('message', (message: ToEdge) => {
   }
 });
 
-/** HTTP/2 is served with what uWebSockets.js has. */
-function serveStreams({ fallback, hosts }: TlsContexts): void {
-  const text = (file: string) => readFileSync(file, 'utf8');
-  const files = ({ host, certificate, key, clientAuthorities }: TlsContext) => ({
-    host,
-    certificate: text(certificate),
-    key: text(key),
-    ...(clientAuthorities === null ? {} : { authorities: text(clientAuthorities) }),
-  });
-  native.tlsContexts(files(fallback), hosts.map(files));
-}
-
 /** Answers the port. */
 async function accept(): Promise<number> {
   const { address, port: given, h2 } = options.listen;
   if (h2) {
-    serveStreams(options.tls);
+    const { fallback, hosts } = tlsFiles(options.tls);
+    native.tlsContexts(fallback, hosts);
     native.serveAccepted();
     return given;
   }

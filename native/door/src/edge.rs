@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use portcullis_engine::answer::Answer;
-use portcullis_engine::decide::{self, Admission, Known, MAX_INSPECTED_BYTES, Places, Tally};
+use portcullis_engine::decide::{self, Admission, Certificates, Known, MAX_INSPECTED_BYTES, Places, Tally};
 use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::guard::guarded;
@@ -177,6 +177,8 @@ pub struct Edge {
     /// Added to the meters with the next exchange that ends: one lock an exchange.
     tally: Tally,
     tokens: jwt::Cache,
+    /// Certificates of streams' connections.
+    chains: Certificates,
     /// Exchanges under way.
     open: u64,
     pub asking: Asking,
@@ -237,6 +239,7 @@ impl Edge {
             ids: Ids::seeded(),
             tally: Tally::default(),
             tokens: jwt::Cache::default(),
+            chains: Certificates::default(),
             open: 0,
             asking: Asking::new(policy::current().load().limits.fleet()),
             batches: HashMap::default(),
@@ -765,13 +768,8 @@ impl Edge {
 
     /// The certificate that a connection of streams was opened with, parsed.
     fn certificate_of(&mut self, chain: &[Vec<u8>]) -> Option<Rc<Known>> {
-        let der = chain.first()?;
-        lock(&self.meters).scalars.certificates_parsed += 1;
-        let pem = format!(
-            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der)
-        );
-        Some(Rc::new(Known::new(Arc::new(Certificate::from_pem(&pem)))))
+        let meters = &self.meters;
+        self.chains.of(chain, || lock(meters).scalars.certificates_parsed += 1)
     }
 
     /// Copies the upstream client's counters where a scrape finds them.

@@ -487,8 +487,8 @@ pub fn sample(rate: f64) {
 /// Metric families as JSON, all threads added up.
 #[napi]
 pub fn metrics() -> String {
-    guarded(|| portcullis_engine::meters::scrape(&policy::current().load(), accepting::families()))
-        .unwrap_or_else(|| "[]".into())
+    let others = || [accepting::families(), tls::families()].concat();
+    guarded(|| portcullis_engine::meters::scrape(&policy::current().load(), others())).unwrap_or_else(|| "[]".into())
 }
 
 /// Certificates with requests since they were last told, taken out of the table: JSON of
