@@ -281,6 +281,7 @@ fn request<'a>(exchange: &'a Exchange, snapshot: &'a Snapshot, peer: &'a Peer) -
         head: &exchange.head,
         address: peer.address.to_canonical(),
         identity,
+        hello: peer.hello.as_deref(),
         now,
         found: exchange.found,
         caller: &exchange.caller,
