@@ -142,6 +142,7 @@ catalogue! {
     OriginClosed = "origin.closed", 502, 14, "The origin closed the connection.", "The origin ended the connection before a whole response head.";
     OriginMalformed = "origin.malformed", 502, 14, "The origin's response is malformed.", "The response head cannot be parsed, or its framing is ambiguous.";
     OriginTimeout = "origin.timeout", 504, 4, "The origin did not answer in time.", "`timeouts.connect` or `timeouts.firstByte` of the origin ran out.";
+    OriginTls = "origin.tls", 502, 14, "The origin cannot be trusted.", "The TLS handshake with the origin failed: its certificate is expired, is not issued by `tls.authorities`, does not cover `tls.serverName`, it refused ours, or it does not speak HTTP/2 where `protocol: h2` is written.";
     OriginSaturated = "origin.saturated", 503, 14, "The service is busy.", "All connections to the origin are in use and its queue is full.";
 
     // own: what the gateway itself answers
