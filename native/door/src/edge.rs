@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use portcullis_engine::answer::Answer;
-use portcullis_engine::decide::{self, Admission, Known, MAX_INSPECTED_BYTES, Outcome, Places, Tally};
+use portcullis_engine::decide::{
+    self, Admission, Certificates, Known, MAX_INSPECTED_BYTES, Outcome, Places, Tally,
+};
 use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::guard::guarded;
@@ -31,6 +33,7 @@ use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, 
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Body, Entry, Flow, Kind, OriginId, OriginSpec, Request, Token};
 
+use crate::accepting::Met;
 use crate::clock::{self, Ids};
 use crate::held::{Fields, Held};
 use crate::journal::Journal;
@@ -80,6 +83,8 @@ const MAX_CERTIFICATES: usize = 65_536;
 
 struct Connection {
     peer: Option<Rc<Peer>>,
+    /// None where the edge thread itself listens.
+    met: Option<Met>,
     /// The slot of its exchange under way, or NONE.
     active: u32,
     /// A chunked request came: nothing behind it is read.
@@ -169,6 +174,8 @@ pub struct Edge {
     next_admission: u32,
     /// WebSockets that are counted as under way, by the same numbers.
     places: HashMap<u32, Places, foldhash::fast::RandomState>,
+    /// What the acceptor knows of WebSockets' connections, by the same numbers.
+    met: HashMap<u32, Met, foldhash::fast::RandomState>,
     certificates: Vec<Option<Rc<Known>>>,
     /// Certificates with requests that were not gathered yet.
     seen: Vec<Rc<Known>>,
@@ -179,6 +186,8 @@ pub struct Edge {
     /// Added to the meters with the next exchange that ends: one lock an exchange.
     tally: Tally,
     tokens: jwt::Cache,
+    /// Certificates of streams' connections.
+    chains: Certificates,
     /// Exchanges under way.
     open: u64,
     pub asking: Asking,
@@ -231,6 +240,7 @@ impl Edge {
             admissions: HashMap::default(),
             next_admission: 0,
             places: HashMap::default(),
+            met: HashMap::default(),
             certificates: Vec::new(),
             seen: Vec::new(),
             free_certificates: Vec::new(),
@@ -239,6 +249,7 @@ impl Edge {
             ids: Ids::seeded(),
             tally: Tally::default(),
             tokens: jwt::Cache::default(),
+            chains: Certificates::default(),
             open: 0,
             asking: Asking::new(policy::current().load().limits.fleet()),
             batches: HashMap::default(),
@@ -255,8 +266,8 @@ impl Edge {
 
     // --- connections -------------------------------------------------------------------------------------------
 
-    pub fn opened(&mut self, connection: usize) {
-        self.connections.insert(connection, Connection { peer: None, active: NONE, last: false, native: None });
+    pub fn opened(&mut self, connection: usize, met: Option<Met>) {
+        self.connections.insert(connection, Connection { peer: None, met, active: NONE, last: false, native: None });
         let mut meters = lock(&self.meters);
         meters.scalars.connections_opened += 1;
         meters.scalars.connections_open += 1;
@@ -374,9 +385,15 @@ impl Edge {
         let certificate = self.certificates.get(certificate as usize).cloned().flatten();
         let slot = &self.slots[index as usize];
         let last = slot.exchange.head.framing() == Framing::Chunked;
-        let connection =
-            self.connections.entry(slot.connection).or_insert(Connection { peer: None, active: index, last, native: None });
-        connection.peer = Some(Rc::new(Peer::new(parse_address(address), certificate)));
+        let connection = self.connections.entry(slot.connection).or_insert(Connection {
+            peer: None,
+            met: None,
+            active: index,
+            last,
+            native: None,
+        });
+        let hello = connection.met.as_ref().map(|met| Arc::clone(&met.hello));
+        connection.peer = Some(Rc::new(Peer { hello, ..Peer::new(parse_address(address), certificate) }));
         self.judge(index)
     }
 
@@ -586,6 +603,9 @@ impl Edge {
             // SAFETY: as above.
             unsafe { *self.entries.add(row) = entry };
         }
+        if left == 0 {
+            self.tell_of_asks_by_streams();
+        }
         left
     }
 
@@ -659,8 +679,11 @@ impl Edge {
         let peer = self.connections.get(&slot.connection).and_then(|connection| connection.peer.as_deref());
         let admission = peer.filter(|_| status == 101).and_then(|peer| Admission::of(&slot.exchange, peer));
         let places = if status == 101 { Places::of(&mut self.slots[index as usize].exchange) } else { None };
+        // Its HTTP connection ends here, but the client's place is taken until the WebSocket ends.
+        let connection = self.slots[index as usize].connection;
+        let met = if status == 101 { self.connections.get_mut(&connection).and_then(|it| it.met.take()) } else { None };
         self.end(index, status);
-        if admission.is_none() && places.is_none() {
+        if admission.is_none() && places.is_none() && met.is_none() {
             return NONE;
         }
         let number = self.next_admission;
@@ -671,12 +694,16 @@ impl Edge {
         if let Some(places) = places {
             self.places.insert(number, places);
         }
+        if let Some(met) = met {
+            self.met.insert(number, met);
+        }
         number
     }
 
     pub fn web_socket_closed(&mut self, number: u32) {
         self.admissions.remove(&number);
         self.places.remove(&number);
+        self.met.remove(&number);
     }
 
     /// WebSockets whose certificate, token or key does not count any more: each is told once.
@@ -687,6 +714,7 @@ impl Edge {
         let gone: Vec<u32> = gone.map(|(number, _)| number).collect();
         for number in &gone {
             self.places.remove(number);
+            self.met.remove(number);
         }
         if !gone.is_empty() {
             lock(&self.meters).scalars.websockets_withdrawn += gone.len() as u64;
@@ -766,10 +794,8 @@ impl Edge {
 
     /// The certificate that a connection of streams was opened with, parsed.
     fn certificate_of(&mut self, chain: &[Vec<u8>]) -> Option<Rc<Known>> {
-        let der = chain.first()?;
-        lock(&self.meters).scalars.certificates_parsed += 1;
-        let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", base64(der));
-        Some(Rc::new(Known::new(Arc::new(Certificate::from_pem(&pem)))))
+        let meters = &self.meters;
+        self.chains.of(chain, || lock(meters).scalars.certificates_parsed += 1)
     }
 
     /// Copies the upstream client's counters where a scrape finds them.
@@ -814,10 +840,6 @@ impl Drop for Edge {
     fn drop(&mut self) {
         self.publish();
         self.gather();
-        // Counters outlive this thread.
-        for slot in &mut self.slots {
-            decide::released(&mut slot.exchange);
-        }
         meters::ended(&self.meters);
     }
 }

@@ -13,7 +13,7 @@ use portcullis_listener::h2::bounds::STALL_MS;
 use portcullis_listener::h2::response;
 use portcullis_reactor::now_ms;
 
-use super::{Edge, End, Next, Stage, Stream, place_of, slot_of};
+use super::{Edge, End, Next, Stage, place_of, slot_of};
 
 /// Most bytes that wait for clients in one thread. Above, the stream that has waited longest is reset: 128 streams with
 /// the largest whole response each, of four connections.
@@ -28,8 +28,8 @@ impl Edge {
             return;
         }
         let (block, body) = self.bytes(entry);
-        let length = (entry.flags & Entry::LENGTH != 0)
-            .then(|| u64::from(entry.length_hi) << 32 | u64::from(entry.length_lo));
+        let length =
+            (entry.flags & Entry::LENGTH != 0).then(|| u64::from(entry.length_hi) << 32 | u64::from(entry.length_lo));
         let written = if is(Kind::Whole) {
             let bodiless = entry.flags & Entry::NO_BODY != 0;
             let length = if bodiless { length } else { Some(body.len() as u64) };
@@ -250,8 +250,8 @@ impl Edge {
     /// Resets what has waited longest when too much waits.
     fn keep_bound(&mut self, index: u32) {
         while self.streams.unsent > UNSENT_BYTES {
-            let waits = |stream: &&(usize, &Stream)| stream.1.unsent_bytes > 0;
-            let oldest = self.streams.all.iter().enumerate().filter(waits).min_by_key(|(_, stream)| stream.moved_ms);
+            let waiting = self.streams.all.iter().enumerate().filter(|(_, stream)| stream.unsent_bytes > 0);
+            let oldest = waiting.min_by_key(|(_, stream)| stream.moved_ms);
             let oldest = oldest.map_or(index, |(place, _)| slot_of(place as u32));
             self.drop_stream(oldest, Code::ENHANCE_YOUR_CALM);
         }
