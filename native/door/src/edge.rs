@@ -1,5 +1,6 @@
 //! One edge thread's exchanges: joins the engine's decision, the upstream client and the record.
 
+mod calls;
 mod inspecting;
 mod messages;
 mod owning;
@@ -13,7 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use portcullis_engine::answer::Answer;
-use portcullis_engine::decide::{self, Admission, Known, MAX_INSPECTED_BYTES, Places, Tally};
+use portcullis_engine::decide::{
+    self, Admission, Certificates, Known, MAX_INSPECTED_BYTES, Outcome, Places, Tally,
+};
 use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::guard::guarded;
@@ -30,10 +33,13 @@ use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, 
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Body, Entry, Flow, Kind, OriginId, OriginSpec, Request, Token};
 
+use crate::accepting::Met;
 use crate::clock::{self, Ids};
 use crate::held::{Fields, Held};
 use crate::journal::Journal;
 use crate::policy;
+pub use calls::{Area, FILLED_EIGHTHS};
+use calls::{ToldOfCall, Web};
 use responding::Row;
 use streams::{Native, Streams, is_stream};
 use waiting::settle;
@@ -77,6 +83,8 @@ const MAX_CERTIFICATES: usize = 65_536;
 
 struct Connection {
     peer: Option<Rc<Peer>>,
+    /// None where the edge thread itself listens.
+    met: Option<Met>,
     /// The slot of its exchange under way, or NONE.
     active: u32,
     /// A chunked request came: nothing behind it is read.
@@ -134,6 +142,8 @@ struct Slot {
     /// What the origin answers is looked at.
     checks: bool,
     held: Option<Box<Held>>,
+    /// It is gRPC-Web, and its origin speaks gRPC.
+    web: Option<Box<Web>>,
     sent_bytes: u64,
     status: u16,
 }
@@ -153,6 +163,7 @@ pub struct Edge {
     answer_len: usize,
     arena: *const u8,
     entries: *mut Entry,
+    area: Area,
     snapshot: arc_swap::Cache<&'static arc_swap::ArcSwap<Snapshot>, Arc<Snapshot>>,
     /// Of the snapshot with this generation.
     origins: (u64, Vec<OriginId>),
@@ -163,6 +174,8 @@ pub struct Edge {
     next_admission: u32,
     /// WebSockets that are counted as under way, by the same numbers.
     places: HashMap<u32, Places, foldhash::fast::RandomState>,
+    /// What the acceptor knows of WebSockets' connections, by the same numbers.
+    met: HashMap<u32, Met, foldhash::fast::RandomState>,
     certificates: Vec<Option<Rc<Known>>>,
     /// Certificates with requests that were not gathered yet.
     seen: Vec<Rc<Known>>,
@@ -173,6 +186,8 @@ pub struct Edge {
     /// Added to the meters with the next exchange that ends: one lock an exchange.
     tally: Tally,
     tokens: jwt::Cache,
+    /// Certificates of streams' connections.
+    chains: Certificates,
     /// Exchanges under way.
     open: u64,
     pub asking: Asking,
@@ -209,7 +224,7 @@ pub struct Shared {
 }
 
 impl Edge {
-    pub fn new(client: InLoop, shared: &Shared, inline_bytes: usize, exchanges: usize) -> Edge {
+    pub fn new(client: InLoop, shared: &Shared, area: Area, inline_bytes: usize, exchanges: usize) -> Edge {
         Edge {
             client,
             answer_meta: shared.answer_meta,
@@ -217,6 +232,7 @@ impl Edge {
             answer_len: shared.answer_len,
             arena: shared.arena,
             entries: shared.entries,
+            area,
             snapshot: arc_swap::Cache::new(policy::current()),
             origins: (0, Vec::new()),
             connections: HashMap::default(),
@@ -224,6 +240,7 @@ impl Edge {
             admissions: HashMap::default(),
             next_admission: 0,
             places: HashMap::default(),
+            met: HashMap::default(),
             certificates: Vec::new(),
             seen: Vec::new(),
             free_certificates: Vec::new(),
@@ -232,6 +249,7 @@ impl Edge {
             ids: Ids::seeded(),
             tally: Tally::default(),
             tokens: jwt::Cache::default(),
+            chains: Certificates::default(),
             open: 0,
             asking: Asking::new(policy::current().load().limits.fleet()),
             batches: HashMap::default(),
@@ -248,8 +266,8 @@ impl Edge {
 
     // --- connections -------------------------------------------------------------------------------------------
 
-    pub fn opened(&mut self, connection: usize) {
-        self.connections.insert(connection, Connection { peer: None, active: NONE, last: false, native: None });
+    pub fn opened(&mut self, connection: usize, met: Option<Met>) {
+        self.connections.insert(connection, Connection { peer: None, met, active: NONE, last: false, native: None });
         let mut meters = lock(&self.meters);
         meters.scalars.connections_opened += 1;
         meters.scalars.connections_open += 1;
@@ -367,9 +385,15 @@ impl Edge {
         let certificate = self.certificates.get(certificate as usize).cloned().flatten();
         let slot = &self.slots[index as usize];
         let last = slot.exchange.head.framing() == Framing::Chunked;
-        let connection =
-            self.connections.entry(slot.connection).or_insert(Connection { peer: None, active: index, last, native: None });
-        connection.peer = Some(Rc::new(Peer::new(parse_address(address), certificate)));
+        let connection = self.connections.entry(slot.connection).or_insert(Connection {
+            peer: None,
+            met: None,
+            active: index,
+            last,
+            native: None,
+        });
+        let hello = connection.met.as_ref().map(|met| Arc::clone(&met.hello));
+        connection.peer = Some(Rc::new(Peer { hello, ..Peer::new(parse_address(address), certificate) }));
         self.judge(index)
     }
 
@@ -382,6 +406,9 @@ impl Edge {
         let outcome =
             decide::decide(&mut slot.exchange, snapshot, peer, slot.malformed, &mut self.tally, &mut self.tokens);
         self.open += 1;
+        if outcome != Outcome::Deny {
+            self.begin_call(index);
+        }
         self.proceed(index, outcome)
     }
 
@@ -476,7 +503,7 @@ impl Edge {
                 fields: slot.exchange.limited.fields.as_bytes(),
                 body,
                 is_head: head.method() == "HEAD",
-                takes_trailers: is_stream(index),
+                takes_trailers: is_stream(index) || slot.web.is_some(),
                 takes_interim: is_stream(index),
                 idempotent: is_idempotent(head.method()),
             },
@@ -484,8 +511,8 @@ impl Edge {
         Next::Sent
     }
 
-    /// A piece of the request's body.
-    pub fn body(&mut self, index: u32, piece: &[u8], last: bool) -> Next {
+    /// A piece of the request's body, as the origin gets it.
+    fn body_onwards(&mut self, index: u32, piece: &[u8], last: bool) -> Next {
         let slot = &mut self.slots[index as usize];
         slot.received += piece.len() as u64;
         // A Content-Length was held against the bound on the head; a chunked body says only now how long it is.
@@ -559,6 +586,7 @@ impl Edge {
     /// JavaScript.
     pub fn turn(&mut self, count: usize) -> usize {
         let now_us = clock::mono_us();
+        self.begin_rows();
         let mut left = 0;
         for row in 0..count {
             // SAFETY: the client filled `count` rows of the table and leaves them until its reset.
@@ -574,6 +602,9 @@ impl Edge {
             left += usize::from(entry.kind != 0);
             // SAFETY: as above.
             unsafe { *self.entries.add(row) = entry };
+        }
+        if left == 0 {
+            self.tell_of_asks_by_streams();
         }
         left
     }
@@ -595,6 +626,9 @@ impl Edge {
                     Row::Becomes(kind) => return Entry { kind, ..entry },
                 },
             };
+            let told = self.call_row(entry);
+            // What cannot be handed on ends as a failure.
+            let entry = if told.kind == Kind::Failed as u32 { told } else { entry };
             let slot = &mut self.slots[entry.slot as usize];
             if entry.kind == Kind::Whole as u32 || entry.kind == Kind::Head as u32 {
                 slot.exchange.origin_us = u64::from(entry.origin_us);
@@ -602,7 +636,7 @@ impl Edge {
                 slot.status = entry.status as u16;
                 slot.stage = Stage::Answering;
             }
-            slot.sent_bytes += u64::from(entry.body_len);
+            slot.sent_bytes += u64::from(told.body_len);
             let over = entry.kind == Kind::Whole as u32
                 || entry.kind == Kind::End as u32
                 || (entry.kind == Kind::Failed as u32 && entry.flags & Entry::HEAD_SENT != 0);
@@ -615,7 +649,7 @@ impl Edge {
                 }
                 self.end_at(entry.slot, status, now_us);
             }
-            entry
+            told
         }
     }
 
@@ -645,8 +679,11 @@ impl Edge {
         let peer = self.connections.get(&slot.connection).and_then(|connection| connection.peer.as_deref());
         let admission = peer.filter(|_| status == 101).and_then(|peer| Admission::of(&slot.exchange, peer));
         let places = if status == 101 { Places::of(&mut self.slots[index as usize].exchange) } else { None };
+        // Its HTTP connection ends here, but the client's place is taken until the WebSocket ends.
+        let connection = self.slots[index as usize].connection;
+        let met = if status == 101 { self.connections.get_mut(&connection).and_then(|it| it.met.take()) } else { None };
         self.end(index, status);
-        if admission.is_none() && places.is_none() {
+        if admission.is_none() && places.is_none() && met.is_none() {
             return NONE;
         }
         let number = self.next_admission;
@@ -657,12 +694,16 @@ impl Edge {
         if let Some(places) = places {
             self.places.insert(number, places);
         }
+        if let Some(met) = met {
+            self.met.insert(number, met);
+        }
         number
     }
 
     pub fn web_socket_closed(&mut self, number: u32) {
         self.admissions.remove(&number);
         self.places.remove(&number);
+        self.met.remove(&number);
     }
 
     /// WebSockets whose certificate, token or key does not count any more: each is told once.
@@ -673,6 +714,7 @@ impl Edge {
         let gone: Vec<u32> = gone.map(|(number, _)| number).collect();
         for number in &gone {
             self.places.remove(number);
+            self.met.remove(number);
         }
         if !gone.is_empty() {
             lock(&self.meters).scalars.websockets_withdrawn += gone.len() as u64;
@@ -705,15 +747,18 @@ impl Edge {
 
     fn finish(&mut self, index: u32, peer: &Peer, status: u16, ended_us: u64) {
         let slot = &mut self.slots[index as usize];
+        // What a call's denial says by its status, others say by that of HTTP.
+        let denied = slot.exchange.denial.as_ref().filter(|_| slot.exchange.grpc.is_some());
+        let meant = denied.map_or(status, |denial| denial.reason.entry().status);
         if slot.exchange.limited.wants_response {
             // No origin has answered: what counts is the gateway's own answer.
-            settle(&mut slot.exchange, &mut self.asking, peer, status, std::iter::empty());
+            settle(&mut slot.exchange, &mut self.asking, peer, meant, std::iter::empty());
             self.tell_of_asks();
         }
         let slot = &mut self.slots[index as usize];
         decide::released(&mut slot.exchange);
         if let Some(snapshot) = &slot.exchange.snapshot
-            && let Some(asked) = Asked::of(&slot.exchange, peer, status, ended_us, |text| snapshot.limits.hashed(text))
+            && let Some(asked) = Asked::of(&slot.exchange, peer, meant, ended_us, |text| snapshot.limits.hashed(text))
         {
             self.volumes.note(asked);
         }
@@ -744,14 +789,13 @@ impl Edge {
         slot.generation = slot.generation.wrapping_add(1);
         slot.exchange.snapshot = None;
         slot.held = None;
+        slot.web = None;
     }
 
     /// The certificate that a connection of streams was opened with, parsed.
     fn certificate_of(&mut self, chain: &[Vec<u8>]) -> Option<Rc<Known>> {
-        let der = chain.first()?;
-        lock(&self.meters).scalars.certificates_parsed += 1;
-        let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", base64(der));
-        Some(Rc::new(Known::new(Arc::new(Certificate::from_pem(&pem)))))
+        let meters = &self.meters;
+        self.chains.of(chain, || lock(meters).scalars.certificates_parsed += 1)
     }
 
     /// Copies the upstream client's counters where a scrape finds them.
@@ -796,10 +840,6 @@ impl Drop for Edge {
     fn drop(&mut self) {
         self.publish();
         self.gather();
-        // Counters outlive this thread.
-        for slot in &mut self.slots {
-            decide::released(&mut slot.exchange);
-        }
         meters::ended(&self.meters);
     }
 }
@@ -820,6 +860,7 @@ fn origin(client: &InLoop, known: &mut (u64, Vec<OriginId>), snapshot: &Snapshot
 /// The head as the origin gets it, in place of what `out` held.
 fn write_origin_head(out: &mut Vec<u8>, exchange: &Exchange, peer: &Peer, traceparent: Option<&str>, body: Framing) {
     let told = decide::told(exchange, peer);
+    let call = ToldOfCall::of(exchange);
     out.clear();
     write_head(
         out,
@@ -833,6 +874,7 @@ fn write_origin_head(out: &mut Vec<u8>, exchange: &Exchange, peer: &Peer, tracep
             caller: told.caller(),
             told: told.headers(),
             stripped: told.stripped(),
+            call: call.as_ref().map(ToldOfCall::as_call),
             body,
         },
     );

@@ -73,6 +73,8 @@ pub struct Exchange {
     pub grpc: Option<Dialect>,
     /// When the call's client stops waiting, by the monotonic clock.
     pub deadline_us: Option<u64>,
+    /// How the call ended, as far as its client was told.
+    pub grpc_status: Option<u8>,
     /// What the gateway itself answers.
     pub own: Option<Own>,
     pub operation: Option<u32>,
@@ -114,6 +116,7 @@ impl Exchange {
         self.host = None;
         self.grpc = None;
         self.deadline_us = None;
+        self.grpc_status = None;
         self.own = None;
         self.operation = None;
         self.captures.clear();

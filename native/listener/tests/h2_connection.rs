@@ -162,11 +162,16 @@ fn a_web_socket_comes_as_the_get_that_it_would_be() {
             let mut request = Request::new(());
             *request.method_mut() = Method::CONNECT;
             *request.uri_mut() = if protocol.is_some() { "https://a.test/chat" } else { "a.test:443" }.parse().unwrap();
-            request.extensions_mut().extend(protocol.map(h2::ext::Protocol::from_static).map(|protocol| {
-                let mut extensions = http::Extensions::new();
-                extensions.insert(protocol);
-                extensions
-            }).unwrap_or_default());
+            request.extensions_mut().extend(
+                protocol
+                    .map(h2::ext::Protocol::from_static)
+                    .map(|protocol| {
+                        let mut extensions = http::Extensions::new();
+                        extensions.insert(protocol);
+                        extensions
+                    })
+                    .unwrap_or_default(),
+            );
             request
         };
         let (answer, _) = send.send_request(connect(Some("websocket")), false).unwrap();
@@ -301,7 +306,10 @@ fn floods_end_in_calm() {
         epoll::block_on(async move {
             let (ended, code) = flood(Keep::default(), next).await;
             // The crate's own count of resets that nobody looked at may come first.
-            assert!(ended == Ended::Flood(kind) || (kind == Kind::Reset && ended == Ended::Failed), "{kind:?}: {ended:?}");
+            assert!(
+                ended == Ended::Flood(kind) || (kind == Kind::Reset && ended == Ended::Failed),
+                "{kind:?}: {ended:?}"
+            );
             assert_eq!(code, CALM, "{kind:?}");
         });
     }

@@ -11,7 +11,8 @@ mod read;
 mod tunnel;
 mod write;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
@@ -25,7 +26,7 @@ use portcullis_listener::h2::head;
 use portcullis_reactor::{now_ms, sleep, spawn};
 
 use super::{Edge, Next, Stage};
-use crate::wanted::{Want, Wanted};
+use crate::wanted::{Wanted, want};
 
 pub use connections::{Native, serve};
 pub use news::News;
@@ -35,13 +36,14 @@ pub struct Streams {
     all: Vec<Stream>,
     free: Vec<u32>,
     news: News,
-    pub wanted: Wanted,
     /// Most at once; 503 above.
     most: usize,
     /// Bytes of responses that wait for their clients, of all streams.
     unsent: usize,
     next_connection: usize,
     connections: u32,
+    /// WebSockets that a certificate, token or key let in, by their numbers: what ends them.
+    tunnels: HashMap<u32, Rc<tunnel::Stop>>,
 }
 
 /// One stream. Its place is free again when its client has all of the answer, or is gone.
@@ -96,11 +98,11 @@ impl Streams {
             all: Vec::new(),
             free: Vec::new(),
             news: News::default(),
-            wanted: Wanted::default(),
             most,
             unsent: 0,
             next_connection: 1,
             connections: 0,
+            tunnels: HashMap::default(),
         }
     }
 
@@ -167,7 +169,12 @@ impl Stream {
 
 impl Edge {
     /// Takes a request up; None when that is over already. Then its slot is to be given to [`Edge::decide_stream`].
-    pub fn take_stream(&mut self, connection: usize, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) -> Option<u32> {
+    pub fn take_stream(
+        &mut self,
+        connection: usize,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) -> Option<u32> {
         let (parts, recv) = request.into_parts();
         if self.streams.open() >= self.streams.most {
             self.refused(Reason::InternalOverload);
@@ -221,10 +228,10 @@ impl Edge {
             Next::Body | Next::LastBody => self.read_body(index),
             Next::Pause => self.streams.all[place_of(index)].stopped = true,
             Next::Upgrade => self.open_tunnel(index),
-            Next::Inspect => self.streams.wanted.push(Want::Inspect, index),
+            Next::Inspect => want(Wanted::Inspect, index),
             Next::Own => self.read_own(index),
             Next::Ask => {
-                self.streams.wanted.push(Want::Ask, index);
+                want(Wanted::Ask, index);
                 self.read_meanwhile(index);
             }
             Next::Delay => {
@@ -254,6 +261,13 @@ impl Edge {
             self.give_up(index, peer.as_deref());
         }
         self.free_stream(index);
+    }
+
+    /// After a panic: what is left of the stream ends, as far as it can.
+    pub fn stream_failed(&mut self, index: u32) {
+        if (place_of(index)) < self.streams.all.len() {
+            self.drop_stream(index, Code::INTERNAL_ERROR);
+        }
     }
 
     /// Ends a stream whose answer cannot be (all) given.

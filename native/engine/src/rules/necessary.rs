@@ -121,6 +121,7 @@ fn equal(field: TextField, literal: &[u8]) -> Option<Facts> {
         | TextField::UserAgent
         | TextField::Referer
         | TextField::Version
+        | TextField::Ja4
         | TextField::Cookie
         | TextField::VerifyError
         | TextField::Authority

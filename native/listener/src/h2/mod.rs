@@ -12,5 +12,6 @@ mod connection;
 pub mod guard;
 pub mod head;
 pub mod response;
+pub mod websocket;
 
 pub use connection::{Control, Door, Ended, serve};

@@ -72,10 +72,13 @@ mod tests {
 
     #[test]
     fn a_block_becomes_pairs_without_what_belongs_to_a_connection() {
-        let block = Bytes::from_static(b"403 Forbidden\r\nX-Request-Id: 1\r\nConnection: close\r\nSet-Cookie: a\r\nSet-Cookie: b:c ");
+        let block = Bytes::from_static(
+            b"403 Forbidden\r\nX-Request-Id: 1\r\nConnection: close\r\nSet-Cookie: a\r\nSet-Cookie: b:c ",
+        );
         let made = response(&block, Some(7)).unwrap();
         assert_eq!(made.status(), 403);
-        let all: Vec<_> = made.headers().iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap())).collect();
+        let all: Vec<_> =
+            made.headers().iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap())).collect();
         assert_eq!(all, ["content-length=7", "x-request-id=1", "set-cookie=a", "set-cookie=b:c"]);
     }
 

@@ -1,9 +1,10 @@
 //! What is shown to clients, and which certificates they are asked for, by the name that they send.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use portcullis_engine::by_host::ByHost;
+use portcullis_engine::peer::Asked;
 use rustls::crypto::{CryptoProvider, aws_lc_rs::default_provider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,7 +18,7 @@ use super::x509;
 /// One host's, as it is configured.
 #[derive(Debug, Clone)]
 pub struct ContextSpec {
-    /// `api.example.com`, or `*.example.com` whose star stands for exactly one label.
+    /// Lower-case: `api.example.com`, or `*.example.com` whose star stands for exactly one label.
     pub host: String,
     /// The host's own certificate first.
     pub certificate_pem: String,
@@ -37,9 +38,9 @@ pub struct Context {
 #[derive(Debug)]
 pub struct Contexts {
     fallback: Arc<Context>,
-    exact: HashMap<String, Arc<Context>>,
-    /// `*.example.com` under `example.com`.
-    wildcard: HashMap<String, Arc<Context>>,
+    by_host: ByHost<Arc<Context>>,
+    /// The trust of each; None when all have the same.
+    trusts: Option<Arc<ByHost<u64>>>,
 }
 
 impl Contexts {
@@ -53,23 +54,29 @@ impl Contexts {
             let made = Context::new(spec, &provider);
             made.map(Arc::new).map_err(|problem| format!("{}: {problem}", spec.host))
         };
-        let mut contexts = Contexts { fallback: make(fallback)?, exact: HashMap::new(), wildcard: HashMap::new() };
+        let fallback = make(fallback)?;
+        let (mut by_host, mut differ) = (ByHost::default(), false);
         for spec in hosts {
             let context = make(spec)?;
-            match spec.host.strip_prefix("*.") {
-                Some(suffix) => contexts.wildcard.insert(suffix.to_ascii_lowercase(), context),
-                None => contexts.exact.insert(spec.host.to_ascii_lowercase(), context),
-            };
+            differ |= context.trust != fallback.trust;
+            by_host.insert(&spec.host, context);
         }
-        Ok(contexts)
+        let trusts = differ.then(|| Arc::new(by_host.map(|context| context.trust)));
+        Ok(Contexts { fallback, by_host, trusts })
     }
 
     /// By a lower-case name: exact before `*.`.
     #[must_use]
     pub fn find(&self, server_name: Option<&str>) -> &Arc<Context> {
-        let Some(name) = server_name else { return &self.fallback };
-        let wildcard = || self.wildcard.get(name.split_once('.')?.1);
-        self.exact.get(name).or_else(wildcard).unwrap_or(&self.fallback)
+        server_name.and_then(|name| self.by_host.get(name)).unwrap_or(&self.fallback)
+    }
+
+    /// What a connection with this context was asked, for its [`Peer`](portcullis_engine::peer::Peer). None without a
+    /// name: the fallback asks for what any host wants, and the client could not ask better.
+    #[must_use]
+    pub fn asked(&self, context: &Context, server_name: Option<&str>) -> Option<Asked> {
+        server_name?;
+        Some(Asked { trust: context.trust, by_host: Arc::clone(self.trusts.as_ref()?) })
     }
 }
 

@@ -8,10 +8,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use portcullis_reactor::{Socket, sleep};
-use rustls::{HandshakeKind, SupportedCipherSuite};
+use rustls::{HandshakeKind, ProtocolVersion, SupportedCipherSuite};
 use tokio_rustls::TlsAcceptor;
 
 use super::contexts::Context;
+use super::counts;
 
 /// How long a handshake may take: what uWebSockets.js gives one.
 pub const HANDSHAKE_SECONDS: u64 = 10;
@@ -52,8 +53,14 @@ pub enum Failure {
 /// # Errors
 /// [`Failure::of`] tells its kind.
 pub async fn handshake(context: &Context, socket: Socket) -> io::Result<Established> {
+    let outcome = handshake_within(context, socket, Duration::from_secs(HANDSHAKE_SECONDS)).await;
+    counts::count(&outcome);
+    outcome
+}
+
+pub(super) async fn handshake_within(context: &Context, socket: Socket, most: Duration) -> io::Result<Established> {
     let mut accepting = pin!(TlsAcceptor::from(Arc::clone(&context.config)).accept(socket));
-    let mut deadline = pin!(sleep(Duration::from_secs(HANDSHAKE_SECONDS)));
+    let mut deadline = pin!(sleep(most));
     let stream = poll_fn(|task| match accepting.as_mut().poll(task) {
         Poll::Pending => deadline.as_mut().poll(task).map(|()| Err(io::ErrorKind::TimedOut.into())),
         ready => ready,
@@ -61,13 +68,23 @@ pub async fn handshake(context: &Context, socket: Socket) -> io::Result<Establis
     .await?;
     let (_, session) = stream.get_ref();
     let chain = session.peer_certificates().unwrap_or_default().iter().map(|der| der.to_vec()).collect();
-    let version = session.protocol_version().and_then(|version| version.as_str()).unwrap_or_default();
+    let is_newest = session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+    let version = if is_newest { "TLSv1.3" } else { "TLSv1.2" };
     let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
     let suite = session.negotiated_cipher_suite();
     Ok(Established { chain, resumed, version, suite, stream })
 }
 
 impl Failure {
+    pub(super) const ALL: [Failure; 6] = [
+        Failure::Timeout,
+        Failure::Closed,
+        Failure::Alert,
+        Failure::Incompatible,
+        Failure::Certificate,
+        Failure::Malformed,
+    ];
+
     #[must_use]
     pub fn of(error: &io::Error) -> Failure {
         use rustls::Error::{AlertReceived, InvalidCertificate, NoApplicationProtocol, PeerIncompatible};

@@ -8,15 +8,17 @@ const INTEGER: u8 = 0x02;
 /// `[0]`, constructed: the version.
 const VERSION: u8 = 0xa0;
 
-pub(super) struct Parts<'a> {
+#[derive(Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
     /// Content of the Name's SEQUENCE.
-    pub(super) subject: &'a [u8],
+    pub subject: &'a [u8],
     /// Whole SubjectPublicKeyInfo.
-    pub(super) public_key: SubjectPublicKeyInfoDer<'a>,
+    pub public_key: SubjectPublicKeyInfoDer<'a>,
 }
 
 /// RFC 5280, 4.1: Certificate and TBSCertificate up to the key. None when it is not DER of that shape.
-pub(super) fn read(certificate: &[u8]) -> Option<Parts<'_>> {
+#[must_use]
+pub fn read(certificate: &[u8]) -> Option<Parts<'_>> {
     let (certificate, rest) = element(certificate, SEQUENCE)?;
     if !rest.is_empty() {
         return None;

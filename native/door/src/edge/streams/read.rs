@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use portcullis_engine::reason::Reason;
 
 use super::{Edge, Next, Stage, is_stream, place_of};
-use crate::wanted::Want;
+use crate::wanted::{Wanted, want};
 
 /// Of a request that the gateway itself answers: a certificate request with a hundred names and an RSA key stays below
 /// 16 KiB; base64 and EST's wrapping fit too.
@@ -107,7 +107,11 @@ impl Edge {
     }
 
     fn read_piece(&mut self, index: u32, piece: &[u8], last: bool) -> Next {
-        if self.slots[index as usize].stage == Stage::Own { self.own_piece(index, piece, last) } else { self.body(index, piece, last) }
+        if self.slots[index as usize].stage == Stage::Own {
+            self.own_piece(index, piece, last)
+        } else {
+            self.body(index, piece, last)
+        }
     }
 
     fn read_end(&mut self, index: u32, trailers: Option<http::HeaderMap>) {
@@ -121,7 +125,7 @@ impl Edge {
     /// Reads the body of a request that the main thread answers; it is asked when all of it is here.
     pub(super) fn read_own(&mut self, index: u32) {
         if self.streams.all[place_of(index)].recv.is_none() {
-            self.streams.wanted.push(Want::Own, index);
+            want(Wanted::Own, index);
         } else {
             self.read_body(index);
         }
@@ -134,7 +138,7 @@ impl Edge {
         }
         body.extend_from_slice(piece);
         if last {
-            self.streams.wanted.push(Want::Own, index);
+            want(Wanted::Own, index);
         }
         Next::Sent
     }
@@ -145,10 +149,15 @@ impl Edge {
         Some((slot.generation, std::mem::take(&mut slot.body)))
     }
 
+    /// Whether the slot still holds that request, and it was not answered.
+    pub fn waits_for_own(&self, index: u32, generation: u32) -> bool {
+        let slot = self.slots.get(index as usize);
+        slot.is_some_and(|slot| is_stream(index) && slot.stage == Stage::Own && slot.generation == generation)
+    }
+
     /// The main thread's answer: status line and fields, and a body.
     pub fn own_answer(&mut self, index: u32, generation: u32, status: u16, block: &str, body: Vec<u8>) {
-        let slot = self.slots.get(index as usize);
-        if !slot.is_some_and(|slot| slot.stage == Stage::Own && slot.generation == generation) {
+        if !self.waits_for_own(index, generation) {
             return;
         }
         let bytes = body.len() as u64;

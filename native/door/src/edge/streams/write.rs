@@ -13,7 +13,7 @@ use portcullis_listener::h2::bounds::STALL_MS;
 use portcullis_listener::h2::response;
 use portcullis_reactor::now_ms;
 
-use super::{Edge, End, Next, Stage, Stream, place_of, slot_of};
+use super::{Edge, End, Next, Stage, place_of, slot_of};
 
 /// Most bytes that wait for clients in one thread. Above, the stream that has waited longest is reset: 128 streams with
 /// the largest whole response each, of four connections.
@@ -28,8 +28,8 @@ impl Edge {
             return;
         }
         let (block, body) = self.bytes(entry);
-        let length = (entry.flags & Entry::LENGTH != 0)
-            .then(|| u64::from(entry.length_hi) << 32 | u64::from(entry.length_lo));
+        let length =
+            (entry.flags & Entry::LENGTH != 0).then(|| u64::from(entry.length_hi) << 32 | u64::from(entry.length_lo));
         let written = if is(Kind::Whole) {
             let bodiless = entry.flags & Entry::NO_BODY != 0;
             let length = if bodiless { length } else { Some(body.len() as u64) };
@@ -43,6 +43,9 @@ impl Edge {
             self.write_head(index, &Bytes::copy_from_slice(block), length)
         } else if is(Kind::Chunk) {
             self.write(index, Bytes::copy_from_slice(body));
+            if entry.flags & Entry::LAST != 0 {
+                self.write_end(index);
+            }
             true
         } else if is(Kind::End) {
             self.write_end(index);
@@ -62,6 +65,9 @@ impl Edge {
         } else if is(Kind::Trailers) {
             self.streams.all[place_of(index)].end =
                 response::trailers(&Bytes::copy_from_slice(block)).map_or(End::Open, End::Trailers);
+            if entry.flags & Entry::LAST != 0 {
+                self.write_end(index);
+            }
             true
         } else if is(Kind::Interim) {
             self.write_interim(index, &Bytes::copy_from_slice(block));
@@ -244,8 +250,8 @@ impl Edge {
     /// Resets what has waited longest when too much waits.
     fn keep_bound(&mut self, index: u32) {
         while self.streams.unsent > UNSENT_BYTES {
-            let waits = |stream: &&(usize, &Stream)| stream.1.unsent_bytes > 0;
-            let oldest = self.streams.all.iter().enumerate().filter(waits).min_by_key(|(_, stream)| stream.moved_ms);
+            let waiting = self.streams.all.iter().enumerate().filter(|(_, stream)| stream.unsent_bytes > 0);
+            let oldest = waiting.min_by_key(|(_, stream)| stream.moved_ms);
             let oldest = oldest.map_or(index, |(place, _)| slot_of(place as u32));
             self.drop_stream(oldest, Code::ENHANCE_YOUR_CALM);
         }
@@ -266,7 +272,7 @@ impl Edge {
 
     /// Writes the answer of the gateway's own that was just rendered, and ends the exchange.
     pub(in crate::edge) fn answer_stream(&mut self, index: u32, line: Vec<u8>, is_head: bool) -> Next {
-        let body = Bytes::copy_from_slice(self.answer.body.as_bytes());
+        let body = Bytes::copy_from_slice(&self.answer.body);
         let (status, length) = (self.answer.status, body.len() as u64);
         if self.slots[index as usize].exchange.denial.as_ref().is_some_and(|it| it.reason == Reason::MtlsRevoked) {
             // Whoever was revoked is no longer a client.
