@@ -1,5 +1,6 @@
 // The gateway process: starts everything in order, takes up changes whole or not at all, and ends within a bound.
 
+import { dirname } from 'node:path';
 import { type Contexts, makeContexts } from '../accept/tls/contexts.js';
 import type { Told } from '../check/limits/asking.js';
 import { type Loaded, type Lookups, load, type Parts } from '../config/load.js';
@@ -8,6 +9,7 @@ import { flat, inOrder, type Problem } from '../config/problem.js';
 import { every, Names } from '../forward/origins/refresh.js';
 import { Destination } from '../journal/events/destination.js';
 import { Notices } from '../journal/events/notices.js';
+import { Turn } from '../journal/events/turn.js';
 import type { Metrics } from '../journal/metrics/registry.js';
 import type { Opening } from './admin/port.js';
 import type { Managed, ReloadResult } from './admin/routes.js';
@@ -18,9 +20,11 @@ import { DatabaseRefused, Databases, type Locating } from './limits/databases.js
 import type { SettlingDoor } from './limits/settling.js';
 import { Sharing } from './limits/sharing.js';
 import type { Log } from './log.js';
-import { type Free, freePort } from './port.js';
+import { nameOf, type Upgraded, type Wanted } from './messages.js';
+import type { Place } from './port.js';
 import type { StorePlan } from './store/compile.js';
 import { StoreRefused } from './store/refused.js';
+import type { TakeSocket } from './supervision.js';
 import { Watch } from './watch.js';
 
 /** Exchanges at once in one edge thread; above, 503. A slot costs some KiB once it was used. */
@@ -48,6 +52,11 @@ export interface Surroundings {
   metrics: Metrics;
   log: Log;
   lookups: Lookups;
+  takeSocket: TakeSocket;
+  /** Another gateway process serves, until this one does. */
+  successor: boolean;
+  /** Has another gateway process started, made of what is on the disk now, in the place of this one. */
+  upgrade(): Promise<Upgraded>;
   /** Tells the supervisor. */
   report(what: 'reloading' | 'reloaded'): void;
 }
@@ -81,6 +90,7 @@ export class Gateway implements Managed {
   /** Loads come one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #stopping = false;
+  #handedOver = false;
   #warned = '';
 
   constructor(from: Surroundings) {
@@ -102,8 +112,18 @@ export class Gateway implements Managed {
     return this.#force?.parts.config.drain.grace ?? 0;
   }
 
+  /** Of the sockets that it needs, by what is in force. */
+  get uses(): string[] {
+    return this.#force ? wantedBy(this.#force.parts).map(nameOf) : [];
+  }
+
+  /** After a hand-over it is the other process that is asked about, on connections that were made to this one. */
   ready(): boolean {
-    return !this.#stopping && (this.#edges?.ready ?? false);
+    return this.#handedOver || (!this.#stopping && (this.#edges?.ready ?? false));
+  }
+
+  upgrade(): Promise<Upgraded> {
+    return this.#from.upgrade();
   }
 
   async metrics(): Promise<{ contentType: string; text: string }> {
@@ -113,15 +133,18 @@ export class Gateway implements Managed {
 
   /** Rejects with Refused when the configuration has problems or a port is taken. */
   async start(): Promise<void> {
-    const { stdout, startThread, metrics, log } = this.#from;
+    const { stdout, folder, startThread, metrics, log, successor } = this.#from;
     const { loaded, parts, names, control } = await this.#read();
-    const listen = await this.#freeListen(parts, loaded);
+    const listen = await this.#takeHttps(parts, loaded);
     const admin = await this.#openAdmin(control, parts, loaded);
-    await admin.settle();
+    const answer = () => this.#blamingLater(loaded, '/listen/admin', admin.settle());
+    // Who asks the admin port is answered by a process that serves.
+    if (!successor) await answer();
+    const turn = new Turn(dirname(folder));
     this.#events = this.#blaming(
       loaded,
       '/events/destination',
-      () => new Destination(parts.destination, stdout, buffer => this.#drain(buffer), log),
+      () => new Destination(parts.destination, stdout, buffer => this.#drain(buffer), log, turn),
     );
     this.#locate(parts, loaded);
     this.#judge(parts.policy, loaded, true);
@@ -136,6 +159,7 @@ export class Gateway implements Managed {
     await this.#blamingLater(loaded, '/listen/pki', control.publish(parts));
     await this.#sharing.adopt(parts.shared);
     await this.#edges.start();
+    if (successor) await answer();
     metrics.loaded();
     this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));
   }
@@ -173,6 +197,13 @@ export class Gateway implements Managed {
     }
   }
 
+  /** Another process serves: what is under way here ends. As `stop`. */
+  retire(): Promise<boolean> {
+    this.#handedOver = true;
+    this.#control?.handOver();
+    return this.stop();
+  }
+
   /** Drains. True when everything ended by itself; false when only the end of the process will end it. */
   async stop(graceMs = this.graceMs): Promise<boolean> {
     this.#stopping = true;
@@ -203,7 +234,7 @@ export class Gateway implements Managed {
     // What can fail comes before what cannot be taken back; that where addresses are is known anew is no harm.
     this.#locate(parts, loaded);
     if (fresh || redirected || readmitted) this.#judge(parts.policy, loaded, false);
-    const listen = moved ? await this.#freeListen(parts, loaded) : edges.listen;
+    const listen = moved ? await this.#takeHttps(parts, loaded) : edges.listen;
     const admin = readmitted ? await this.#openAdmin(control, parts, loaded) : null;
     const plan = planOf(parts, contexts, listen);
     await control.prepare(parts);
@@ -252,9 +283,10 @@ export class Gateway implements Managed {
   }
 
   async #openControl(plan: StorePlan): Promise<Control> {
-    const { native, metrics, log, lookups } = this.#from;
+    const { native, metrics, log, lookups, takeSocket } = this.#from;
     this.#control ??= await Control.open(plan, {
       gateway: this,
+      takeSocket,
       native,
       metrics,
       log,
@@ -307,12 +339,8 @@ export class Gateway implements Managed {
     log.info({ names: changed, generation, problems: problems.length }, 'origins have other addresses');
   }
 
-  async #freeListen({ config }: Parts, loaded: Loaded): Promise<Free> {
-    try {
-      return await freePort(config.listen.https, 'listen.https');
-    } catch (error) {
-      throw blame(loaded, '/listen/https', error);
-    }
+  #takeHttps(parts: Parts, loaded: Loaded): Promise<Place> {
+    return this.#blamingLater(loaded, '/listen/https', this.#from.takeSocket(httpsWanted(parts)));
   }
 
   #openAdmin(control: Control, parts: Parts, loaded: Loaded): Promise<Opening> {
@@ -360,6 +388,16 @@ function otherStore(loaded: Loaded): Problem[] {
 function planOf({ config, shared }: Parts, { tls }: Contexts, listen: Plan['listen']): Plan {
   const { threads, inspect, drain } = config;
   return { threads, listen, tls, inspect, exchanges: EXCHANGES, counters: shared, graceMs: drain.grace };
+}
+
+function httpsWanted({ config }: Parts): Wanted {
+  return { what: 'listen.https', ...config.listen.https, shared: true };
+}
+
+function wantedBy(parts: Parts): Wanted[] {
+  const { admin, pki } = parts.config.listen;
+  const others = { 'listen.admin': admin, ...(pki && { 'listen.pki': pki }) };
+  return [httpsWanted(parts), ...Object.entries(others).map(([what, at]) => ({ what, ...at, shared: false }))];
 }
 
 function same(a: unknown, b: unknown): boolean {

@@ -5,6 +5,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Hono } from 'hono';
+import type { Bound } from '../port.js';
 import { PROBLEM_TYPE } from './problem.js';
 
 /** Prometheus, probes and people: none of them may hold the port for ever. */
@@ -36,18 +37,24 @@ export function prepareAdmin(app: Hono, tls: AdminTls | null) {
   const server = makeServer(app, tls);
   server.maxConnections = MAX_CONNECTIONS;
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(socket, error.code));
-  const close = () =>
-    new Promise<void>(resolve => {
+  let closed: Promise<void> | null = null;
+  const close = () => {
+    closed ??= new Promise<void>(resolve => {
       server.close(() => resolve());
       server.closeIdleConnections();
     });
-  const listen = (address: string, port: number) =>
+    return closed;
+  };
+  // Whoever keeps a connection would go on asking a process that is on its way out.
+  server.prependListener('request', (_, answer) => {
+    if (closed) answer.setHeader('Connection', 'close');
+  });
+  const listen = ({ handle, port }: Pick<Bound, 'handle' | 'port'>) =>
     new Promise<AdminServer>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(port, address, () => {
-        const bound = server.address();
+      server.listen(handle, () => {
         server.off('error', reject);
-        resolve({ port: typeof bound === 'object' && bound ? bound.port : port, close });
+        resolve({ port, close });
       });
     });
   return { listen };

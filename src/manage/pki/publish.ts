@@ -6,6 +6,7 @@ import { createAdaptorServer } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import type { RevocationMetrics } from '../../journal/metrics/revocation.js';
 import { readBody } from '../admin/body.js';
+import type { Bound } from '../port.js';
 import type { Store } from '../store/open.js';
 import { generationsOf, issuingOf, isTrusted, pemsOf } from './authorities.js';
 import type { Clock } from './clock.js';
@@ -104,8 +105,8 @@ export function publishing({ store, lists, responder, metrics, clock }: Publishe
   return app;
 }
 
-/** Rejects with the system's error when the address cannot be listened on. */
-export function publish(app: Hono, address: string | null, port: number): Promise<Listening> {
+/** Rejects with the system's error when the socket cannot be listened on. */
+export function publish(app: Hono, { handle, port }: Pick<Bound, 'handle' | 'port'>): Promise<Listening> {
   const server = createAdaptorServer({ fetch: app.fetch }) as Server;
   server.maxConnections = MAX_CONNECTIONS;
   server.requestTimeout = REQUEST_MS;
@@ -119,10 +120,7 @@ export function publish(app: Hono, address: string | null, port: number): Promis
     });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ port, ...(address !== null && { host: address }) }, () => {
-      const bound = server.address();
-      resolve({ port: typeof bound === 'object' && bound ? bound.port : port, close });
-    });
+    server.listen(handle, () => resolve({ port, close }));
   });
 }
 
