@@ -174,7 +174,9 @@ class Supervisor {
   #failed({ refusal, pid }: Child, { code, signal }: Ended): Upgraded {
     const message = refusal?.message ?? `it ended with ${signal ?? `code ${code}`} before it served`;
     const problems = refusal?.problems ?? [];
-    this.#from.log.error({ process: pid, error: message }, 'the upgrade failed; the gateway before goes on');
+    const { log } = this.#from;
+    for (const one of problems) log[one.severity === 'problem' ? 'error' : 'warn'](one, 'in the configuration');
+    log.error({ process: pid, error: message }, 'the upgrade failed; the gateway before goes on');
     return { upgraded: false, why: 'failed', message, problems };
   }
 

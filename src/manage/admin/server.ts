@@ -48,6 +48,7 @@ export function prepareAdmin(app: Hono, tls: AdminTls | null) {
   // Whoever keeps a connection would go on asking a process that is on its way out.
   server.prependListener('request', (_, answer) => {
     if (closed) answer.setHeader('Connection', 'close');
+    else answer.once('close', () => setImmediate(() => closed && server.closeIdleConnections()));
   });
   const listen = ({ handle, port }: Pick<Bound, 'handle' | 'port'>) =>
     new Promise<AdminServer>((resolve, reject) => {
