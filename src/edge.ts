@@ -19,12 +19,13 @@ import { Exchange, type Handshake } from './exchange.js';
 import { Responses } from './forward/responses.js';
 import { connect, type WebSocketBridge } from './forward/websocket.js';
 import * as native from './native.js';
-import { AnswerFlag, ASKS, Next, NONE, Word } from './native.js';
+import { AnswerFlag, ASKS, Next, NONE, Wanted, Word } from './native.js';
 import { type OwnAnswer, OwnPaths, type OwnRequest } from './own-paths.js';
 
 export interface EdgeOptions {
   thread: number;
-  listen: { address: string; port: number };
+  /** Where connections come in: here with `h2: false`; else the acceptor has them, and hands them on. */
+  listen: { address: string; port: number; h2: boolean };
   tls: TlsContexts;
   inspect: { inlineBytes: number; threads: number };
   /** Most exchanges at once; 503 above. */
@@ -33,7 +34,9 @@ export interface EdgeOptions {
   counters: SharedPlan | null;
 }
 
-export type ToEdge = { type: 'drain'; graceMs: number } | ({ type: 'own'; id: number } & OwnAnswer);
+export type ToEdge =
+  /** Each answer from now on is the last of its connection; new connections are still taken. */
+  { type: 'last' } | { type: 'drain'; graceMs: number } | ({ type: 'own'; id: number } & OwnAnswer);
 export type FromEdge =
   | { type: 'listening'; port: number }
   | { type: 'failed'; what: string; message: string }
@@ -43,13 +46,16 @@ export type FromEdge =
   | { type: 'counters'; told: Told }
   /** It takes no new connections any more. */
   | { type: 'stopped' }
-  | { type: 'drained' };
+  /** Nothing is open any more; so many exchanges and WebSockets did not end by themselves. */
+  | { type: 'drained'; cut: number };
 
 /** A turn's responses; at 64 KiB for the largest whole one, more than a turn ever brings at once. */
 const ARENA_BYTES = 1024 * 1024;
 const ARENA_ROWS = 1024;
 /** The largest head of a response, and as much of a body. */
 const ANSWER_BYTES = 128 * 1024;
+/** Rows of what native code wants done: most at a time, not in all. */
+const WANTED_ROWS = 1024;
 const TICK_MS = 250;
 /** How long the start waits for the fleet's counters: until they answer, limits fall back. */
 const COUNTERS_MS = 1_000;
@@ -76,6 +82,7 @@ const arena = new Uint8Array(ARENA_BYTES);
 const entries = new Uint32Array(ARENA_ROWS * Word.perRow);
 const answer = new Uint8Array(ANSWER_BYTES);
 const answerMeta = new Uint32Array(6);
+const wanted = new Uint32Array(2 * WANTED_ROWS);
 const responses = new Responses(arena, entries, answer, exchanges, {
   release,
   responded: exchange => act(exchange, native.responded(exchange.slot)),
@@ -112,10 +119,13 @@ const listener = new Listener<{ bridge: WebSocketBridge; number: number }>(uws, 
 });
 
 native.attach(
-  { arena, entries, answer, answerMeta, inlineBytes: options.inspect.inlineBytes },
+  { arena, entries, answer, answerMeta, wanted, inlineBytes: options.inspect.inlineBytes },
   contained('turn', (count: number) => {
     responses.turn(count);
     askOn();
+  }),
+  contained('wanted', (count: number) => {
+    for (let row = 0; row < count; row++) serve(wanted[2 * row] as number, wanted[2 * row + 1] as number);
   }),
 );
 const pool = new InspectPool({
@@ -137,6 +147,11 @@ const asking =
     tell: told => port.postMessage({ type: 'counters', told } satisfies FromEdge),
   });
 if (asking === null) native.countersUp(false);
+
+/** Does what native code wants done. */
+function serve(kind: number, number: number): void {
+  if (kind === Wanted.Adopt && native.adopt(number)) listener.adopt(number);
+}
 
 // --- a request's life ---------------------------------------------------------------------------------------------
 
@@ -432,15 +447,19 @@ process.on('unhandledRejection', error => fail('unhandled', error));
 
 const ticking = setInterval(contained('tick', tick), TICK_MS);
 
+let draining = false;
+
 /** Takes no new connections, lets exchanges end, then closes what is left and ends the thread. */
 function drain(graceMs: number): void {
-  if (responses.draining) return;
+  if (draining) return;
+  draining = true;
   responses.draining = true;
   // Connections that the kernel keeps for a listener are reset when it closes: after the loop's next look for events,
   // they have all just been accepted.
   setImmediate(
     contained('stop', () => {
       listener.stop();
+      if (options.listen.h2) native.leaveAccepted();
       port?.postMessage({ type: 'stopped' } satisfies FromEdge);
     }),
   );
@@ -450,13 +469,14 @@ function drain(graceMs: number): void {
     if ((open > 0 || connections > 0 || bridges.size > 0) && Date.now() < deadline) return;
     clearInterval(polling);
     clearInterval(ticking);
+    const cut = open + bridges.size;
     for (const bridge of bridges) bridge.terminate();
     asking?.close();
     listener.close();
     peers.clear();
     pool.close().finally(() => {
       native.detach(() => {
-        port?.postMessage({ type: 'drained' } satisfies FromEdge);
+        port?.postMessage({ type: 'drained', cut } satisfies FromEdge);
         port?.close();
       });
     });
@@ -466,18 +486,29 @@ function drain(graceMs: number): void {
 port.on('message', (message: ToEdge) => {
   try {
     if (message.type === 'own') ownPaths.answer(message.id, message);
+    else if (message.type === 'last') responses.draining = true;
     else drain(message.graceMs);
   } catch (error) {
     fail('message', error);
   }
 });
 
-const { address, port: wanted } = options.listen;
+/** Answers the port. */
+async function accept(): Promise<number> {
+  const { address, port: given, h2 } = options.listen;
+  if (h2) {
+    native.serveAccepted();
+    return given;
+  }
+  const bound = await listener.listen(address, given);
+  native.boundReceiveBuffers(bound);
+  return bound;
+}
+
 Promise.resolve(asking?.ready(COUNTERS_MS))
-  .then(() => listener.listen(address, wanted))
+  .then(accept)
   .then(
     bound => {
-      native.boundReceiveBuffers(bound);
       port.postMessage({ type: 'listening', port: bound } satisfies FromEdge);
     },
     error => fail('listen', error),

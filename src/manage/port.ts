@@ -65,8 +65,23 @@ function bindNow(addresses: readonly string[], port: number): Bound | string {
 
 /** Not among the documented functions, but what `cluster` calls, with these arguments, in every version that there is. */
 const { _createServerHandle: create } = net as unknown as {
-  _createServerHandle(address: string, port: number, family: 4 | 6): Handle | number;
+  _createServerHandle(address: string | null, port: number | null, family: 4 | 6 | null, fd?: number): Handle | number;
 };
+
+/** A TCP socket that somebody else has bound; null when it is none. */
+export function opened(fd: number): Bound | null {
+  const handle = create(null, null, null, fd);
+  if (typeof handle === 'number') return null;
+  const bound: Partial<AddressInfo> = {};
+  // Those of other families have no such function, or no port.
+  const known = 'getsockname' in handle && handle.getsockname(bound) === 0;
+  return known && bound.address && bound.port ? { handle, address: bound.address, port: bound.port } : null;
+}
+
+/** Whether what is asked for is this. */
+export function isAt({ address, port }: Listen, place: Place): boolean {
+  return port === place.port && (address === null ? EVERY : [address]).includes(place.address);
+}
 
 function bindOne(address: string, port: number): Bound | string {
   const handle = create(address, port, address.includes(':') ? 6 : 4);

@@ -30,11 +30,11 @@ export async function live({ version, ...from }: Brought): Promise<void> {
     void supervision.tell({ type: 'stopping' });
     log.info({ why }, 'stopping: exchanges in flight may finish');
     await started.catch(() => {});
-    const drained = await (retired ? gateway.retire() : gateway.stop());
-    if (!drained) log.warn('exchanges in flight did not finish within drain.grace and are cut off');
-    else if (retired) log.info('everything that was under way has ended');
+    const cut = await (retired ? gateway.retire() : gateway.stop());
+    if (cut === 0) log.info('everything that was under way has ended');
+    else log.warn({ cut }, 'exchanges in flight did not finish within drain.grace and are cut off');
     if (!process.connected) removeFolder(from.folder);
-    end(drained ? 0 : null);
+    end(cut === null ? null : 0);
   };
   process.on('SIGTERM', () => void stop('SIGTERM'));
   process.on('SIGINT', () => void stop('SIGINT'));

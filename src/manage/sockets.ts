@@ -4,12 +4,19 @@
 // A socket is bound when a gateway first asks for it, and closed when none of those that live needs it any more.
 
 import { nameOf, type Wanted } from './messages.js';
-import { type Bound, bind, free, type Place } from './port.js';
+import { type Bound, bind, free, isAt, type Place } from './port.js';
 
 export type Kept = Place & Partial<Pick<Bound, 'handle'>>;
 
 export class Sockets {
   readonly #kept = new Map<string, Promise<Kept>>();
+  /** Not asked for yet. */
+  #given: readonly Bound[];
+
+  /** Some may be there already: `given`. */
+  constructor(given: readonly Bound[] = []) {
+    this.#given = given;
+  }
 
   /**
    * The same socket for everybody who asks for it. Where edge threads share a port, `used` tells that some of this
@@ -32,8 +39,11 @@ export class Sockets {
     }
   }
 
-  #make({ what, shared, ...listen }: Wanted): Promise<Kept> {
-    return shared ? free(listen, what) : bind(listen, what);
+  async #make({ what, shared, ...listen }: Wanted): Promise<Kept> {
+    if (shared) return await free(listen, what);
+    const given = this.#given.find(one => isAt(listen, one));
+    this.#given = this.#given.filter(one => one !== given);
+    return given ?? (await bind(listen, what));
   }
 
   /** A port that was left to the system stays the one that it chose, also when it has to be free anew. */

@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { forgetTurn } from '../journal/events/turn.js';
+import { activated } from './activation.js';
 import { Child, type Ended } from './child.js';
 import type { Log } from './log.js';
 import { nameOf, type Report, type Upgraded, type Wanted } from './messages.js';
@@ -62,7 +63,7 @@ class Supervisor {
   readonly #from: Supervised;
   readonly #folder: string;
   readonly #env: NodeJS.ProcessEnv;
-  readonly #sockets = new Sockets();
+  readonly #sockets = new Sockets(activated());
   readonly #children = new Set<Child>();
   /** The one that is to serve. */
   #current: Child | null = null;

@@ -57,7 +57,7 @@ test('is ready when every edge thread listens, and not any more when it stops', 
   expect(gateway.ready()).toBe(true);
   const stopped = gateway.stop(100);
   expect(gateway.ready()).toBe(false);
-  expect(await stopped).toBe(true);
+  expect(await stopped).toBe(0);
 });
 
 test('a configuration with a problem is refused whole, and the old one goes on', async () => {

@@ -1,8 +1,10 @@
 // Sockets that are bound here and listened on elsewhere, by whoever asks.
 
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { createConnection, createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { activated } from '../../src/manage/activation.js';
 import type { Order, Report } from '../../src/manage/messages.js';
 import { nameOf, type Wanted } from '../../src/manage/messages.js';
 import { bind, type Handle, sentence } from '../../src/manage/port.js';
@@ -119,6 +121,42 @@ describe('sockets that are kept', () => {
   });
 });
 
+describe('sockets that were passed at the start', () => {
+  const passed = (address: string | null) => bind({ address, port: 0 }, 'a test');
+  const env = (changes: NodeJS.ProcessEnv = {}) => ({
+    LISTEN_PID: '7',
+    LISTEN_FDS: '1',
+    LISTEN_FDNAMES: 'a',
+    ...changes,
+  });
+
+  test.each(['127.0.0.1', null])('are used for the place that has their address and port (%s)', async address => {
+    const { handle, port } = await passed(address);
+    const given = activated(env(), 7, handle.fd);
+    const sockets = new Sockets(given);
+    const other = await sockets.take(wanted(await freePort(), { what: 'listen.admin' }), false);
+    expect(other.handle?.fd).not.toBe(handle.fd);
+    const taken = await sockets.take(wanted(port, { address }), false);
+    expect([taken.port, taken.handle?.fd]).toEqual([port, handle.fd]);
+  });
+
+  test('are not believed to be ours when they are another process', () => {
+    const said = env({ LISTEN_PID: '8' });
+    expect(activated(said, 7, 0)).toEqual([]);
+    expect(said).toEqual({});
+  });
+
+  test.each(['', '0', '-1', '65', '1e9', 'many'])('are none when there are %s of them', LISTEN_FDS => {
+    expect(activated(env({ LISTEN_FDS }), 7, 0)).toEqual([]);
+  });
+
+  test('are passed over when they are no TCP sockets', () => {
+    const file = openSync('/dev/null', 'r');
+    expect(activated(env(), 7, file)).toEqual([]);
+    closeSync(file);
+  });
+});
+
 describe('the supervisor, asked', () => {
   class Wire implements Channel {
     connected = true;
@@ -145,7 +183,11 @@ describe('the supervisor, asked', () => {
   test('answers are found by their number, in any order; what is not known is passed over', async () => {
     const wire = new Wire();
     const supervision = new Supervision(wire);
-    const asked = [supervision.takeSocket(wanted(1)), supervision.takeSocket(wanted(2)), supervision.upgrade()] as const;
+    const asked = [
+      supervision.takeSocket(wanted(1)),
+      supervision.takeSocket(wanted(2)),
+      supervision.upgrade(),
+    ] as const;
     wire.order({ type: 'news' });
     wire.order({ type: 'upgraded', id: 3, result: { upgraded: true, version: '2', process: 5 } });
     wire.order({ type: 'no-socket', id: 2, message: 'it is taken' });

@@ -27,6 +27,7 @@ use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, 
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Body, Entry, Flow, Kind, OriginId, OriginSpec, Request, Token};
 
+use crate::accepting::Met;
 use crate::clock::{self, Ids};
 use crate::held::{Fields, Held};
 use crate::journal::Journal;
@@ -73,6 +74,8 @@ const MAX_CERTIFICATES: usize = 65_536;
 
 struct Connection {
     peer: Option<Rc<Peer>>,
+    /// None where the edge thread itself listens.
+    met: Option<Met>,
     /// The slot of its exchange under way, or NONE.
     active: u32,
     /// A chunked request came: nothing behind it is read.
@@ -157,6 +160,8 @@ pub struct Edge {
     next_admission: u32,
     /// WebSockets that are counted as under way, by the same numbers.
     places: HashMap<u32, Places, foldhash::fast::RandomState>,
+    /// What the acceptor knows of WebSockets' connections, by the same numbers.
+    met: HashMap<u32, Met, foldhash::fast::RandomState>,
     certificates: Vec<Option<Rc<Known>>>,
     /// Certificates with requests that were not gathered yet.
     seen: Vec<Rc<Known>>,
@@ -215,6 +220,7 @@ impl Edge {
             admissions: HashMap::default(),
             next_admission: 0,
             places: HashMap::default(),
+            met: HashMap::default(),
             certificates: Vec::new(),
             seen: Vec::new(),
             free_certificates: Vec::new(),
@@ -237,8 +243,8 @@ impl Edge {
 
     // --- connections -------------------------------------------------------------------------------------------
 
-    pub fn opened(&mut self, connection: usize) {
-        self.connections.insert(connection, Connection { peer: None, active: NONE, last: false });
+    pub fn opened(&mut self, connection: usize, met: Option<Met>) {
+        self.connections.insert(connection, Connection { peer: None, met, active: NONE, last: false });
         let mut meters = lock(&self.meters);
         meters.scalars.connections_opened += 1;
         meters.scalars.connections_open += 1;
@@ -350,8 +356,9 @@ impl Edge {
         let slot = &self.slots[index as usize];
         let last = slot.exchange.head.framing() == Framing::Chunked;
         let connection =
-            self.connections.entry(slot.connection).or_insert(Connection { peer: None, active: index, last });
-        connection.peer = Some(Rc::new(Peer::new(parse_address(address), certificate)));
+            self.connections.entry(slot.connection).or_insert(Connection { peer: None, met: None, active: index, last });
+        let hello = connection.met.as_ref().map(|met| Arc::clone(&met.hello));
+        connection.peer = Some(Rc::new(Peer { hello, ..Peer::new(parse_address(address), certificate) }));
         self.judge(index)
     }
 
@@ -610,8 +617,11 @@ impl Edge {
         let peer = self.connections.get(&slot.connection).and_then(|connection| connection.peer.as_deref());
         let admission = peer.filter(|_| status == 101).and_then(|peer| Admission::of(&slot.exchange, peer));
         let places = if status == 101 { Places::of(&mut self.slots[index as usize].exchange) } else { None };
+        // Its HTTP connection ends here, but the client's place is taken until the WebSocket ends.
+        let connection = self.slots[index as usize].connection;
+        let met = if status == 101 { self.connections.get_mut(&connection).and_then(|it| it.met.take()) } else { None };
         self.end(index, status);
-        if admission.is_none() && places.is_none() {
+        if admission.is_none() && places.is_none() && met.is_none() {
             return NONE;
         }
         let number = self.next_admission;
@@ -622,12 +632,16 @@ impl Edge {
         if let Some(places) = places {
             self.places.insert(number, places);
         }
+        if let Some(met) = met {
+            self.met.insert(number, met);
+        }
         number
     }
 
     pub fn web_socket_closed(&mut self, number: u32) {
         self.admissions.remove(&number);
         self.places.remove(&number);
+        self.met.remove(&number);
     }
 
     /// WebSockets whose certificate, token or key does not count any more: each is told once.
@@ -638,6 +652,7 @@ impl Edge {
         let gone: Vec<u32> = gone.map(|(number, _)| number).collect();
         for number in &gone {
             self.places.remove(number);
+            self.met.remove(number);
         }
         if !gone.is_empty() {
             lock(&self.meters).scalars.websockets_withdrawn += gone.len() as u64;

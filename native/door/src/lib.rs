@@ -3,6 +3,7 @@
 //! Hot functions take scalars, strings and buffers. Each catches panics: one request is denied, the process goes on.
 //! The generated index.d.ts is the contract with src/native.ts.
 
+pub mod accepting;
 mod clock;
 mod edge;
 mod explain;
@@ -19,9 +20,11 @@ pub mod pki;
 mod policy;
 pub mod revoking;
 mod tickets;
+mod wanted;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ptr;
+use std::rc::Rc;
 
 use napi::bindgen_prelude::{FunctionRef, Uint8Array, Unknown};
 use napi::{Env, Error, JsValue, Result, sys};
@@ -69,42 +72,71 @@ pub struct EdgeMemory<'env> {
     /// Uint32Array of six words: head bytes, body bytes, flags (1 close, 2 no body, 4 whole, 8 more follows, 16 length
     /// known), length (low and high word); and, at all times, whether `next_batch` has something that nobody waits for.
     pub answer_meta: Unknown<'env>,
+    /// Uint32Array, two words a row: what native code wants done.
+    pub wanted: Unknown<'env>,
     /// Bodies up to this many bytes are inspected on the edge thread.
     pub inline_bytes: u32,
 }
 
-/// Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled.
+/// Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled,
+/// `on_wanted(count)` with so many rows of `wanted`.
 #[napi]
-pub fn attach(env: Env, memory: EdgeMemory, on_turn: FunctionRef<u32, ()>) -> Result<()> {
+pub fn attach(
+    env: Env,
+    memory: EdgeMemory,
+    on_turn: FunctionRef<u32, ()>,
+    on_wanted: FunctionRef<u32, ()>,
+) -> Result<()> {
     let (arena, arena_len) = typed_array(&env, &memory.arena)?;
     let (entries, entry_bytes) = typed_array(&env, &memory.entries)?;
     let (answer_bytes, answer_len) = typed_array(&env, &memory.answer)?;
     let (answer_meta, _) = typed_array(&env, &memory.answer_meta)?;
+    let (wanted, wanted_bytes) = typed_array(&env, &memory.wanted)?;
     let mut uv_loop = ptr::null_mut();
     // SAFETY: a live environment; the loop it answers is this thread's own.
     unsafe { sys::napi_get_uv_event_loop(env.raw(), &raw mut uv_loop) };
     let entries = entries.cast::<Entry>();
     let capacity = entry_bytes / size_of::<Entry>();
     let arena = Arena { bytes: arena, len: arena_len, entries, capacity };
-    let turn = Turn::new(&env, on_turn);
+    let (turn, call) = (Turn::new(&env, on_turn), Turn::new(&env, on_wanted));
     // SAFETY: the loop of this thread; the buffers are referenced above for the life of the environment.
     let client = unsafe { InLoop::start(uv_loop.cast(), arena, Box::new(move |count| turn.call(count))) }
         .map_err(|error| Error::from_reason(format!("the event loop refused the upstream client: {error}")))?;
+    // The phase that was entered last comes first: tasks have told what they have when the turn is handed over.
+    // SAFETY: the loop of this thread, which outlives `detach`.
+    if let Err(error) = unsafe { portcullis_reactor::uv::start(uv_loop.cast()) } {
+        client.shutdown(Box::new(|| ()));
+        return Err(Error::from_reason(format!("the event loop refused the reactor: {error}")));
+    }
+    portcullis_reactor::spawn(wanted::tell(wanted.cast(), wanted_bytes / size_of::<[u32; 2]>(), move |count| {
+        call.invoke(count);
+        accepting::settle();
+    }));
     let shared = Shared { answer_meta: answer_meta.cast(), answer_bytes, answer_len, arena: arena.bytes, entries };
     EDGE.with(|edge| *edge.borrow_mut() = Some(Edge::new(client, &shared, memory.inline_bytes as usize)));
     Ok(())
 }
 
-/// Closes the upstream client's handles and ends this thread's edge; `done` is called when the loop holds none of
-/// them any more. A worker thread that ends before aborts the process.
+/// Drops this thread's tasks, closes the handles of the reactor and of the upstream client, and ends the edge; `done`
+/// is called when the loop holds none of them any more. A worker thread that ends before aborts the process.
 #[napi]
 pub fn detach(env: Env, done: FunctionRef<u32, ()>) -> Result<()> {
     let turn = Turn::new(&env, done);
     let edge = EDGE.with(|edge| edge.borrow_mut().take());
+    accepting::clear();
+    wanted::clear();
     match edge {
         Some(edge) => {
-            let client = edge.client.clone();
-            client.shutdown(Box::new(move || turn.call(0)));
+            let left = Cell::new(2);
+            let closed = Rc::new(move || {
+                left.set(left.get() - 1);
+                if left.get() == 0 {
+                    turn.call(0);
+                }
+            });
+            let reactor_closed = Rc::clone(&closed);
+            portcullis_reactor::uv::shutdown(Box::new(move || reactor_closed()));
+            edge.client.shutdown(Box::new(move || closed()));
         }
         None => turn.call(0),
     }
@@ -128,8 +160,9 @@ pub fn bound_receive_buffers(port: u32) -> u32 {
 #[napi]
 pub fn opened(response: Unknown) {
     let connection = identity::of(response.raw());
+    let met = accepting::met();
     if connection != 0 {
-        with_edge(|edge| edge.opened(connection));
+        with_edge(|edge| edge.opened(connection, met));
     }
 }
 
@@ -378,7 +411,7 @@ pub fn sample(rate: f64) {
 /// Metric families as JSON, all threads added up.
 #[napi]
 pub fn metrics() -> String {
-    guarded(|| portcullis_engine::meters::scrape(&policy::current().load())).unwrap_or_else(|| "[]".into())
+    guarded(|| portcullis_engine::meters::scrape(&policy::current().load(), accepting::families())).unwrap_or_else(|| "[]".into())
 }
 
 /// Certificates with requests since they were last told, taken out of the table: JSON of
@@ -434,6 +467,10 @@ impl Turn {
         if count > 0 && with_edge(|edge| edge.turn(count)).is_none() {
             with_edge(|edge| edge.turn_failed(count));
         }
+        self.invoke(count);
+    }
+
+    fn invoke(&self, count: usize) {
         // SAFETY: called from the loop of the environment's own thread, outside any JavaScript. An exception that
         // JavaScript let out is cleared: src/edge.ts contains its own.
         unsafe {
