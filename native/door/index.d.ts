@@ -3,14 +3,44 @@
 /** Without identity: the exchange of this slot is over, or its client is gone. */
 export declare function abandoned(slot: number): void
 
+/** Other bounds, for connections from now on. */
+export declare function acceptorBound(bounds: string): void
+
+/** Closes the listening socket of an address. Who is in its backlog is accepted before. */
+export declare function acceptorClose(address: string, port: number): void
+
+/**
+ * Listens for the whole process; answers the port. `bounds` is JSON: `max`, `per_address`, `handshakes`,
+ * `hello_timeout_ms`. Connections are accepted from the first `serve_accepted` on.
+ *
+ * # Errors
+ * The system's code, such as EADDRINUSE.
+ */
+export declare function acceptorListen(address: string, port: number, bounds: string): number
+
+/** The same with a socket that is bound already, and may listen. The descriptor stays the caller's, who may close it. */
+export declare function acceptorListenFd(fd: number, bounds: string): number
+
+/** Connections that were accepted and are nobody's yet: their ClientHello is not there, or no edge thread is. */
+export declare function acceptorPending(): number
+
+/** Closes all listening sockets. */
+export declare function acceptorStop(): void
+
+/** The next connection that uWebSockets.js opens is this one. False: it is not there (any more). */
+export declare function adopt(fd: number): boolean
+
 /** The gateway's own answer was written, with so many bytes of body: the exchange is over. */
 export declare function answered(slot: number, status: number, bytes: number): void
 
 /** All calls of a batch have answered or their time is up: what one of its exchanges does next. */
 export declare function asked(slot: number): number
 
-/** Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled. */
-export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void): void
+/**
+ * Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled,
+ * `on_wanted(count)` with so many rows of `wanted`.
+ */
+export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void, onWanted: (arg: number) => void): void
 
 /** What the fleet's counters are asked at once, for all requests of a turn. */
 export interface Batch {
@@ -89,8 +119,8 @@ export declare function delayed(slot: number): number
 export declare function delayOf(slot: number): number
 
 /**
- * Closes the upstream client's handles and ends this thread's edge; `done` is called when the loop holds none of
- * them any more. A worker thread that ends before aborts the process.
+ * Drops this thread's tasks, closes the handles of the reactor and of the upstream client, and ends the edge; `done`
+ * is called when the loop holds none of them any more. A worker thread that ends before aborts the process.
  */
 export declare function detach(done: (arg: number) => void): void
 
@@ -110,6 +140,8 @@ export interface EdgeMemory {
    * known), length (low and high word); and, at all times, whether `next_batch` has something that nobody waits for.
    */
   answerMeta: unknown
+  /** Uint32Array, two words a row: what native code wants done. */
+  wanted: unknown
   /** Bodies up to this many bytes are inspected on the edge thread. */
   inlineBytes: number
 }
@@ -162,6 +194,9 @@ export declare function inspectToken(configuration: string, token: string): stri
  * A host or an authority that the policy in force lacks.
  */
 export declare function judge(certificatePem: string, hostOrAuthorities: string): string
+
+/** This thread is handed nothing more. What it was handed goes to others; where there are none, it serves that still. */
+export declare function leaveAccepted(): void
 
 /** The limits in force, with what this process has counted: JSON of native/engine/src/limits/shown.rs. */
 export declare function limits(): string
@@ -299,6 +334,9 @@ export declare function sample(rate: number): void
  * native/engine/src/mtls/seen.rs, at most 1,000 a call.
  */
 export declare function seen(): string
+
+/** From now on this thread is handed connections. */
+export declare function serveAccepted(): void
 
 /** What `portcullis_settle` answered to the last `spent`; null: nobody did. */
 export declare function spendingSettled(reply: Buffer | undefined | null, nodes: number): void

@@ -310,8 +310,8 @@ export class Control {
 
   /** Another process answers from now on; what traffic needs goes on until the end. */
   handOver(): void {
-    this.#admin.stopListening();
-    void this.#published?.close();
+    this.#admin.retire();
+    this.#published?.retire();
   }
 
   /** The last requests are over. */

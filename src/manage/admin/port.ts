@@ -90,9 +90,9 @@ export class AdminPort {
     if (token !== null) process.stderr.write(introduced(token));
   }
 
-  /** Takes no new connections any more; those that are open get their answers. */
-  stopListening(): void {
-    void this.#server?.close();
+  /** Another process answers from now on. */
+  retire(): void {
+    this.#server?.retire();
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,7 @@ import { createAdaptorServer } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import type { RevocationMetrics } from '../../journal/metrics/revocation.js';
 import { readBody } from '../admin/body.js';
+import { Leaving } from '../leaving.js';
 import type { Bound } from '../port.js';
 import type { Store } from '../store/open.js';
 import { generationsOf, issuingOf, isTrusted, pemsOf } from './authorities.js';
@@ -32,6 +33,8 @@ export interface Published {
 export interface Listening {
   port: number;
   close(): Promise<void>;
+  /** Another process answers from now on. */
+  retire(): void;
 }
 
 export function publishing({ store, lists, responder, metrics, clock }: Published): Hono {
@@ -112,15 +115,19 @@ export function publish(app: Hono, { handle, port }: Pick<Bound, 'handle' | 'por
   server.requestTimeout = REQUEST_MS;
   server.headersTimeout = HEAD_MS;
   server.keepAliveTimeout = IDLE_MS;
-  const close = () =>
-    new Promise<void>(resolve => {
-      server.close(() => resolve());
-      server.closeIdleConnections();
-      setTimeout(() => server.closeAllConnections(), REQUEST_MS).unref();
-    });
+  const leaving = new Leaving(server);
+  const bounded = () => void setTimeout(() => server.closeAllConnections(), REQUEST_MS).unref();
+  const close = () => {
+    bounded();
+    return leaving.atOnce();
+  };
+  const retire = () => {
+    bounded();
+    void leaving.gently();
+  };
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(handle, () => resolve({ port, close }));
+    server.listen(handle, () => resolve({ port, close, retire }));
   });
 }
 
