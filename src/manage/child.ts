@@ -45,7 +45,8 @@ export class Child {
     { execPath, script, args, env, folder, successor }: Starting,
     hear: (child: Child, report: Report) => void,
   ) {
-    mkdirSync(folder, { mode: 0o700 });
+    // Around it too: folders for temporary files are swept now and then.
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
     this.#process = fork(script, args, {
       execPath,
       env: { ...env, [FOLDER_VARIABLE]: folder, ...(successor && { [SUCCESSOR_VARIABLE]: '1' }) },
@@ -60,7 +61,7 @@ export class Child {
     this.#process.on('message', (report: Report) => {
       if (report.type === 'ready' || report.type === 'reloaded') {
         this.graceMs = report.graceMs;
-        this.uses = new Set(report.uses);
+        this.uses = new Set(report.uses ?? []);
       }
       if (report.type === 'ready') this.version = report.version;
       if (report.type === 'refused') this.refusal = report;
