@@ -13,7 +13,7 @@ use portcullis_engine::grpc::web::{self, TextReader};
 use portcullis_engine::grpc::{Dialect, deadline};
 use portcullis_engine::guard::guarded;
 use portcullis_engine::head::Framing;
-use portcullis_engine::policy::Protocol;
+use portcullis_engine::policy::OriginProtocol;
 use portcullis_engine::reason::Reason;
 use portcullis_forward::request::Call;
 use portcullis_forward::{Entry, Kind, Token};
@@ -99,7 +99,7 @@ impl ToldOfCall {
 /// gRPC needs HTTP/2. Towards others a call is a request like any other.
 fn speaks_grpc(exchange: &Exchange) -> bool {
     let origin = exchange.snapshot.as_ref().zip(exchange.host());
-    origin.is_some_and(|(snapshot, host)| snapshot.origins[host.origin].protocol == Protocol::H2)
+    origin.is_some_and(|(snapshot, host)| snapshot.origins[host.origin].protocol == OriginProtocol::H2)
 }
 
 impl Edge {
@@ -178,7 +178,9 @@ impl Edge {
 
     /// The time of a call has passed.
     pub fn expired(&mut self, index: u32, generation: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize).filter(|slot| slot.generation == generation) else { return };
+        let Some(slot) = self.slots.get_mut(index as usize).filter(|slot| slot.generation == generation) else {
+            return;
+        };
         let token = Token { slot: index, generation };
         match slot.stage {
             Stage::Free | Stage::Upgraded => return,
@@ -306,20 +308,24 @@ impl Edge {
         slot.exchange.grpc_status = Some(reason.entry().grpc);
         let lines = last_words(&slot.exchange, &Denial::from(reason));
         let answer = slot.web.as_mut().map(|web| web.answer.as_mut());
-        let told = match answer {
-            Some(Some(answer)) => {
-                let mut out = Vec::new();
-                answer.trailers(lines.as_bytes(), &mut out);
-                self.area.keep(&out).map(|(body_start, body_len)| {
-                    Entry { kind: Kind::Chunk as u32, body_start, body_len, ..entry }
-                })
-            }
-            None if is_stream(entry.slot) => self.area.keep(lines.as_bytes()).map(|(block_start, block_len)| {
-                Entry { kind: Kind::Trailers as u32, block_start, block_len, ..entry }
-            }),
-            // Half of something else, or of HTTP/1.1: closing is the only way to say so.
-            _ => None,
-        };
+        let told =
+            match answer {
+                Some(Some(answer)) => {
+                    let mut out = Vec::new();
+                    answer.trailers(lines.as_bytes(), &mut out);
+                    self.area.keep(&out).map(|(body_start, body_len)| Entry {
+                        kind: Kind::Chunk as u32,
+                        body_start,
+                        body_len,
+                        ..entry
+                    })
+                }
+                None if is_stream(entry.slot) => self.area.keep(lines.as_bytes()).map(|(block_start, block_len)| {
+                    Entry { kind: Kind::Trailers as u32, block_start, block_len, ..entry }
+                }),
+                // Half of something else, or of HTTP/1.1: closing is the only way to say so.
+                _ => None,
+            };
         told.map_or(entry, |told| Entry { flags: Entry::LAST, ..told })
     }
 
