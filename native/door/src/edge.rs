@@ -529,8 +529,11 @@ impl Edge {
                 if !answering {
                     return self.refuse(index, Reason::HttpBodyTooLarge);
                 }
-                // The client has part of the origin's response: closing is the only way to say so.
                 slot.exchange.denial = Some(Reason::HttpBodyTooLarge.into());
+                if slot.exchange.grpc.is_some() {
+                    return self.break_off(Token { slot: index, generation: slot.generation }, Reason::HttpBodyTooLarge);
+                }
+                // The client has part of the origin's response: closing is the only way to say so.
                 let status = slot.status;
                 self.end(index, status);
                 Next::Close
@@ -644,6 +647,7 @@ impl Edge {
                 let status = slot.status;
                 if entry.kind == Kind::Failed as u32
                     && let Some(&reason) = Reason::ALL.get(entry.fault as usize)
+                    && slot.exchange.denial.as_ref().is_none_or(|denial| denial.reason != reason)
                 {
                     slot.exchange.denial = Some(reason.into());
                 }
