@@ -531,7 +531,8 @@ impl Edge {
                 }
                 slot.exchange.denial = Some(Reason::HttpBodyTooLarge.into());
                 if slot.exchange.grpc.is_some() {
-                    return self.break_off(Token { slot: index, generation: slot.generation }, Reason::HttpBodyTooLarge);
+                    let token = Token { slot: index, generation: slot.generation };
+                    return self.break_off(token, Reason::HttpBodyTooLarge);
                 }
                 // The client has part of the origin's response: closing is the only way to say so.
                 let status = slot.status;

@@ -14,7 +14,7 @@ use portcullis_engine::grpc::web::{self, TextReader};
 use portcullis_engine::grpc::{Dialect, deadline};
 use portcullis_engine::guard::guarded;
 use portcullis_engine::head::Framing;
-use portcullis_engine::policy::Protocol;
+use portcullis_engine::policy::OriginProtocol;
 use portcullis_engine::reason::Reason;
 use portcullis_forward::request::Call;
 use portcullis_forward::{Entry, Kind, Token};
@@ -100,7 +100,7 @@ impl ToldOfCall {
 /// gRPC needs HTTP/2. Towards others a call is a request like any other.
 fn speaks_grpc(exchange: &Exchange) -> bool {
     let origin = exchange.snapshot.as_ref().zip(exchange.host());
-    origin.is_some_and(|(snapshot, host)| snapshot.origins[host.origin].protocol == Protocol::H2)
+    origin.is_some_and(|(snapshot, host)| snapshot.origins[host.origin].protocol == OriginProtocol::H2)
 }
 
 impl Edge {
