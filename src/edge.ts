@@ -11,6 +11,7 @@ import { readHead } from './accept/head.js';
 import { Listener, WEBSOCKET_BYTES } from './accept/listener.js';
 import { PeerReader } from './accept/peer.js';
 import type { TlsContexts } from './accept/tls/contexts.js';
+import { tlsFiles } from './accept/tls/files.js';
 import { loadUws } from './accept/uws.js';
 import { Asking, type Told } from './check/limits/asking.js';
 import type { SharedPlan } from './check/limits/shared.js';
@@ -69,9 +70,11 @@ if (port === null) throw new Error('edge.js is a worker thread');
 const uws = loadUws();
 const identity = native.hasIdentity();
 const peers = new PeerReader();
+/** By the number of their slot, which is even, halved: odd slots are HTTP/2's, whose exchanges native code keeps. */
 const exchanges: Exchange[] = [];
 const free: Exchange[] = [];
-const waiting = new Map<number, Exchange>();
+/** Slots by the tickets that they wait with. */
+const waiting = new Map<number, number>();
 const bridges = new Set<WebSocketBridge>();
 /** WebSockets that a certificate let in, by their number. */
 const admitted = new Map<number, WebSocketBridge>();
@@ -91,7 +94,7 @@ const responses = new Responses(arena, entries, answer, exchanges, {
 
 const ownPaths = new OwnPaths({
   ask: (id, request, body) => port.postMessage({ type: 'own', id, request, body } satisfies FromEdge),
-  refuse: (exchange, reason) => act(exchange, native.refuse(exchange.slot, reason)),
+  refuse: (slot, reason) => actOn(slot, native.refuse(slot, reason)),
   write,
   failed: error => fail('own', error),
 });
@@ -119,7 +122,15 @@ const listener = new Listener<{ bridge: WebSocketBridge; number: number }>(uws, 
 });
 
 native.attach(
-  { arena, entries, answer, answerMeta, wanted, inlineBytes: options.inspect.inlineBytes },
+  {
+    arena,
+    entries,
+    answer,
+    answerMeta,
+    wanted,
+    inlineBytes: options.inspect.inlineBytes,
+    streams: options.exchanges,
+  },
   contained('turn', (count: number) => {
     responses.turn(count);
     askOn();
@@ -140,17 +151,17 @@ const asking =
   new Asking({
     plan: options.counters,
     door: native,
-    asked: contained('asked', (slot: number) => {
-      const exchange = exchanges[slot];
-      if (exchange !== undefined) act(exchange, native.asked(slot));
-    }),
+    asked: contained('asked', (slot: number) => actOn(slot, native.asked(slot))),
     tell: told => port.postMessage({ type: 'counters', told } satisfies FromEdge),
   });
 if (asking === null) native.countersUp(false);
 
 /** Does what native code wants done. */
 function serve(kind: number, number: number): void {
-  if (kind === Wanted.Adopt && native.adopt(number)) listener.adopt(number);
+  if (kind === Wanted.Inspect) queue(number);
+  else if (kind === Wanted.Own) ownPaths.takeStream(number);
+  else if (kind === Wanted.Ask) asking?.wanted();
+  else if (kind === Wanted.Adopt && native.adopt(number)) listener.adopt(number);
 }
 
 // --- a request's life ---------------------------------------------------------------------------------------------
@@ -164,7 +175,7 @@ function connection(res: HttpResponse, count: number): void {
   connections--;
   // Before anything else can answer: writing to a closed connection throws.
   const slot = native.closed(res);
-  if (slot !== NONE) gone(exchanges[slot]);
+  if (slot !== NONE) gone(exchanges[slot >> 1]);
 }
 
 function gone(exchange: Exchange | undefined): void {
@@ -198,7 +209,7 @@ function take(res: HttpResponse): Exchange | null {
       res.writeStatus('503 Service Unavailable').writeHeader('Retry-After', '1').end('', true);
       return null;
     }
-    exchange = new Exchange(exchanges.length);
+    exchange = new Exchange(exchanges.length << 1);
     exchanges.push(exchange);
   }
   exchange.res = res;
@@ -213,6 +224,12 @@ function release(exchange: Exchange): void {
   if (!identity) native.abandoned(exchange.slot);
   open--;
   free.push(exchange);
+}
+
+/** The same where only the slot is known. An odd one's was acted upon by native code. */
+function actOn(slot: number, next: number): void {
+  const exchange = (slot & 1) === 0 ? exchanges[slot >> 1] : undefined;
+  if (exchange !== undefined) act(exchange, next);
 }
 
 /** Does what native code says comes next. */
@@ -239,7 +256,7 @@ function act(exchange: Exchange, next: number): void {
       responses.held(exchange, answerMeta);
       return;
     case Next.Inspect:
-      queue(exchange);
+      exchange.ticket = queue(exchange.slot);
       return;
     case Next.Own:
       ownPaths.take(exchange, res);
@@ -338,22 +355,24 @@ function write(
 
 // --- bodies that wait for the inspection pool ---------------------------------------------------------------------
 
-function queue(exchange: Exchange): void {
-  const ticket = native.ticket(exchange.slot);
-  if (!pool.submit(ticket)) {
-    act(exchange, native.crowded(exchange.slot));
-    return;
+/** Answers the number of the ticket that the slot waits with, or -1 when it does not. */
+function queue(slot: number): number {
+  const ticket = native.ticket(slot);
+  if (pool.submit(ticket)) {
+    waiting.set(ticket, slot);
+    return ticket;
   }
-  exchange.ticket = ticket;
-  waiting.set(ticket, exchange);
+  actOn(slot, native.crowded(slot));
+  return -1;
 }
 
 function inspected(ticket: number): void {
-  const exchange = waiting.get(ticket);
-  if (exchange === undefined) return;
+  const slot = waiting.get(ticket);
+  if (slot === undefined) return;
   waiting.delete(ticket);
-  exchange.ticket = -1;
-  act(exchange, native.inspected(exchange.slot, ticket));
+  const exchange = (slot & 1) === 0 ? exchanges[slot >> 1] : undefined;
+  if (exchange !== undefined) exchange.ticket = -1;
+  actOn(slot, native.inspected(slot, ticket));
 }
 
 // --- exchanges that wait ------------------------------------------------------------------------------------------
@@ -447,6 +466,12 @@ process.on('unhandledRejection', error => fail('unhandled', error));
 
 const ticking = setInterval(contained('tick', tick), TICK_MS);
 
+/** Each connection is told that it is its last: by its next answer, or by a GOAWAY. */
+function announce(): void {
+  responses.draining = true;
+  native.drainStreams();
+}
+
 let draining = false;
 
 /** Takes no new connections, lets exchanges end, then closes what is left and ends the thread. */
@@ -460,16 +485,18 @@ function drain(graceMs: number): void {
     contained('stop', () => {
       listener.stop();
       if (options.listen.h2) native.leaveAccepted();
+      native.drainStreams();
       port?.postMessage({ type: 'stopped' } satisfies FromEdge);
     }),
   );
   const deadline = Date.now() + graceMs;
   const polling = setInterval(() => {
     // Kept-alive connections end by themselves: each answer says `Connection: close`, idle ones time out.
-    if ((open > 0 || connections > 0 || bridges.size > 0) && Date.now() < deadline) return;
+    const served = open + connections + bridges.size + native.streamConnections();
+    if (served > 0 && Date.now() < deadline) return;
     clearInterval(polling);
     clearInterval(ticking);
-    const cut = open + bridges.size;
+    const cut = open + bridges.size + native.openStreams();
     for (const bridge of bridges) bridge.terminate();
     asking?.close();
     listener.close();
@@ -486,7 +513,7 @@ function drain(graceMs: number): void {
 port.on('message', (message: ToEdge) => {
   try {
     if (message.type === 'own') ownPaths.answer(message.id, message);
-    else if (message.type === 'last') responses.draining = true;
+    else if (message.type === 'last') announce();
     else drain(message.graceMs);
   } catch (error) {
     fail('message', error);
@@ -497,6 +524,8 @@ port.on('message', (message: ToEdge) => {
 async function accept(): Promise<number> {
   const { address, port: given, h2 } = options.listen;
   if (h2) {
+    const { fallback, hosts } = tlsFiles(options.tls);
+    native.tlsContexts(fallback, hosts);
     native.serveAccepted();
     return given;
   }

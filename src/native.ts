@@ -59,7 +59,7 @@ export const EntryFlag = { NoBody: 1, Length: 2, HeadSent: 4 } as const;
 export const AnswerFlag = { Close: 1, NoBody: 2, Whole: 4, More: 8, Length: 16 } as const;
 
 /** What native code wants done; `Wanted` of native/door/src/wanted.rs. */
-export const Wanted = { Adopt: 1 } as const;
+export const Wanted = { Adopt: 1, Inspect: 2, Own: 3, Ask: 4 } as const;
 
 /** Word of the answer's meta: not 0 when `nextBatch` has what nobody waits for. */
 export const ASKS = 5;
@@ -71,7 +71,6 @@ export const {
   abandoned,
   acceptorBound,
   acceptorClose,
-  acceptorListen,
   acceptorListenFd,
   acceptorPending,
   acceptorStop,
@@ -95,6 +94,7 @@ export const {
   delayOf,
   detach,
   drain,
+  drainStreams,
   exemptLimited,
   explain,
   forget,
@@ -114,7 +114,11 @@ export const {
   nextBatch,
   ocspAnswer,
   opened,
+  openStreams,
   own,
+  ownAnswer,
+  ownBody,
+  ownRefuse,
   pause,
   peer,
   piece,
@@ -134,8 +138,10 @@ export const {
   serveAccepted,
   spendingSettled,
   spent,
+  streamConnections,
   tick,
   ticket,
+  tlsContexts,
   topLimited,
   unknownKeyIds,
   upgrade,

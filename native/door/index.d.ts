@@ -127,6 +127,9 @@ export declare function detach(done: (arg: number) => void): void
 /** Moves whole event lines into `buffer`; answers their bytes, 0 when none waits. */
 export declare function drain(buffer: unknown): number
 
+/** Tells the clients of HTTP/2 connections to go; those connections end with their last stream. */
+export declare function drainStreams(): void
+
 /** JavaScript's memory and callback, for the life of an edge thread. */
 export interface EdgeMemory {
   /** Uint8Array, 1 MiB: what origins answered in a turn. */
@@ -144,6 +147,8 @@ export interface EdgeMemory {
   wanted: unknown
   /** Bodies up to this many bytes are inspected on the edge thread. */
   inlineBytes: number
+  /** Most streams of HTTP/2 at once; 503 above. */
+  streams: number
 }
 
 /**
@@ -248,6 +253,22 @@ export declare function opened(response: unknown): void
 /** What the main thread has to know of a request that the gateway itself answers: JSON of edge/owning.rs. */
 export declare function own(slot: number): string | null
 
+/** The gateway's own answer to such a request: `block` is its status line and fields. */
+export declare function ownAnswer(slot: number, generation: number, status: number, block: string, body: Uint8Array): void
+
+/** Takes the body of a request that `wanted` told of as Own; none when that is over. */
+export declare function ownBody(slot: number): OwnBody | null
+
+/** The body of a request that the gateway itself answers, over HTTP/2. */
+export interface OwnBody {
+  /** Which request of its slot it is. */
+  generation: number
+  body: Buffer
+}
+
+/** Denies such a request for a reason found by JavaScript. */
+export declare function ownRefuse(slot: number, generation: number, reason: number): void
+
 /** Stops reading a response: the client is slower than the origin. */
 export declare function pause(slot: number): void
 
@@ -344,11 +365,26 @@ export declare function spendingSettled(reply: Buffer | undefined | null, nodes:
 /** What this process has spent of its leases since this was last asked, and which keys want more; null: nothing. */
 export declare function spent(): Call | null
 
+/** HTTP/2 connections that are open. */
+export declare function streamConnections(): number
+
 /** Now and then (about four times a second): publishes counters and event lines that no later exchange has flushed. */
 export declare function tick(): void
 
 /** The number under which a pool thread finds a body that waits for inspection. */
 export declare function ticket(slot: number): number
+
+/** What this thread's HTTP/2 connections are served with. */
+export declare function tlsContexts(fallback: TlsFiles, hosts: Array<TlsFiles>): void
+
+/** One host's, as src/accept/tls/contexts.ts has it: texts of files. */
+export interface TlsFiles {
+  host: string
+  certificate: string
+  key: string
+  /** Whose certificates are asked for; without, none is. */
+  authorities?: string
+}
 
 /**
  * Keys that were refused, those most often first: JSON `{ "rule"?, "most" }` in, JSON `[{ "rule", "key", "identity",

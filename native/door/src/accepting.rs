@@ -21,6 +21,7 @@ use portcullis_listener::acceptor::{self, Accepted, Bounds, Inbox, Place, accept
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::edge::streams;
 use crate::wanted::{Wanted, want};
 
 // --- the main thread's ----------------------------------------------------------------------------------------------
@@ -39,19 +40,12 @@ fn bounds(json: &str) -> Result<Bounds> {
     Ok(Bounds { max, per_address, handshakes, hello_timeout: Duration::from_millis(hello_timeout_ms) })
 }
 
-/// Listens for the whole process; answers the port. `bounds` is JSON: `max`, `per_address`, `handshakes`,
-/// `hello_timeout_ms`. Connections are accepted from the first `serve_accepted` on.
+/// Listens for the whole process on a socket that is bound already, and may listen; answers the port. The descriptor
+/// stays the caller's, who may close it. `bounds` is JSON: `max`, `per_address`, `handshakes`, `hello_timeout_ms`.
+/// Connections are accepted from the first `serve_accepted` on.
 ///
 /// # Errors
 /// The system's code, such as EADDRINUSE.
-#[napi]
-pub fn acceptor_listen(address: String, port: u32, bounds: String) -> Result<u32> {
-    let address = socket_address(&address, port)?;
-    acceptor().bound(self::bounds(&bounds)?);
-    cold(|| acceptor().listen(address)).map(|bound| bound.port().into())
-}
-
-/// The same with a socket that is bound already, and may listen. The descriptor stays the caller's, who may close it.
 #[napi]
 pub fn acceptor_listen_fd(fd: i32, bounds: String) -> Result<u32> {
     acceptor().bound(self::bounds(&bounds)?);
@@ -119,12 +113,11 @@ fn code(error: &io::Error) -> String {
 /// Metric families, as those of native/engine/src/meters.rs.
 pub fn families() -> Vec<Value> {
     let figures = acceptor().figures();
-    let one = |name: &str, kind: &str, help: &str, value: u64| {
-        json!({ "name": name, "help": help, "type": kind, "samples": [{ "labels": {}, "value": value }] })
-    };
-    let refused = figures.refused.iter().map(|(refusal, count)| {
-        json!({ "labels": { "reason": refusal.label() }, "value": count })
-    });
+    let one = |name: &str, kind: &str, help: &str, value: u64| json!({ "name": name, "help": help, "type": kind, "samples": [{ "labels": {}, "value": value }] });
+    let refused = figures
+        .refused
+        .iter()
+        .map(|(refusal, count)| json!({ "labels": { "reason": refusal.label() }, "value": count }));
     vec![
         json!({
             "name": "portcullis_connections_refused_total",
@@ -189,6 +182,9 @@ pub fn serve_accepted() {
 }
 
 fn serve(accepted: Accepted) {
+    if accepted.hello.offers_h2 {
+        return streams::serve(accepted);
+    }
     let fd = accepted.fd.as_raw_fd();
     ADOPTING.with(|adopting| adopting.borrow_mut().wanted.insert(fd, accepted));
     want(Wanted::Adopt, fd as u32);

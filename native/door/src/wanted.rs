@@ -14,6 +14,12 @@ use std::task::{Poll, Waker};
 pub enum Wanted {
     /// uWebSockets.js takes over a connection: its descriptor.
     Adopt = 1,
+    /// `ticket(slot)` waits for the inspection pool.
+    Inspect = 2,
+    /// The gateway itself answers: `own(slot)`, `own_body(slot)`, then `own_answer(slot, ..)`.
+    Own = 3,
+    /// The fleet's counters are asked: in the next batch, then `asked(slot)`.
+    Ask = 4,
 }
 
 #[derive(Default)]

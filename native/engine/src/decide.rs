@@ -19,6 +19,7 @@
 
 mod admission;
 mod callers;
+mod certificates;
 mod known;
 mod limits;
 mod told;
@@ -40,6 +41,7 @@ use crate::schema::{BodyCheck, Extent, Passed, ResponseCheck, Violation};
 use crate::snapshot::{Openapi, Operation, Snapshot};
 
 pub use admission::Admission;
+pub use certificates::Certificates;
 pub use known::Known;
 pub use limits::{Places, asked, delayed, released, settled};
 pub use told::{Told, told};
@@ -122,6 +124,9 @@ fn walk(
     // host
     let index = snapshot.host(exchange.head.host()).ok_or(Reason::HttpUnknownHost)?;
     exchange.host = Some(index);
+    if peer.asked.as_ref().is_some_and(|asked| !asked.covers(exchange.head.host())) {
+        return Err(Reason::HttpMisdirected.into());
+    }
     let host = &snapshot.hosts[index];
     if let Some(credentials) = host.credentials.as_ref().filter(|known| !known.told_headers().is_empty()) {
         exchange.head.forget(|name| credentials.is_told(name));
@@ -276,6 +281,7 @@ fn request<'a>(exchange: &'a Exchange, snapshot: &'a Snapshot, peer: &'a Peer) -
         head: &exchange.head,
         address: peer.address.to_canonical(),
         identity,
+        hello: peer.hello.as_deref(),
         now,
         found: exchange.found,
         caller: &exchange.caller,
@@ -327,8 +333,10 @@ pub fn oversized(exchange: &mut Exchange, peer: &Peer) -> Outcome {
 
 /// The rules, when they waited for the body, and the limits that read it.
 fn at_last(exchange: &mut Exchange, peer: &Peer) -> Result<(), Denial> {
-    let Some(snapshot) = exchange.snapshot.clone() else { return Ok(()) };
-    if std::mem::take(&mut exchange.rules_wait) {
+    let waited = std::mem::take(&mut exchange.rules_wait);
+    let looks = |snapshot: &&Arc<Snapshot>| waited || !snapshot.limits.stage(Phase::Body).is_empty();
+    let Some(snapshot) = exchange.snapshot.as_ref().filter(looks).cloned() else { return Ok(()) };
+    if waited {
         rules(exchange, &snapshot, peer)?;
     }
     limits::limits(exchange, &snapshot, peer, Phase::Body)

@@ -70,6 +70,13 @@ pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &P
         text(out, "ClientRequestMethod", exchange.head.method());
         text(out, "ClientRequestPath", exchange.head.path());
     }
+    clean(out, "ClientRequestProtocol", exchange.head.version().name());
+    if let Some(hello) = peer.hello.as_deref() {
+        clean(out, "JA4", &hello.ja4);
+        if let Some(name) = hello.server_name.as_deref().filter(|name| *name != exchange.head.host()) {
+            text(out, "TLSServerName", name);
+        }
+    }
     if let Some(agent) = exchange.head.field("user-agent") {
         text(out, "ClientRequestUserAgent", agent);
     }

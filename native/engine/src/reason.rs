@@ -43,6 +43,7 @@ catalogue! {
     HttpHeadTooLarge = "http.head_too_large", 431, 8, "The request's header is too large.", "More than 16 KiB or 100 fields.";
     HttpBodyTooLarge = "http.body_too_large", 413, 8, "The request's body is too large.", "Above the host's `maxBodyBytes`, or above the bound for bodies that are inspected.";
     HttpUnknownHost = "http.unknown_host", 421, 5, "This host is not served here.", "No entry under `hosts` matches the Host header.";
+    HttpMisdirected = "http.misdirected", 421, 5, "This host has to be asked on a connection of its own.", "An HTTP/2 connection was made for a host (SNI) whose TLS asks for certificates of other authorities. Clients connect anew by themselves (RFC 9113, 9.1.2).";
     HttpPipelined = "http.pipelined", 400, 3, "Nothing may follow a chunked request on its connection.", "What arrives behind a chunked body is refused, because its start cannot be told for certain.";
 
     // mtls: the client certificate
@@ -141,6 +142,7 @@ catalogue! {
     OriginClosed = "origin.closed", 502, 14, "The origin closed the connection.", "The origin ended the connection before a whole response head.";
     OriginMalformed = "origin.malformed", 502, 14, "The origin's response is malformed.", "The response head cannot be parsed, or its framing is ambiguous.";
     OriginTimeout = "origin.timeout", 504, 4, "The origin did not answer in time.", "`timeouts.connect` or `timeouts.firstByte` of the origin ran out.";
+    OriginTls = "origin.tls", 502, 14, "The origin cannot be trusted.", "The TLS handshake with the origin failed: its certificate is expired, is not issued by `tls.authorities`, does not cover `tls.serverName`, it refused ours, or it does not speak HTTP/2 where `protocol: h2` is written.";
     OriginSaturated = "origin.saturated", 503, 14, "The service is busy.", "All connections to the origin are in use and its queue is full.";
 
     // own: what the gateway itself answers

@@ -43,7 +43,9 @@ pub enum Fault {
 pub enum Seen {
     Whole(ClientHello),
     /// Nothing more can be said before so many bytes have come.
-    Partial { wants: usize },
+    Partial {
+        wants: usize,
+    },
     Refused(Fault),
 }
 
@@ -108,16 +110,22 @@ fn expected(message: &[u8]) -> Option<usize> {
     match *message {
         [] => Some(MESSAGE_HEADER),
         [kind, ..] if kind != CLIENT_HELLO => None,
-        [_, high, middle, low, ..] => {
-            Some(MESSAGE_HEADER + u32::from_be_bytes([0, high, middle, low]) as usize)
-        }
+        [_, high, middle, low, ..] => Some(MESSAGE_HEADER + u32::from_be_bytes([0, high, middle, low]) as usize),
         _ => Some(MESSAGE_HEADER),
     }
 }
 
 /// Methods that a request may begin with; the rest of RFC 9110's and PATCH.
 const METHODS: [&[u8]; 10] = [
-    b"GET ", b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"TRACE ",
+    b"GET ",
+    b"POST ",
+    b"PUT ",
+    b"HEAD ",
+    b"PATCH ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"CONNECT ",
+    b"TRACE ",
     // What an HTTP/2 client sends that takes the port for one without TLS.
     b"PRI * HTTP/2.0",
 ];

@@ -122,10 +122,8 @@ mod tests {
     /// The example of the specification.
     #[test]
     fn gives_the_fingerprint_that_the_specification_gives() {
-        let ciphers =
-            list("5a5a,1301,1302,1303,c02b,c02f,c02c,c030,cca9,cca8,c013,c014,009c,009d,002f,0035");
-        let extensions =
-            sorted("001b,0000,0033,0010,4469,0017,002d,000d,0005,0023,0012,002b,ff01,000b,000a,0015");
+        let ciphers = list("5a5a,1301,1302,1303,c02b,c02f,c02c,c030,cca9,cca8,c013,c014,009c,009d,002f,0035");
+        let extensions = sorted("001b,0000,0033,0010,4469,0017,002d,000d,0005,0023,0012,002b,ff01,000b,000a,0015");
         let algorithms = list("0403,0804,0401,0503,0805,0501,0806,0601");
         let mut parts = Parts {
             version: Some(0x0304),

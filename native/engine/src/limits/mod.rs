@@ -144,7 +144,7 @@ pub struct Limited {
     /// Counted when the answer is known.
     pub(crate) pending: Vec<Ask>,
     /// Places among those under way.
-    pub(crate) held: Vec<Key>,
+    pub(crate) held: crate::decide::Places,
     /// Phases that were done.
     pub(crate) reached: u8,
     /// A limit refused the request, or its answer was counted.
@@ -172,7 +172,7 @@ impl Limited {
         self.left.clear();
         self.spent.clear();
         self.pending.clear();
-        self.held.clear();
+        self.held.leave();
         self.reached = 0;
         self.over = false;
         self.reading = None;

@@ -120,6 +120,8 @@ fn equal(field: TextField, literal: &[u8]) -> Option<Facts> {
         TextField::Query
         | TextField::UserAgent
         | TextField::Referer
+        | TextField::Version
+        | TextField::Ja4
         | TextField::Cookie
         | TextField::VerifyError
         | TextField::Authority

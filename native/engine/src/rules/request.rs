@@ -14,7 +14,7 @@ use crate::jwt::Configuration;
 use crate::limits::geo;
 use crate::mtls::{CertificateField, CertificateNames};
 use crate::pairs::{arguments, cookies, decodes_to, escape};
-use crate::peer::Identity;
+use crate::peer::{ClientHello, Identity};
 
 /// One request as rules see it.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,8 @@ pub struct Request<'a> {
     pub address: IpAddr,
     /// `cf.tls_client_auth.*`
     pub identity: Identity<'a>,
+    /// `cf.bot_management.ja4`, `cf.tls_client_hello_length`; None where nobody looked.
+    pub hello: Option<&'a ClientHello>,
     /// Unix seconds.
     pub now: u64,
     pub found: Found,
@@ -145,6 +147,8 @@ pub(super) enum TextField {
     UserAgent,
     Cookie,
     Referer,
+    Version,
+    Ja4,
     Certificate(CertificateField),
     VerifyError,
     Authority,
@@ -161,6 +165,8 @@ impl TextField {
         Value::Borrowed(match self {
             TextField::Host => head.host().as_bytes(),
             TextField::Method => head.method().as_bytes(),
+            TextField::Version => head.version().name().as_bytes(),
+            TextField::Ja4 => request.hello.map_or("", |hello| &*hello.ja4).as_bytes(),
             TextField::Path => head.path().as_bytes(),
             TextField::Query => head.query().as_bytes(),
             TextField::Uri if head.query().is_empty() => head.path().as_bytes(),
@@ -254,15 +260,17 @@ pub(super) enum NumberField {
     DaysToExpiry,
     ResponseCode,
     Asn,
+    HelloLength,
 }
 
 const DAY_SECONDS: i64 = 86_400;
 
 impl NumberField {
-    /// None without a certificate, without an answer, or with one that cannot be read.
+    /// None without a certificate, without an answer, with one that cannot be read, or where nobody looked.
     pub fn value(self, request: &Request<'_>) -> Option<i64> {
         match self {
             NumberField::Asn => geo::place(request.address.to_canonical()).asn.map(i64::from),
+            NumberField::HelloLength => request.hello.map(|hello| i64::from(hello.length)),
             NumberField::ResponseCode => request.beyond.response.map(|response| i64::from(response.status)),
             NumberField::DaysToExpiry => {
                 let certificate = request.identity.certificate.filter(|certificate| certificate.fault().is_none())?;

@@ -94,14 +94,7 @@ pub(super) fn set_low_water(fd: &OwnedFd, bytes: usize) -> io::Result<()> {
 /// connection, and the client might not see the text.
 pub(super) fn answer(fd: &OwnedFd, text: &[u8], scratch: &mut [u8]) {
     // SAFETY: reads so many bytes. It fits into the empty buffer of a fresh connection, or is lost.
-    unsafe {
-        libc::send(
-            fd.as_raw_fd(),
-            text.as_ptr().cast(),
-            text.len(),
-            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-        )
-    };
+    unsafe { libc::send(fd.as_raw_fd(), text.as_ptr().cast(), text.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
     let _ = receive(fd, scratch, 0);
 }
 
@@ -248,8 +241,7 @@ impl Epoll {
     pub(super) fn wait(&self, events: &mut [libc::epoll_event], within_ms: Option<u64>) -> usize {
         let within = within_ms.map_or(-1, |ms| c_int::try_from(ms).unwrap_or(c_int::MAX));
         // SAFETY: room for so many events.
-        let count =
-            unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), events.len() as c_int, within) };
+        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), events.len() as c_int, within) };
         usize::try_from(count).unwrap_or_default()
     }
 }
