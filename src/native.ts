@@ -58,6 +58,9 @@ export const EntryFlag = { NoBody: 1, Length: 2, HeadSent: 4 } as const;
 /** The first two of answers of our own, the others of responses that were held back. */
 export const AnswerFlag = { Close: 1, NoBody: 2, Whole: 4, More: 8, Length: 16 } as const;
 
+/** What native code wants done; `Wanted` of native/door/src/wanted.rs. */
+export const Wanted = { Adopt: 1, Inspect: 2, Own: 3, Ask: 4 } as const;
+
 /** Word of the answer's meta: not 0 when `nextBatch` has what nobody waits for. */
 export const ASKS = 5;
 
@@ -66,6 +69,13 @@ export const NONE = 0xffff_ffff;
 
 export const {
   abandoned,
+  acceptorBound,
+  acceptorClose,
+  acceptorListen,
+  acceptorListenFd,
+  acceptorPending,
+  acceptorStop,
+  adopt,
   answered,
   asked,
   attach,
@@ -85,6 +95,7 @@ export const {
   delayOf,
   detach,
   drain,
+  drainStreams,
   exemptLimited,
   explain,
   forget,
@@ -94,6 +105,7 @@ export const {
   inspected,
   inspectToken,
   judge,
+  leaveAccepted,
   limits,
   loadDatabase,
   loadKeySet,
@@ -104,6 +116,9 @@ export const {
   ocspAnswer,
   opened,
   own,
+  ownAnswer,
+  ownBody,
+  ownRefuse,
   pause,
   peer,
   piece,
@@ -120,10 +135,13 @@ export const {
   revokeTokens,
   sample,
   seen,
+  serveAccepted,
   spendingSettled,
   spent,
+  streamConnections,
   tick,
   ticket,
+  tlsContexts,
   topLimited,
   unknownKeyIds,
   upgrade,

@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
+import { connections } from '../accept/connections/config.js';
 import { tls } from '../accept/tls/config.js';
 import { credentials } from '../check/credentials/config.js';
 import { openapi } from '../check/endpoints/config.js';
@@ -40,6 +41,7 @@ export const configSchema = z.strictObject({
         .describe(
           'HTTP/2 and gRPC on the same port. `false`: the edge threads themselves listen, for HTTP/1.1 and WebSocket only.',
         ),
+      connections: connections.prefault({}),
       admin: listen()
         .transform(({ address, port }) => ({ address: address ?? '127.0.0.1', port }))
         .prefault('127.0.0.1:9090')

@@ -84,9 +84,10 @@ export class Edges {
 
   /**
    * Fresh threads by another plan; the old ones take no new connections when it resolves. Rejects, and goes on with the
-   * old ones, when the fresh ones cannot be started.
+   * old ones, when the fresh ones cannot be started. `between` is done when the fresh ones serve, and before the old
+   * ones drain.
    */
-  async replaceAll(plan: Plan, why: string): Promise<void> {
+  async replaceAll(plan: Plan, why: string, between: () => Promise<void> = async () => {}): Promise<void> {
     const [before, old] = [this.#plan, this.#places];
     this.#plan = plan;
     try {
@@ -95,6 +96,7 @@ export class Edges {
       this.#plan = before;
       throw error;
     }
+    await between();
     for (const { thread } of old) {
       this.#log.info({ thread: thread.number, why }, 'an edge thread is replaced');
       this.#replaced(why);

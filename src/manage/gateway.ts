@@ -9,6 +9,7 @@ import { every, Names } from '../forward/origins/refresh.js';
 import { Destination } from '../journal/events/destination.js';
 import { Notices } from '../journal/events/notices.js';
 import type { Metrics } from '../journal/metrics/registry.js';
+import { Acceptor, type AcceptorDoor } from './acceptor.js';
 import type { Opening } from './admin/port.js';
 import type { Managed, ReloadResult } from './admin/routes.js';
 import { Control, type ControlNative } from './control.js';
@@ -31,7 +32,8 @@ const FLUSH_MS = 1_000;
 /** The part of the native door that the main thread uses. */
 export type Native = ControlNative &
   Locating &
-  SettlingDoor & {
+  SettlingDoor &
+  AcceptorDoor & {
     compile(policy: string, activate: boolean): string;
     drain(buffer: Uint8Array): number;
     sample(rate: number): void;
@@ -68,6 +70,7 @@ interface Force {
 
 export class Gateway implements Managed {
   readonly #from: Surroundings;
+  readonly #acceptor: Acceptor;
   readonly #watch = new Watch(() => void this.reload('file'));
   #force: Force | null = null;
   #edges: Edges | null = null;
@@ -86,6 +89,7 @@ export class Gateway implements Managed {
   constructor(from: Surroundings) {
     this.#from = from;
     this.#databases = new Databases(from.native);
+    this.#acceptor = new Acceptor(from.native);
     const { native: door, log, metrics } = from;
     this.#sharing = new Sharing({ door, log, metrics: metrics.fleet });
   }
@@ -135,6 +139,7 @@ export class Gateway implements Managed {
     await control.start(parts);
     await this.#blamingLater(loaded, '/listen/pki', control.publish(parts));
     await this.#sharing.adopt(parts.shared);
+    if (listen.h2) this.#accept(parts, loaded, listen);
     await this.#edges.start();
     metrics.loaded();
     this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));
@@ -178,6 +183,8 @@ export class Gateway implements Managed {
     this.#stopping = true;
     this.#watch.close();
     this.#stopNames();
+    this.#acceptor.stop();
+    await this.#acceptor.settled(Math.min(graceMs, this.#force?.parts.config.listen.connections.helloTimeout ?? 0));
     const drained = (await this.#edges?.stop(graceMs)) ?? true;
     await this.#sharing.stop();
     await this.#events?.close(FLUSH_MS);
@@ -194,8 +201,10 @@ export class Gateway implements Managed {
     const { listen: then, ...was } = before.parts.config;
     const contexts = makeContexts(parts.tls, this.#from.folder);
     const moved = !same(now.https, then.https);
+    const [h2, h2Before] = [this.#h2(parts), edges.listen.h2];
     const fresh =
-      moved ||
+      (moved && !h2) ||
+      h2 !== h2Before ||
       !same([threads, inspect, parts.shared], [was.threads, was.inspect, before.parts.shared]) ||
       contexts.digest !== before.contexts.digest;
     const redirected = parts.destination !== before.parts.destination;
@@ -203,14 +212,25 @@ export class Gateway implements Managed {
     // What can fail comes before what cannot be taken back; that where addresses are is known anew is no harm.
     this.#locate(parts, loaded);
     if (fresh || redirected || readmitted) this.#judge(parts.policy, loaded, false);
-    const listen = moved ? await this.#freeListen(parts, loaded) : edges.listen;
+    const listened = edges.listen;
+    const listen = moved ? await this.#freeListen(parts, loaded) : { ...edges.listen, h2 };
     const admin = readmitted ? await this.#openAdmin(control, parts, loaded) : null;
     const plan = planOf(parts, contexts, listen);
     await control.prepare(parts);
+    const opens = h2 && (moved || !h2Before);
+    const closes = h2Before && (moved || !h2);
+    const close = async () => {
+      if (!closes) return;
+      this.#acceptor.close(listened);
+      await this.#acceptor.settled(then.connections.helloTimeout);
+    };
     try {
       if (redirected) this.#blaming(loaded, '/events/destination', () => events.reopen(parts.destination));
-      if (fresh) await edges.replaceAll(plan, 'configuration');
+      if (opens) this.#accept(parts, loaded, listen);
+      if (fresh) await edges.replaceAll(plan, 'configuration', close);
+      else await close();
     } catch (error) {
+      if (opens) this.#acceptor.close(listen);
       if (redirected) events.reopen(before.parts.destination);
       await admin?.abandon();
       throw error;
@@ -291,6 +311,7 @@ export class Gateway implements Managed {
   #enforce(force: Force): void {
     const { config } = force.parts;
     this.#force = force;
+    this.#acceptor.bound(config.listen.connections);
     this.#from.native.sample(config.events.sampleRate);
     this.#from.log.level = config.log.level;
     force.contexts.sweep();
@@ -307,12 +328,25 @@ export class Gateway implements Managed {
     log.info({ names: changed, generation, problems: problems.length }, 'origins have other addresses');
   }
 
-  async #freeListen({ config }: Parts, loaded: Loaded): Promise<Free> {
+  async #freeListen(parts: Parts, loaded: Loaded): Promise<Plan['listen']> {
     try {
-      return await freePort(config.listen.https, 'listen.https');
+      return { ...(await freePort(parts.config.listen.https, 'listen.https')), h2: this.#h2(parts) };
     } catch (error) {
       throw blame(loaded, '/listen/https', error);
     }
+  }
+
+  /** Whether the acceptor listens, and not the edge threads themselves. */
+  #h2({ config }: Parts): boolean {
+    if (config.listen.h2 && !this.#acceptor.usable) {
+      this.#from.log.warn('HTTP/2 is off: connections have no identity here (docs/connections.md)');
+      return false;
+    }
+    return config.listen.h2;
+  }
+
+  #accept({ config }: Parts, loaded: Loaded, listen: Free): void {
+    this.#blaming(loaded, '/listen/https', () => this.#acceptor.listen(listen, config.listen.connections));
   }
 
   #openAdmin(control: Control, parts: Parts, loaded: Loaded): Promise<Opening> {

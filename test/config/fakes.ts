@@ -66,6 +66,27 @@ export class FakeNative implements Native {
     if (bytes?.includes('broken')) throw new Error('the search tree is broken');
     this.databases.push([kind, bytes?.toString('latin1') ?? null]);
   }
+  /** What the acceptor was told. */
+  readonly accepting: string[] = [];
+  hasIdentity(): boolean {
+    return true;
+  }
+  acceptorListen(address: string, port: number): number {
+    this.accepting.push(`listen ${address} ${port}`);
+    return port;
+  }
+  acceptorBound(bounds: string): void {
+    this.accepting.push(`bound ${bounds}`);
+  }
+  acceptorClose(address: string, port: number): void {
+    this.accepting.push(`close ${address} ${port}`);
+  }
+  acceptorStop(): void {
+    this.accepting.push('stop');
+  }
+  acceptorPending(): number {
+    return 0;
+  }
   judge(): string {
     return '{"reason":null}';
   }

@@ -3,6 +3,7 @@
 mod inspecting;
 mod owning;
 mod responding;
+pub mod streams;
 mod waiting;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,6 +15,7 @@ use portcullis_engine::answer::Answer;
 use portcullis_engine::decide::{self, Admission, Known, MAX_INSPECTED_BYTES, Places, Tally};
 use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
+use portcullis_engine::guard::guarded;
 use portcullis_engine::head::{Framing, Head};
 use portcullis_engine::jwt;
 use portcullis_engine::limits::shared::{Asking, Waiter};
@@ -27,11 +29,13 @@ use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, 
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Body, Entry, Flow, Kind, OriginId, OriginSpec, Request, Token};
 
+use crate::accepting::Met;
 use crate::clock::{self, Ids};
 use crate::held::{Fields, Held};
 use crate::journal::Journal;
 use crate::policy;
 use responding::Row;
+use streams::{Native, Streams, is_stream};
 use waiting::settle;
 
 /// What JavaScript does next with an exchange. Part of the door's contract with src/native.ts.
@@ -73,10 +77,14 @@ const MAX_CERTIFICATES: usize = 65_536;
 
 struct Connection {
     peer: Option<Rc<Peer>>,
+    /// None where the edge thread itself listens.
+    met: Option<Met>,
     /// The slot of its exchange under way, or NONE.
     active: u32,
     /// A chunked request came: nothing behind it is read.
     last: bool,
+    /// Of a connection of streams, which has an exchange for each.
+    native: Option<Box<Native>>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +165,8 @@ pub struct Edge {
     next_admission: u32,
     /// WebSockets that are counted as under way, by the same numbers.
     places: HashMap<u32, Places, foldhash::fast::RandomState>,
+    /// What the acceptor knows of WebSockets' connections, by the same numbers.
+    met: HashMap<u32, Met, foldhash::fast::RandomState>,
     certificates: Vec<Option<Rc<Known>>>,
     /// Certificates with requests that were not gathered yet.
     seen: Vec<Rc<Known>>,
@@ -178,6 +188,9 @@ pub struct Edge {
     head: Vec<u8>,
     fields: Fields,
     inline_bytes: usize,
+    pub streams: Streams,
+    /// It takes no new connections any more.
+    is_draining: bool,
 }
 
 /// Bodies up to this length go into the buffer of the head.
@@ -200,7 +213,7 @@ pub struct Shared {
 }
 
 impl Edge {
-    pub fn new(client: InLoop, shared: &Shared, inline_bytes: usize) -> Edge {
+    pub fn new(client: InLoop, shared: &Shared, inline_bytes: usize, exchanges: usize) -> Edge {
         Edge {
             client,
             answer_meta: shared.answer_meta,
@@ -215,6 +228,7 @@ impl Edge {
             admissions: HashMap::default(),
             next_admission: 0,
             places: HashMap::default(),
+            met: HashMap::default(),
             certificates: Vec::new(),
             seen: Vec::new(),
             free_certificates: Vec::new(),
@@ -232,13 +246,15 @@ impl Edge {
             head: Vec::with_capacity(2048),
             fields: Fields::default(),
             inline_bytes: inline_bytes.min(MAX_INSPECTED_BYTES as usize),
+            streams: Streams::new(exchanges),
+            is_draining: false,
         }
     }
 
     // --- connections -------------------------------------------------------------------------------------------
 
-    pub fn opened(&mut self, connection: usize) {
-        self.connections.insert(connection, Connection { peer: None, active: NONE, last: false });
+    pub fn opened(&mut self, connection: usize, met: Option<Met>) {
+        self.connections.insert(connection, Connection { peer: None, met, active: NONE, last: false, native: None });
         let mut meters = lock(&self.meters);
         meters.scalars.connections_opened += 1;
         meters.scalars.connections_open += 1;
@@ -321,18 +337,9 @@ impl Edge {
     /// Decides the request whose head stands in the slot's buffer, and sends it when there is nothing to wait for.
     pub fn decide(&mut self, index: u32, connection: usize) -> Next {
         let slot = &mut self.slots[index as usize];
-        let id = self.ids.request_id();
-        slot.id = id;
-        slot.exchange.begin(clock::now(), std::str::from_utf8(&id).unwrap_or_default());
         slot.malformed = slot.exchange.head.parse().err();
-        slot.stage = Stage::Deciding;
-        slot.connection = connection;
-        slot.received = 0;
-        slot.sent_bytes = 0;
-        slot.status = 0;
-        slot.checks = false;
-        slot.complete = false;
-        slot.body.clear();
+        self.begin(index, connection);
+        let slot = &mut self.slots[index as usize];
         let Some(known) = self.connections.get_mut(&connection) else { return Next::Peer };
         if known.last {
             slot.stage = Stage::Free;
@@ -344,14 +351,36 @@ impl Edge {
         if known.peer.is_none() { Next::Peer } else { self.judge(index) }
     }
 
+    /// Makes a slot, whose head was read, ready for its decision.
+    fn begin(&mut self, index: u32, connection: usize) {
+        let slot = &mut self.slots[index as usize];
+        let id = self.ids.request_id();
+        slot.id = id;
+        slot.exchange.begin(clock::now(), std::str::from_utf8(&id).unwrap_or_default());
+        slot.stage = Stage::Deciding;
+        slot.connection = connection;
+        slot.received = 0;
+        slot.sent_bytes = 0;
+        slot.status = 0;
+        slot.checks = false;
+        slot.complete = false;
+        slot.body.clear();
+    }
+
     /// Tells who the connection's peer is, then decides the request that asked for it.
     pub fn peer(&mut self, index: u32, address: &str, certificate: u32) -> Next {
         let certificate = self.certificates.get(certificate as usize).cloned().flatten();
         let slot = &self.slots[index as usize];
         let last = slot.exchange.head.framing() == Framing::Chunked;
-        let connection =
-            self.connections.entry(slot.connection).or_insert(Connection { peer: None, active: index, last });
-        connection.peer = Some(Rc::new(Peer::new(parse_address(address), certificate)));
+        let connection = self.connections.entry(slot.connection).or_insert(Connection {
+            peer: None,
+            met: None,
+            active: index,
+            last,
+            native: None,
+        });
+        let hello = connection.met.as_ref().map(|met| Arc::clone(&met.hello));
+        connection.peer = Some(Rc::new(Peer { hello, ..Peer::new(parse_address(address), certificate) }));
         self.judge(index)
     }
 
@@ -392,6 +421,9 @@ impl Edge {
         line.extend_from_slice(self.answer.fields.as_bytes());
         let body = self.answer.body.as_bytes();
         let (status, close) = (self.answer.status, self.answer.close);
+        if is_stream(index) {
+            return self.answer_stream(index, line, is_head);
+        }
         if line.len() + body.len() > self.answer_len {
             self.end(index, status);
             return Next::Close;
@@ -455,8 +487,8 @@ impl Edge {
                 fields: slot.exchange.limited.fields.as_bytes(),
                 body,
                 is_head: head.method() == "HEAD",
-                takes_trailers: false,
-                takes_interim: false,
+                takes_trailers: is_stream(index),
+                takes_interim: is_stream(index),
                 idempotent: is_idempotent(head.method()),
             },
         );
@@ -529,19 +561,38 @@ impl Edge {
 
     // --- what the origin answered ------------------------------------------------------------------------------
 
-    /// Keeps the record of what a turn is about to hand to JavaScript.
-    pub fn turn(&mut self, count: usize) {
+    /// Keeps the record of what a turn brought, and writes what is for streams. Answers how many rows are left for
+    /// JavaScript.
+    pub fn turn(&mut self, count: usize) -> usize {
         let now_us = clock::mono_us();
+        let mut left = 0;
         for row in 0..count {
             // SAFETY: the client filled `count` rows of the table and leaves them until its reset.
             let entry = unsafe { *self.entries.add(row) };
+            let mut entry = self.row(entry, now_us);
+            if entry.kind != 0 && is_stream(entry.slot) {
+                if guarded(|| self.stream_row(&entry)).is_none() {
+                    self.panicked();
+                    self.drop_stream(entry.slot, h2::Reason::INTERNAL_ERROR);
+                }
+                entry.kind = 0;
+            }
+            left += usize::from(entry.kind != 0);
+            // SAFETY: as above.
+            unsafe { *self.entries.add(row) = entry };
+        }
+        if left == 0 {
+            self.tell_of_asks_by_streams();
+        }
+        left
+    }
+
+    /// Keeps the record of a row. Answers it as it goes on; its kind is 0 when it does not.
+    fn row(&mut self, entry: Entry, now_us: u64) -> Entry {
+        {
             let slot = self.slots.get_mut(entry.slot as usize).filter(|slot| slot.generation == entry.generation);
-            let Some(slot) = slot else {
-                // The slot may serve another request by now: JavaScript must not see this row.
-                // SAFETY: as above.
-                unsafe { (*self.entries.add(row)).kind = 0 };
-                continue;
-            };
+            // The slot may serve another request by now.
+            let Some(slot) = slot else { return Entry { kind: 0, ..entry } };
             if slot.exchange.limited.wants_response {
                 self.settle_limits(&entry);
             }
@@ -549,16 +600,8 @@ impl Edge {
                 false => entry,
                 // Its operation describes responses: it goes on only if that has nothing against it.
                 true => match self.check_row(entry) {
-                    Row::Goes(entry) => {
-                        // SAFETY: as above.
-                        unsafe { *self.entries.add(row) = entry };
-                        entry
-                    }
-                    Row::Becomes(kind) => {
-                        // SAFETY: as above.
-                        unsafe { (*self.entries.add(row)).kind = kind };
-                        continue;
-                    }
+                    Row::Goes(entry) => entry,
+                    Row::Becomes(kind) => return Entry { kind, ..entry },
                 },
             };
             let slot = &mut self.slots[entry.slot as usize];
@@ -581,6 +624,7 @@ impl Edge {
                 }
                 self.end_at(entry.slot, status, now_us);
             }
+            entry
         }
     }
 
@@ -610,8 +654,11 @@ impl Edge {
         let peer = self.connections.get(&slot.connection).and_then(|connection| connection.peer.as_deref());
         let admission = peer.filter(|_| status == 101).and_then(|peer| Admission::of(&slot.exchange, peer));
         let places = if status == 101 { Places::of(&mut self.slots[index as usize].exchange) } else { None };
+        // Its HTTP connection ends here, but the client's place is taken until the WebSocket ends.
+        let connection = self.slots[index as usize].connection;
+        let met = if status == 101 { self.connections.get_mut(&connection).and_then(|it| it.met.take()) } else { None };
         self.end(index, status);
-        if admission.is_none() && places.is_none() {
+        if admission.is_none() && places.is_none() && met.is_none() {
             return NONE;
         }
         let number = self.next_admission;
@@ -622,12 +669,16 @@ impl Edge {
         if let Some(places) = places {
             self.places.insert(number, places);
         }
+        if let Some(met) = met {
+            self.met.insert(number, met);
+        }
         number
     }
 
     pub fn web_socket_closed(&mut self, number: u32) {
         self.admissions.remove(&number);
         self.places.remove(&number);
+        self.met.remove(&number);
     }
 
     /// WebSockets whose certificate, token or key does not count any more: each is told once.
@@ -638,6 +689,7 @@ impl Edge {
         let gone: Vec<u32> = gone.map(|(number, _)| number).collect();
         for number in &gone {
             self.places.remove(number);
+            self.met.remove(number);
         }
         if !gone.is_empty() {
             lock(&self.meters).scalars.websockets_withdrawn += gone.len() as u64;
@@ -709,6 +761,17 @@ impl Edge {
         slot.generation = slot.generation.wrapping_add(1);
         slot.exchange.snapshot = None;
         slot.held = None;
+    }
+
+    /// The certificate that a connection of streams was opened with, parsed.
+    fn certificate_of(&mut self, chain: &[Vec<u8>]) -> Option<Rc<Known>> {
+        let der = chain.first()?;
+        lock(&self.meters).scalars.certificates_parsed += 1;
+        let pem = format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der)
+        );
+        Some(Rc::new(Known::new(Arc::new(Certificate::from_pem(&pem)))))
     }
 
     /// Copies the upstream client's counters where a scrape finds them.

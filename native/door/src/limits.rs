@@ -11,7 +11,7 @@ use portcullis_engine::limits::volume::Volumes;
 use portcullis_engine::limits::{Counters, shown};
 
 use crate::edge::Edge;
-use crate::{clock, on_slot, policy, with_edge};
+use crate::{called, clock, on_slot, policy, with_edge};
 
 /// What the fleet's counters are asked at once, for all requests of a turn.
 #[napi(object)]
@@ -69,7 +69,7 @@ pub fn batch_answered(number: u32, call: u32, reply: Option<Buffer>) {
 /// All calls of a batch have answered or their time is up: what one of its exchanges does next.
 #[napi]
 pub fn asked(slot: u32) -> u32 {
-    on_slot(slot, |edge| edge.asked(slot))
+    called(slot, |edge| edge.asked(slot))
 }
 
 /// A batch is over, and its exchanges were asked: its number may be used again.

@@ -19,6 +19,7 @@
 
 mod admission;
 mod callers;
+mod certificates;
 mod known;
 mod limits;
 mod told;
@@ -40,6 +41,7 @@ use crate::schema::{BodyCheck, Extent, Passed, ResponseCheck, Violation};
 use crate::snapshot::{Openapi, Operation, Snapshot};
 
 pub use admission::Admission;
+pub use certificates::Certificates;
 pub use known::Known;
 pub use limits::{Places, asked, delayed, released, settled};
 pub use told::{Told, told};
@@ -122,6 +124,9 @@ fn walk(
     // host
     let index = snapshot.host(exchange.head.host()).ok_or(Reason::HttpUnknownHost)?;
     exchange.host = Some(index);
+    if peer.asked.as_ref().is_some_and(|asked| !asked.covers(exchange.head.host())) {
+        return Err(Reason::HttpMisdirected.into());
+    }
     let host = &snapshot.hosts[index];
     if let Some(credentials) = host.credentials.as_ref().filter(|known| !known.told_headers().is_empty()) {
         exchange.head.forget(|name| credentials.is_told(name));

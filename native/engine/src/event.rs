@@ -70,6 +70,7 @@ pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &P
         text(out, "ClientRequestMethod", exchange.head.method());
         text(out, "ClientRequestPath", exchange.head.path());
     }
+    clean(out, "ClientRequestProtocol", exchange.head.version().name());
     if let Some(agent) = exchange.head.field("user-agent") {
         text(out, "ClientRequestUserAgent", agent);
     }

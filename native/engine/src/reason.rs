@@ -43,6 +43,7 @@ catalogue! {
     HttpHeadTooLarge = "http.head_too_large", 431, 8, "The request's header is too large.", "More than 16 KiB or 100 fields.";
     HttpBodyTooLarge = "http.body_too_large", 413, 8, "The request's body is too large.", "Above the host's `maxBodyBytes`, or above the bound for bodies that are inspected.";
     HttpUnknownHost = "http.unknown_host", 421, 5, "This host is not served here.", "No entry under `hosts` matches the Host header.";
+    HttpMisdirected = "http.misdirected", 421, 5, "This host has to be asked on a connection of its own.", "An HTTP/2 connection was made for a host (SNI) whose TLS asks for certificates of other authorities. Clients connect anew by themselves (RFC 9113, 9.1.2).";
     HttpPipelined = "http.pipelined", 400, 3, "Nothing may follow a chunked request on its connection.", "What arrives behind a chunked body is refused, because its start cannot be told for certain.";
 
     // mtls: the client certificate

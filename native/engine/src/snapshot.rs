@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::HashMap;
 
+use crate::by_host::ByHost;
 use crate::credentials::{Around, Credentials, SessionKey};
 use crate::endpoints::{self, Endpoints};
 use crate::jwt::Configuration;
@@ -34,9 +35,7 @@ pub struct Snapshot {
     pub authorities: Vec<Arc<Authority>>,
     /// All of the policy's, in its order, used by a host or not.
     pub jwt: Vec<Arc<Configuration>>,
-    exact: HashMap<String, usize>,
-    /// `*.example.com` under `example.com`.
-    wildcard: HashMap<String, usize>,
+    by_host: ByHost<usize>,
 }
 
 pub struct Host {
@@ -133,8 +132,7 @@ impl Snapshot {
                 .map(|written| Arc::new(Authority::compile(written, now, &mut problems)))
                 .collect(),
             jwt: policy.jwt.iter().map(|written| Arc::new(Configuration::compile(written, &mut problems))).collect(),
-            exact: HashMap::default(),
-            wildcard: HashMap::default(),
+            by_host: ByHost::default(),
         };
         let mut forwards: HashMap<Forwarding, Arc<Forward>> = HashMap::default();
         let mut forward = |mtls: &HostMtls| {
@@ -198,11 +196,7 @@ impl Snapshot {
                 problems.push(problem(&format!("{}/origin", host.at), "no such origin"));
             }
             let index = snapshot.hosts.len();
-            let taken = match host.name.strip_prefix("*.") {
-                Some(suffix) => snapshot.wildcard.insert(suffix.to_owned(), index),
-                None => snapshot.exact.insert(host.name.clone(), index),
-            };
-            if taken.is_some() {
+            if snapshot.by_host.insert(&host.name, index).is_some() {
                 problems.push(problem(&host.at, "this host appears twice"));
             }
             snapshot.hosts.push(Host {
@@ -226,10 +220,7 @@ impl Snapshot {
     /// The host that serves a (lower-case) name: exact before `*.`, which stands for exactly one label.
     #[must_use]
     pub fn host(&self, name: &str) -> Option<usize> {
-        self.exact.get(name).copied().or_else(|| {
-            let (_, suffix) = name.split_once('.')?;
-            self.wildcard.get(suffix).copied()
-        })
+        self.by_host.get(name).copied()
     }
 
     #[must_use]

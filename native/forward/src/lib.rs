@@ -25,3 +25,4 @@ pub use arena::{Arena, Entry, Kind, Token};
 pub use client::{Body, Client, Flow, Request};
 pub use counters::Counters;
 pub use origin::{OriginId, OriginSpec};
+pub use socket::connect;

@@ -13,8 +13,9 @@ use portcullis_engine::peer::Peer;
 use portcullis_engine::reason::Reason;
 use portcullis_forward::{Body, Flow, Token};
 
-use super::{Edge, META_ASKS, Next, Stage, is_websocket};
+use super::{Edge, META_ASKS, NONE, Next, Stage, is_websocket};
 use crate::clock;
+use crate::wanted::{Wanted, want};
 
 /// What a slot keeps of its buffer when a body has gone on: bodies up to 64 KiB find room in it.
 const KEPT_BODY_BYTES: usize = 64 * 1024;
@@ -113,6 +114,14 @@ impl Edge {
         if self.asking.is_pending() {
             // SAFETY: as above.
             unsafe { *self.answer_meta.add(META_ASKS) = 1 };
+        }
+    }
+
+    /// The same for questions that came up where no JavaScript looks.
+    pub fn tell_of_asks_by_streams(&self) {
+        // SAFETY: as above.
+        if unsafe { *self.answer_meta.add(META_ASKS) } != 0 {
+            want(Wanted::Ask, NONE);
         }
     }
 

@@ -79,6 +79,7 @@ pub(super) const FIELDS: &[(&str, Field)] = {
         ("http.request.jwt.claims.sub", Map(MapField::Claim(Claim::Subject))),
         ("http.request.jwt.claims.sub.names", Array(ArrayField::ClaimNames(Claim::Subject))),
         ("http.request.jwt.claims.sub.values", Array(ArrayField::ClaimValues(Claim::Subject))),
+        ("http.request.version", Text(TextField::Version)),
         ("http.response.code", Number(NumberField::ResponseCode)),
         ("http.response.headers", Map(MapField::ResponseHeaders)),
         ("http.user_agent", Text(TextField::UserAgent)),

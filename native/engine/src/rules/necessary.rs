@@ -120,6 +120,7 @@ fn equal(field: TextField, literal: &[u8]) -> Option<Facts> {
         TextField::Query
         | TextField::UserAgent
         | TextField::Referer
+        | TextField::Version
         | TextField::Cookie
         | TextField::VerifyError
         | TextField::Authority

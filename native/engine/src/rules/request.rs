@@ -145,6 +145,7 @@ pub(super) enum TextField {
     UserAgent,
     Cookie,
     Referer,
+    Version,
     Certificate(CertificateField),
     VerifyError,
     Authority,
@@ -161,6 +162,7 @@ impl TextField {
         Value::Borrowed(match self {
             TextField::Host => head.host().as_bytes(),
             TextField::Method => head.method().as_bytes(),
+            TextField::Version => head.version().name().as_bytes(),
             TextField::Path => head.path().as_bytes(),
             TextField::Query => head.query().as_bytes(),
             TextField::Uri if head.query().is_empty() => head.path().as_bytes(),
