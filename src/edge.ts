@@ -6,12 +6,12 @@
  */
 
 import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js';
-import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { readHead } from './accept/head.js';
 import { Listener, WEBSOCKET_BYTES } from './accept/listener.js';
 import { PeerReader } from './accept/peer.js';
-import type { TlsContext, TlsContexts } from './accept/tls/contexts.js';
+import type { TlsContexts } from './accept/tls/contexts.js';
+import { tlsFiles } from './accept/tls/files.js';
 import { loadUws } from './accept/uws.js';
 import { Asking, type Told } from './check/limits/asking.js';
 import type { SharedPlan } from './check/limits/shared.js';
@@ -47,8 +47,11 @@ export type FromEdge =
   | { type: 'stopped' }
   | { type: 'drained' };
 
-/** A turn's responses; at 64 KiB for the largest whole one, more than a turn ever brings at once. */
-const ARENA_BYTES = 1024 * 1024;
+/**
+ * A turn's responses: 1 MiB of them, at 64 KiB for the largest whole one more than a turn ever brings at once, and what
+ * may become of them for gRPC-Web, which is half as much again and more.
+ */
+const ARENA_BYTES = 2816 * 1024;
 const ARENA_ROWS = 1024;
 /** The largest head of a response, and as much of a body. */
 const ANSWER_BYTES = 128 * 1024;
@@ -506,23 +509,12 @@ port.on('message', (message: ToEdge) => {
   }
 });
 
-/** HTTP/2 is served with what uWebSockets.js has. */
-function serveStreams({ fallback, hosts }: TlsContexts): void {
-  const text = (file: string) => readFileSync(file, 'utf8');
-  const files = ({ host, certificate, key, clientAuthorities }: TlsContext) => ({
-    host,
-    certificate: text(certificate),
-    key: text(key),
-    ...(clientAuthorities === null ? {} : { authorities: text(clientAuthorities) }),
-  });
-  native.tlsContexts(files(fallback), hosts.map(files));
-}
-
 /** Answers the port. */
 async function accept(): Promise<number> {
   const { address, port: given, h2 } = options.listen;
   if (h2) {
-    serveStreams(options.tls);
+    const { fallback, hosts } = tlsFiles(options.tls);
+    native.tlsContexts(fallback, hosts);
     native.serveAccepted();
     return given;
   }

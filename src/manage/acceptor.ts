@@ -1,7 +1,7 @@
 // The acceptor, seen from the main thread: it listens for the whole process, while edge threads come and go.
 
-import type { Connections } from '../accept/connections/config.js';
 import { boundsOf } from '../accept/connections/compile.js';
+import type { Connections } from '../accept/connections/config.js';
 import { type Free, sentence } from './port.js';
 
 /** The part of the native door that is used. */

@@ -5,6 +5,7 @@
 import { hostname } from 'node:os';
 import type { Stored } from '../check/mtls/stored.js';
 import type { Parts } from '../config/load.js';
+import { operationsOf } from '../config/operations.js';
 import type { Tell } from '../journal/events/notices.js';
 import type { Metrics } from '../journal/metrics/registry.js';
 import { AdminPort, type Opening } from './admin/port.js';
@@ -346,9 +347,9 @@ function nodeName(): string {
 }
 
 function hostsOf(parts: Parts | null) {
-  return (parts?.policy.hosts ?? []).map(({ name, openapi, credentials }) => ({
-    ...{ name, operations: openapi?.operations ?? [] },
-    sessions: (credentials?.session.length ?? 0) > 0,
+  return (parts?.policy.hosts ?? []).map(host => ({
+    ...{ name: host.name, operations: operationsOf(host) },
+    sessions: (host.credentials?.session.length ?? 0) > 0,
   }));
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use napi::{Error, Result};
 use napi_derive::napi;
-use portcullis_listener::tls::{Context, ContextSpec, Contexts};
+use portcullis_engine::peer::Asked;
+use portcullis_listener::tls::{Context, ContextSpec, Contexts, outcomes};
+use serde_json::{Value, json};
 
 thread_local! {
     static CONTEXTS: RefCell<Option<Contexts>> = const { RefCell::new(None) };
@@ -36,7 +38,22 @@ pub fn tls_contexts(fallback: TlsFiles, hosts: Vec<TlsFiles>) -> Result<()> {
     Ok(())
 }
 
-/// By the (lower-case) name that the client sent.
-pub fn context(server_name: Option<&str>) -> Option<Arc<Context>> {
-    CONTEXTS.with(|contexts| contexts.borrow().as_ref().map(|contexts| Arc::clone(contexts.find(server_name))))
+/// By the (lower-case) name that the client sent, and what it is asked by it.
+pub fn context(server_name: Option<&str>) -> Option<(Arc<Context>, Option<Asked>)> {
+    CONTEXTS.with(|contexts| {
+        let contexts = contexts.borrow();
+        let context = contexts.as_ref()?.find(server_name);
+        Some((Arc::clone(context), contexts.as_ref()?.asked(context, server_name)))
+    })
+}
+
+/// Metric families, as those of native/engine/src/meters.rs.
+pub fn families() -> Vec<Value> {
+    let sample = |(outcome, value)| json!({ "labels": { "outcome": outcome }, "value": value });
+    vec![json!({
+        "name": "portcullis_http2_handshakes_total",
+        "help": "TLS handshakes of HTTP/2 connections, by how they ended.",
+        "type": "counter",
+        "samples": outcomes().map(sample).collect::<Vec<_>>(),
+    })]
 }

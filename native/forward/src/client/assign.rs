@@ -2,6 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
+use portcullis_engine::policy::OriginProtocol;
 use portcullis_engine::reason::Reason;
 
 use super::{Body, Client, NOBODY, Request};
@@ -9,6 +10,7 @@ use crate::arena::Token;
 use crate::connection::{Connection, Phase, Place};
 use crate::counters;
 use crate::exchange::{Coming, Stage};
+use crate::h2::stream::Stream;
 use crate::origin::{Origin, OriginId, Pick};
 use crate::poller::{Interest, Key, Poller};
 use crate::response::MAX_ADDED_BYTES;
@@ -17,7 +19,7 @@ use crate::socket;
 use super::timers::NEVER;
 
 /// How long a pooled connection is kept without a word from the origin: nginx's `keepalive_timeout` of an upstream.
-const POOLED_MS: u64 = 60_000;
+pub(super) const POOLED_MS: u64 = 60_000;
 /// A request that can't be repeated is not put on a connection that was idle for this long before a look whether the
 /// origin has closed it. Within it the loop has told already, but for one turn.
 const LOOK_AFTER_MS: u64 = 100;
@@ -46,6 +48,13 @@ impl<P: Poller> Client<P> {
             return self.fail(token.slot, Reason::OriginConnect);
         };
         exchange.deadline_ms = now + u64::from(live.spec.connect_timeout_ms);
+        if live.is_unusable() {
+            return self.fail(token.slot, Reason::OriginTls);
+        }
+        if live.spec.protocol == OriginProtocol::H2 {
+            exchange.stream = Some(Box::new(Stream::new(request)));
+            return self.assign_stream(token.slot);
+        }
         self.assign(token.slot, Some(request), false);
     }
 
@@ -262,7 +271,7 @@ impl<P: Poller> Client<P> {
         }
     }
 
-    fn enqueue(&mut self, slot: u32) {
+    pub(super) fn enqueue(&mut self, slot: u32) {
         let exchange = &mut self.exchanges[slot as usize];
         let Some(origin) = self.origins[exchange.origin as usize].as_mut() else { return };
         if origin.waiting >= origin.spec.queue {
@@ -297,6 +306,9 @@ impl<P: Poller> Client<P> {
     fn serve_waiting(&mut self, index: u32) -> bool {
         let now = self.poller.now_ms();
         let Some(origin) = self.origins[index as usize].as_mut() else { return false };
+        if origin.spec.protocol == OriginProtocol::H2 {
+            return self.serve_waiting_stream(index);
+        }
         let Some(token) = next_waiting(origin, &self.exchanges) else { return false };
         let pick = origin.pick(now, 0, false);
         if matches!(pick, Pick::Full | Pick::Exhausted) {

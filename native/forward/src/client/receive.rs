@@ -27,7 +27,7 @@ const TURN_BYTES: usize = 256 * 1024;
 /// Less room than this in the arena is left for the next turn: tiny reads cost more than waiting.
 const MIN_READ_BYTES: usize = 8 * 1024;
 /// Most 1xx responses ahead of a final one. Node.js and Envoy send at most one or two.
-const MAX_INTERIM: u32 = 8;
+pub(super) const MAX_INTERIM: u32 = 8;
 
 /// How a step of reading ended.
 enum Step {

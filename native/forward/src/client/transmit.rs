@@ -14,13 +14,15 @@ use super::{Body, Client, Flow, Request};
 use crate::arena::{Kind, Token};
 use crate::connection::Phase;
 use crate::exchange::{Coming, Exchange, Stage};
+use crate::h2::head::read_trailers;
 use crate::poller::{Interest, Poller};
 use crate::socket;
+use crate::trailers::{self, MAX_TRAILER_BYTES};
 
 /// More than this waiting to be written pauses a streamed body: one read of the front door.
-const PAUSE_BYTES: usize = 64 * 1024;
+pub(super) const PAUSE_BYTES: usize = 64 * 1024;
 /// At most this waiting lets it go on.
-const DRAINED_BYTES: usize = 16 * 1024;
+pub(super) const DRAINED_BYTES: usize = 16 * 1024;
 
 impl<P: Poller> Client<P> {
     /// The next piece of a streamed request body. More or fewer bytes than the head promised fail the exchange: what
@@ -31,6 +33,9 @@ impl<P: Poller> Client<P> {
             return Flow::Continue;
         }
         let exchange = &mut self.exchanges[token.slot as usize];
+        if exchange.stream.is_some() {
+            return self.stream_body(token, piece, last);
+        }
         let mut size = [0; SIZE_LINE];
         let parts: [&[u8]; 3] = match exchange.coming {
             Coming::Bytes(left) => {
@@ -57,6 +62,43 @@ impl<P: Poller> Client<P> {
             Coming::Nothing if piece.is_empty() => return Flow::Continue,
             Coming::Nothing => return self.break_off(token.slot, stage),
         };
+        self.transmit_parts(token.slot, stage, parts)
+    }
+
+    /// Ends a streamed request body with trailers: `Name: value` lines, CR LF between them. In place of the last piece
+    /// of [`Client::body`]; what a body of known length cannot carry is left out.
+    pub fn trailers(&mut self, token: Token, block: &[u8]) {
+        let stage = self.stage_of(token);
+        if stage == Stage::Free {
+            return;
+        }
+        let exchange = &mut self.exchanges[token.slot as usize];
+        if exchange.stream.is_some() {
+            return self.stream_trailers(token, block);
+        }
+        let mut lines = vec![0; MAX_TRAILER_BYTES + b"\r\n".len()];
+        let written = read_trailers(block).and_then(|fields| {
+            let pairs = fields.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+            trailers::write_block(pairs, &mut lines).ok()
+        });
+        match (exchange.coming, written) {
+            (Coming::Chunks, Some(written)) => {
+                exchange.coming = Coming::Nothing;
+                if written > 0 {
+                    lines[written..written + 2].copy_from_slice(b"\r\n");
+                }
+                let lines = &lines[..if written > 0 { written + 2 } else { 0 }];
+                self.transmit_parts(token.slot, stage, [b"0\r\n", lines, b"\r\n"]);
+            }
+            (Coming::Nothing, Some(_)) => {}
+            _ => {
+                self.break_off(token.slot, stage);
+            }
+        }
+    }
+
+    fn transmit_parts(&mut self, slot: u32, stage: Stage, parts: [&[u8]; 3]) -> Flow {
+        let exchange = &mut self.exchanges[slot as usize];
         if exchange.deaf {
             return Flow::Continue;
         }
@@ -171,7 +213,11 @@ impl<P: Poller> Client<P> {
     }
 
     pub(super) fn set_paused(&mut self, token: Token, paused: bool) {
-        let Stage::On(index) = self.stage_of(token) else { return };
+        let index = match self.stage_of(token) {
+            Stage::On(index) => index,
+            Stage::Stream => return self.set_stream_paused(token.slot, paused),
+            Stage::Free | Stage::Waiting => return,
+        };
         let Some(connection) = self.connections[index as usize].connection.as_mut() else { return };
         // Before the head there is nothing that a client could be slower than.
         if matches!(connection.phase, Phase::Connecting | Phase::Idle | Phase::Head) || connection.paused == paused {

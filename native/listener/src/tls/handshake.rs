@@ -12,6 +12,7 @@ use rustls::{HandshakeKind, ProtocolVersion, SupportedCipherSuite};
 use tokio_rustls::TlsAcceptor;
 
 use super::contexts::Context;
+use super::counts;
 
 /// How long a handshake may take: what uWebSockets.js gives one.
 pub const HANDSHAKE_SECONDS: u64 = 10;
@@ -52,7 +53,9 @@ pub enum Failure {
 /// # Errors
 /// [`Failure::of`] tells its kind.
 pub async fn handshake(context: &Context, socket: Socket) -> io::Result<Established> {
-    handshake_within(context, socket, Duration::from_secs(HANDSHAKE_SECONDS)).await
+    let outcome = handshake_within(context, socket, Duration::from_secs(HANDSHAKE_SECONDS)).await;
+    counts::count(&outcome);
+    outcome
 }
 
 pub(super) async fn handshake_within(context: &Context, socket: Socket, most: Duration) -> io::Result<Established> {
@@ -73,6 +76,15 @@ pub(super) async fn handshake_within(context: &Context, socket: Socket, most: Du
 }
 
 impl Failure {
+    pub(super) const ALL: [Failure; 6] = [
+        Failure::Timeout,
+        Failure::Closed,
+        Failure::Alert,
+        Failure::Incompatible,
+        Failure::Certificate,
+        Failure::Malformed,
+    ];
+
     #[must_use]
     pub fn of(error: &io::Error) -> Failure {
         use rustls::Error::{AlertReceived, InvalidCertificate, NoApplicationProtocol, PeerIncompatible};

@@ -4,6 +4,7 @@
 //! too. What it is worth is the engine's answer, for each request and the host that it asks for.
 
 mod contexts;
+mod counts;
 mod handshake;
 mod possession;
 #[cfg(test)]
@@ -12,5 +13,6 @@ mod tickets;
 pub mod x509;
 
 pub use contexts::{Context, ContextSpec, Contexts};
+pub use counts::outcomes;
 pub use handshake::{Established, Failure, HANDSHAKE_SECONDS, TlsStream, handshake};
 pub use possession::{MAX_CERTIFICATES, MAX_HINT_BYTES};

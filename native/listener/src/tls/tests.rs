@@ -551,9 +551,12 @@ fn who_says_nothing_or_speaks_slowly_is_not_waited_for() {
 
 #[test]
 fn names_of_failures_are_labels() {
-    let all = [Failure::Timeout, Failure::Closed, Failure::Alert, Failure::Incompatible];
-    let names: Vec<_> = all.into_iter().chain([Failure::Certificate, Failure::Malformed]).map(Failure::name).collect();
-    assert_eq!(names, ["timeout", "closed", "alert", "incompatible", "certificate", "malformed"]);
+    let names: Vec<_> = outcomes().map(|(name, _)| name).collect();
+    let failures = ["timeout", "closed", "alert", "incompatible", "certificate", "malformed"];
+    assert_eq!(names, [&["full", "resumed"][..], &failures].concat());
+    for (failure, name) in Failure::ALL.into_iter().zip(failures) {
+        assert_eq!((failure.name(), Failure::ALL[failure as usize]), (name, failure));
+    }
     assert_eq!(Failure::of(&io::Error::from(io::ErrorKind::ConnectionReset)), Failure::Closed);
 }
 

@@ -26,12 +26,12 @@ pub struct Native {
 pub fn serve(accepted: Accepted) {
     spawn(async move {
         let Accepted { fd, address, hello, place } = accepted;
-        let Some(context) = crate::tls::context(hello.server_name.as_deref()) else { return };
+        let Some((context, asked)) = crate::tls::context(hello.server_name.as_deref()) else { return };
         let Ok(socket) = Socket::new(fd) else { return };
         // What failed is the client's to know: TLS has told it.
         let Ok(established) = handshake(&context, socket).await else { return };
         let certificate = crate::with_edge(|edge| edge.certificate_of(&established.chain)).flatten();
-        let peer = Peer { hello: Some(hello), ..Peer::new(address.ip().to_canonical(), certificate) };
+        let peer = Peer { hello: Some(hello), asked, ..Peer::new(address.ip().to_canonical(), certificate) };
         let control = Rc::new(Control::default());
         let told = Rc::clone(&control);
         let Some(key) = crate::with_edge(|edge| edge.connected(peer, told)) else { return };
