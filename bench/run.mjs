@@ -17,15 +17,18 @@ import * as haproxy from './rivals/haproxy.mjs';
 import * as nginx from './rivals/nginx.mjs';
 import * as origin from './rivals/origin.mjs';
 import * as portcullis from './rivals/portcullis.mjs';
+import * as accept from './scenarios/accept.mjs';
 import * as ajv from './scenarios/ajv.mjs';
 import * as connections from './scenarios/connections.mjs';
 import * as getAutocannon from './scenarios/get-autocannon.mjs';
+import * as getH2 from './scenarios/get-h2.mjs';
 import * as getJwt from './scenarios/get-jwt.mjs';
 import * as getLimits from './scenarios/get-limits.mjs';
 import * as getMtls from './scenarios/get-mtls.mjs';
 import * as getParameters from './scenarios/get-parameters.mjs';
 import * as getResponse from './scenarios/get-response.mjs';
 import * as getStrict from './scenarios/get-strict.mjs';
+import * as grpcUnary from './scenarios/grpc-unary.mjs';
 import * as idleConnections from './scenarios/idle-connections.mjs';
 import * as largeDescriptions from './scenarios/large-descriptions.mjs';
 import * as postSchema from './scenarios/post-schema.mjs';
@@ -38,6 +41,8 @@ const RIVALS = [portcullis, nginx, haproxy];
 const SCENARIOS = [
   getMtls,
   getAutocannon,
+  getH2,
+  grpcUnary,
   getJwt,
   getLimits,
   getStrict,
@@ -52,6 +57,7 @@ const SCENARIOS = [
   revocation,
   rules10000,
   connections,
+  accept,
 ];
 const LOADS = [wrk, autocannon];
 

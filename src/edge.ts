@@ -11,6 +11,7 @@ import { readHead } from './accept/head.js';
 import { Listener, WEBSOCKET_BYTES } from './accept/listener.js';
 import { PeerReader } from './accept/peer.js';
 import type { TlsContexts } from './accept/tls/contexts.js';
+import { tlsFiles } from './accept/tls/files.js';
 import { loadUws } from './accept/uws.js';
 import { Asking, type Told } from './check/limits/asking.js';
 import type { SharedPlan } from './check/limits/shared.js';
@@ -19,12 +20,13 @@ import { Exchange, type Handshake } from './exchange.js';
 import { Responses } from './forward/responses.js';
 import { connect, type WebSocketBridge } from './forward/websocket.js';
 import * as native from './native.js';
-import { AnswerFlag, ASKS, Next, NONE, Word } from './native.js';
+import { AnswerFlag, ASKS, Next, NONE, Wanted, Word } from './native.js';
 import { type OwnAnswer, OwnPaths, type OwnRequest } from './own-paths.js';
 
 export interface EdgeOptions {
   thread: number;
-  listen: { address: string; port: number };
+  /** Where connections come in: here with `h2: false`; else the acceptor has them, and hands them on. */
+  listen: { address: string; port: number; h2: boolean };
   tls: TlsContexts;
   inspect: { inlineBytes: number; threads: number };
   /** Most exchanges at once; 503 above. */
@@ -33,7 +35,9 @@ export interface EdgeOptions {
   counters: SharedPlan | null;
 }
 
-export type ToEdge = { type: 'drain'; graceMs: number } | ({ type: 'own'; id: number } & OwnAnswer);
+export type ToEdge =
+  /** Each answer from now on is the last of its connection; new connections are still taken. */
+  { type: 'last' } | { type: 'drain'; graceMs: number } | ({ type: 'own'; id: number } & OwnAnswer);
 export type FromEdge =
   | { type: 'listening'; port: number }
   | { type: 'failed'; what: string; message: string }
@@ -43,13 +47,19 @@ export type FromEdge =
   | { type: 'counters'; told: Told }
   /** It takes no new connections any more. */
   | { type: 'stopped' }
-  | { type: 'drained' };
+  /** Nothing is open any more; so many exchanges and WebSockets did not end by themselves. */
+  | { type: 'drained'; cut: number };
 
-/** A turn's responses; at 64 KiB for the largest whole one, more than a turn ever brings at once. */
-const ARENA_BYTES = 1024 * 1024;
+/**
+ * A turn's responses: 1 MiB of them, at 64 KiB for the largest whole one more than a turn ever brings at once, and what
+ * may become of them for gRPC-Web, which is half as much again and more.
+ */
+const ARENA_BYTES = 2816 * 1024;
 const ARENA_ROWS = 1024;
 /** The largest head of a response, and as much of a body. */
 const ANSWER_BYTES = 128 * 1024;
+/** Rows of what native code wants done: most at a time, not in all. */
+const WANTED_ROWS = 1024;
 const TICK_MS = 250;
 /** How long the start waits for the fleet's counters: until they answer, limits fall back. */
 const COUNTERS_MS = 1_000;
@@ -63,9 +73,11 @@ if (port === null) throw new Error('edge.js is a worker thread');
 const uws = loadUws();
 const identity = native.hasIdentity();
 const peers = new PeerReader();
+/** By the number of their slot, which is even, halved: odd slots are HTTP/2's, whose exchanges native code keeps. */
 const exchanges: Exchange[] = [];
 const free: Exchange[] = [];
-const waiting = new Map<number, Exchange>();
+/** Slots by the tickets that they wait with. */
+const waiting = new Map<number, number>();
 const bridges = new Set<WebSocketBridge>();
 /** WebSockets that a certificate let in, by their number. */
 const admitted = new Map<number, WebSocketBridge>();
@@ -76,6 +88,7 @@ const arena = new Uint8Array(ARENA_BYTES);
 const entries = new Uint32Array(ARENA_ROWS * Word.perRow);
 const answer = new Uint8Array(ANSWER_BYTES);
 const answerMeta = new Uint32Array(6);
+const wanted = new Uint32Array(2 * WANTED_ROWS);
 const responses = new Responses(arena, entries, answer, exchanges, {
   release,
   responded: exchange => act(exchange, native.responded(exchange.slot)),
@@ -84,7 +97,7 @@ const responses = new Responses(arena, entries, answer, exchanges, {
 
 const ownPaths = new OwnPaths({
   ask: (id, request, body) => port.postMessage({ type: 'own', id, request, body } satisfies FromEdge),
-  refuse: (exchange, reason) => act(exchange, native.refuse(exchange.slot, reason)),
+  refuse: (slot, reason) => actOn(slot, native.refuse(slot, reason)),
   write,
   failed: error => fail('own', error),
 });
@@ -112,10 +125,21 @@ const listener = new Listener<{ bridge: WebSocketBridge; number: number }>(uws, 
 });
 
 native.attach(
-  { arena, entries, answer, answerMeta, inlineBytes: options.inspect.inlineBytes },
+  {
+    arena,
+    entries,
+    answer,
+    answerMeta,
+    wanted,
+    inlineBytes: options.inspect.inlineBytes,
+    streams: options.exchanges,
+  },
   contained('turn', (count: number) => {
     responses.turn(count);
     askOn();
+  }),
+  contained('wanted', (count: number) => {
+    for (let row = 0; row < count; row++) serve(wanted[2 * row] as number, wanted[2 * row + 1] as number);
   }),
 );
 const pool = new InspectPool({
@@ -130,13 +154,18 @@ const asking =
   new Asking({
     plan: options.counters,
     door: native,
-    asked: contained('asked', (slot: number) => {
-      const exchange = exchanges[slot];
-      if (exchange !== undefined) act(exchange, native.asked(slot));
-    }),
+    asked: contained('asked', (slot: number) => actOn(slot, native.asked(slot))),
     tell: told => port.postMessage({ type: 'counters', told } satisfies FromEdge),
   });
 if (asking === null) native.countersUp(false);
+
+/** Does what native code wants done. */
+function serve(kind: number, number: number): void {
+  if (kind === Wanted.Inspect) queue(number);
+  else if (kind === Wanted.Own) ownPaths.takeStream(number);
+  else if (kind === Wanted.Ask) asking?.wanted();
+  else if (kind === Wanted.Adopt && native.adopt(number)) listener.adopt(number);
+}
 
 // --- a request's life ---------------------------------------------------------------------------------------------
 
@@ -149,7 +178,7 @@ function connection(res: HttpResponse, count: number): void {
   connections--;
   // Before anything else can answer: writing to a closed connection throws.
   const slot = native.closed(res);
-  if (slot !== NONE) gone(exchanges[slot]);
+  if (slot !== NONE) gone(exchanges[slot >> 1]);
 }
 
 function gone(exchange: Exchange | undefined): void {
@@ -183,7 +212,7 @@ function take(res: HttpResponse): Exchange | null {
       res.writeStatus('503 Service Unavailable').writeHeader('Retry-After', '1').end('', true);
       return null;
     }
-    exchange = new Exchange(exchanges.length);
+    exchange = new Exchange(exchanges.length << 1);
     exchanges.push(exchange);
   }
   exchange.res = res;
@@ -198,6 +227,12 @@ function release(exchange: Exchange): void {
   if (!identity) native.abandoned(exchange.slot);
   open--;
   free.push(exchange);
+}
+
+/** The same where only the slot is known. An odd one's was acted upon by native code. */
+function actOn(slot: number, next: number): void {
+  const exchange = (slot & 1) === 0 ? exchanges[slot >> 1] : undefined;
+  if (exchange !== undefined) act(exchange, next);
 }
 
 /** Does what native code says comes next. */
@@ -224,7 +259,7 @@ function act(exchange: Exchange, next: number): void {
       responses.held(exchange, answerMeta);
       return;
     case Next.Inspect:
-      queue(exchange);
+      exchange.ticket = queue(exchange.slot);
       return;
     case Next.Own:
       ownPaths.take(exchange, res);
@@ -323,22 +358,24 @@ function write(
 
 // --- bodies that wait for the inspection pool ---------------------------------------------------------------------
 
-function queue(exchange: Exchange): void {
-  const ticket = native.ticket(exchange.slot);
-  if (!pool.submit(ticket)) {
-    act(exchange, native.crowded(exchange.slot));
-    return;
+/** Answers the number of the ticket that the slot waits with, or -1 when it does not. */
+function queue(slot: number): number {
+  const ticket = native.ticket(slot);
+  if (pool.submit(ticket)) {
+    waiting.set(ticket, slot);
+    return ticket;
   }
-  exchange.ticket = ticket;
-  waiting.set(ticket, exchange);
+  actOn(slot, native.crowded(slot));
+  return -1;
 }
 
 function inspected(ticket: number): void {
-  const exchange = waiting.get(ticket);
-  if (exchange === undefined) return;
+  const slot = waiting.get(ticket);
+  if (slot === undefined) return;
   waiting.delete(ticket);
-  exchange.ticket = -1;
-  act(exchange, native.inspected(exchange.slot, ticket));
+  const exchange = (slot & 1) === 0 ? exchanges[slot >> 1] : undefined;
+  if (exchange !== undefined) exchange.ticket = -1;
+  actOn(slot, native.inspected(slot, ticket));
 }
 
 // --- exchanges that wait ------------------------------------------------------------------------------------------
@@ -432,31 +469,44 @@ process.on('unhandledRejection', error => fail('unhandled', error));
 
 const ticking = setInterval(contained('tick', tick), TICK_MS);
 
+/** Each connection is told that it is its last: by its next answer, or by a GOAWAY. */
+function announce(): void {
+  responses.draining = true;
+  native.drainStreams();
+}
+
+let draining = false;
+
 /** Takes no new connections, lets exchanges end, then closes what is left and ends the thread. */
 function drain(graceMs: number): void {
-  if (responses.draining) return;
+  if (draining) return;
+  draining = true;
   responses.draining = true;
   // Connections that the kernel keeps for a listener are reset when it closes: after the loop's next look for events,
   // they have all just been accepted.
   setImmediate(
     contained('stop', () => {
       listener.stop();
+      if (options.listen.h2) native.leaveAccepted();
+      native.drainStreams();
       port?.postMessage({ type: 'stopped' } satisfies FromEdge);
     }),
   );
   const deadline = Date.now() + graceMs;
   const polling = setInterval(() => {
     // Kept-alive connections end by themselves: each answer says `Connection: close`, idle ones time out.
-    if ((open > 0 || connections > 0 || bridges.size > 0) && Date.now() < deadline) return;
+    const served = open + connections + bridges.size + native.streamConnections();
+    if (served > 0 && Date.now() < deadline) return;
     clearInterval(polling);
     clearInterval(ticking);
+    const cut = open + bridges.size + native.openStreams();
     for (const bridge of bridges) bridge.terminate();
     asking?.close();
     listener.close();
     peers.clear();
     pool.close().finally(() => {
       native.detach(() => {
-        port?.postMessage({ type: 'drained' } satisfies FromEdge);
+        port?.postMessage({ type: 'drained', cut } satisfies FromEdge);
         port?.close();
       });
     });
@@ -466,18 +516,31 @@ function drain(graceMs: number): void {
 port.on('message', (message: ToEdge) => {
   try {
     if (message.type === 'own') ownPaths.answer(message.id, message);
+    else if (message.type === 'last') announce();
     else drain(message.graceMs);
   } catch (error) {
     fail('message', error);
   }
 });
 
-const { address, port: wanted } = options.listen;
+/** Answers the port. */
+async function accept(): Promise<number> {
+  const { address, port: given, h2 } = options.listen;
+  if (h2) {
+    const { fallback, hosts } = tlsFiles(options.tls);
+    native.tlsContexts(fallback, hosts);
+    native.serveAccepted();
+    return given;
+  }
+  const bound = await listener.listen(address, given);
+  native.boundReceiveBuffers(bound);
+  return bound;
+}
+
 Promise.resolve(asking?.ready(COUNTERS_MS))
-  .then(() => listener.listen(address, wanted))
+  .then(accept)
   .then(
     bound => {
-      native.boundReceiveBuffers(bound);
       port.postMessage({ type: 'listening', port: bound } satisfies FromEdge);
     },
     error => fail('listen', error),

@@ -54,9 +54,12 @@ export const Word = {
   perRow: 16,
 } as const;
 
-export const EntryFlag = { NoBody: 1, Length: 2, HeadSent: 4 } as const;
+export const EntryFlag = { NoBody: 1, Length: 2, HeadSent: 4, Last: 32 } as const;
 /** The first two of answers of our own, the others of responses that were held back. */
 export const AnswerFlag = { Close: 1, NoBody: 2, Whole: 4, More: 8, Length: 16 } as const;
+
+/** What native code wants done; `Wanted` of native/door/src/wanted.rs. */
+export const Wanted = { Adopt: 1, Inspect: 2, Own: 3, Ask: 4 } as const;
 
 /** Word of the answer's meta: not 0 when `nextBatch` has what nobody waits for. */
 export const ASKS = 5;
@@ -66,6 +69,12 @@ export const NONE = 0xffff_ffff;
 
 export const {
   abandoned,
+  acceptorBound,
+  acceptorClose,
+  acceptorListenFd,
+  acceptorPending,
+  acceptorStop,
+  adopt,
   answered,
   asked,
   attach,
@@ -83,8 +92,10 @@ export const {
   decide,
   delayed,
   delayOf,
+  describeCalls,
   detach,
   drain,
+  drainStreams,
   exemptLimited,
   explain,
   forget,
@@ -94,6 +105,7 @@ export const {
   inspected,
   inspectToken,
   judge,
+  leaveAccepted,
   limits,
   loadDatabase,
   loadKeySet,
@@ -103,7 +115,11 @@ export const {
   nextBatch,
   ocspAnswer,
   opened,
+  openStreams,
   own,
+  ownAnswer,
+  ownBody,
+  ownRefuse,
   pause,
   peer,
   piece,
@@ -120,10 +136,13 @@ export const {
   revokeTokens,
   sample,
   seen,
+  serveAccepted,
   spendingSettled,
   spent,
+  streamConnections,
   tick,
   ticket,
+  tlsContexts,
   topLimited,
   unknownKeyIds,
   upgrade,

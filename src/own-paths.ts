@@ -6,7 +6,7 @@
 import type { HttpResponse } from 'uWebSockets.js';
 import { STATUS_CODES } from 'node:http';
 import type { Exchange } from './exchange.js';
-import { answered, own, reasonNumbers } from './native.js';
+import { answered, own, ownAnswer, ownBody, ownRefuse, reasonNumbers } from './native.js';
 
 export interface OwnRequest {
   method: string;
@@ -36,8 +36,11 @@ interface Told extends OwnRequest {
 }
 
 interface Open {
-  exchange: Exchange;
-  res: HttpResponse;
+  slot: number;
+  /** Null for HTTP/2: native code reads the body and writes the answer. */
+  client: { exchange: Exchange; res: HttpResponse } | null;
+  /** Of HTTP/2: which request of its slot it is. */
+  generation: number;
   told: Told;
   pieces: Buffer[];
   bytes: number;
@@ -60,7 +63,7 @@ const { bodyTooLarge, overload, ownTimeout } = reasonNumbers();
 export interface OwnHandlers {
   ask(id: number, request: OwnRequest, body: Uint8Array): void;
   /** Denies the exchange for a reason. */
-  refuse(exchange: Exchange, reason: number): void;
+  refuse(slot: number, reason: number): void;
   /** Writes `bytes`: status line and fields up to `head`, then the body. */
   write(
     exchange: Exchange,
@@ -87,23 +90,33 @@ export class OwnPaths {
   take(exchange: Exchange, res: HttpResponse): void {
     const told = own(exchange.slot);
     if (told === null || this.#open.size >= MAX_OPEN) {
-      this.#handlers.refuse(exchange, overload);
+      this.#handlers.refuse(exchange.slot, overload);
       return;
     }
-    const id = this.#next++;
+    const id = this.#add({ slot: exchange.slot, client: { exchange, res }, generation: 0, told: JSON.parse(told) });
     exchange.own = id;
-    const open: Open = {
-      exchange,
-      res,
-      told: JSON.parse(told),
-      pieces: [],
-      bytes: 0,
-      asked: false,
-      timer: setTimeout(() => this.#contained(() => this.#refuse(id, ownTimeout)), ANSWER_WITHIN_MS),
-    };
-    this.#open.set(id, open);
     // Called with nothing and `last` when the request has no body.
     res.onData((piece, last) => this.#contained(() => this.#read(id, piece, last)));
+  }
+
+  /** The same for HTTP/2, when all of the body is here. */
+  takeStream(slot: number): void {
+    const told = own(slot);
+    const read = ownBody(slot);
+    if (told === null || read === null) return;
+    if (this.#open.size >= MAX_OPEN) {
+      this.#handlers.refuse(slot, overload);
+      return;
+    }
+    const id = this.#add({ slot, client: null, generation: read.generation, told: JSON.parse(told) });
+    this.#ask(id, read.body);
+  }
+
+  #add(request: Pick<Open, 'slot' | 'client' | 'generation' | 'told'>): number {
+    const id = this.#next++;
+    const timer = setTimeout(() => this.#contained(() => this.#refuse(id, ownTimeout)), ANSWER_WITHIN_MS);
+    this.#open.set(id, { ...request, pieces: [], bytes: 0, asked: false, timer });
+    return id;
   }
 
   /** The exchange is over, answered or not. */
@@ -119,14 +132,20 @@ export class OwnPaths {
   answer(id: number, { status, headers, body }: OwnAnswer): void {
     const open = this.#open.get(id);
     if (open === undefined) return;
-    const { exchange, res, told } = open;
+    const { slot, client, generation, told } = open;
     const fields = [['X-Request-Id', told.id], ...headers, ...(told.asksToClose ? [['Connection', 'close']] : [])];
     const line = `${status} ${STATUS_CODES[status] ?? 'Unknown'}`;
     const head = Buffer.from([line, ...fields.map(([name, value]) => `${name}: ${value}`)].join('\r\n'), 'latin1');
-    const bytes = Buffer.concat([head, typeof body === 'string' ? Buffer.from(body) : body]);
+    const content = typeof body === 'string' ? Buffer.from(body) : body;
+    if (client === null) {
+      this.forget(id);
+      ownAnswer(slot, generation, status, head.toString('latin1'), content);
+      return;
+    }
+    const bytes = Buffer.concat([head, content]);
     const bodiless = told.method === 'HEAD';
-    answered(exchange.slot, status, bodiless ? 0 : bytes.length - head.length);
-    this.#handlers.write(exchange, res, bytes, head.length, bodiless, told.last);
+    answered(slot, status, bodiless ? 0 : bytes.length - head.length);
+    this.#handlers.write(client.exchange, client.res, bytes, head.length, bodiless, told.last);
   }
 
   #read(id: number, piece: ArrayBuffer, last: boolean): void {
@@ -139,7 +158,12 @@ export class OwnPaths {
     }
     // The memory is uWebSockets.js's own and gone after this call.
     if (piece.byteLength > 0) open.pieces.push(Buffer.from(piece.slice(0)));
-    if (!last) return;
+    if (last) this.#ask(id, Buffer.concat(open.pieces));
+  }
+
+  #ask(id: number, body: Uint8Array): void {
+    const open = this.#open.get(id);
+    if (open === undefined) return;
     if (this.#waiting >= MAX_WAITING) {
       this.#refuse(id, overload);
       return;
@@ -147,13 +171,20 @@ export class OwnPaths {
     open.asked = true;
     this.#waiting++;
     const { id: _id, last: _last, asksToClose: _asksToClose, ...request } = open.told;
-    this.#handlers.ask(id, request, Buffer.concat(open.pieces));
+    this.#handlers.ask(id, request, body);
     open.pieces = [];
   }
 
   #refuse(id: number, reason: number): void {
     const open = this.#open.get(id);
-    if (open !== undefined) this.#handlers.refuse(open.exchange, reason);
+    if (open === undefined) return;
+    if (open.client !== null) {
+      this.#handlers.refuse(open.slot, reason);
+      return;
+    }
+    // Nobody else tells of the end of a stream's; its slot may serve another by now.
+    this.forget(id);
+    ownRefuse(open.slot, open.generation, reason);
   }
 
   #contained(act: () => void): void {

@@ -38,5 +38,5 @@ export async function run(place, port, shot) {
 }
 
 function library(place) {
-  return compile(place, 'wrk-cert.c', '-shared', '-fPIC', '-ldl');
+  return compile(place, 'client-cert.c', '-shared', '-fPIC', '-ldl');
 }

@@ -17,7 +17,8 @@ export function version() {
     .split(' ')[0];
 }
 
-export async function start(place) {
+/** `http2`: clients speak it; `grpc`: so does the origin, and calls go there. */
+export async function start(place, { http2 = false, grpc = false, proof } = {}) {
   const folder = join(place.folder, 'haproxy');
   mkdirSync(folder, { recursive: true });
   const port = await freePort();
@@ -38,12 +39,12 @@ defaults
   timeout server 60s
   timeout http-keep-alive 600s
 frontend door
-  bind 127.0.0.1:${port} backlog 4096 ssl crt ${place.pki.serverBoth} ca-file ${place.pki.clientCa} verify required alpn http/1.1
+  bind 127.0.0.1:${port} backlog 4096 ssl crt ${place.pki.serverBoth} ca-file ${place.pki.clientCa} verify required alpn ${http2 ? 'h2,' : ''}http/1.1
   default_backend origin
 backend origin
-  server one 127.0.0.1:${place.origin.port} pool-max-conn 64
+  server one 127.0.0.1:${grpc ? `${place.origin.grpcPort} proto h2` : place.origin.port} pool-max-conn 64
 `,
   );
   const program = startProgram('gateway', 'haproxy', ['-db', '-f', join(folder, 'haproxy.cfg')]);
-  return prove(place, { name, port, program });
+  return (proof ?? prove)(place, { name, port, program });
 }

@@ -15,7 +15,8 @@ export function version() {
   return firstLine('nginx', '-v').replace('nginx version: ', '');
 }
 
-export async function start(place) {
+/** `http2`: clients speak it; `grpc`: so does the origin, and calls go there. */
+export async function start(place, { http2 = false, grpc = false, proof } = {}) {
   const folder = join(place.folder, 'nginx');
   mkdirSync(folder, { recursive: true });
   const port = await freePort();
@@ -35,12 +36,12 @@ http {
   keepalive_timeout 600s;
   keepalive_requests 1000000000;
   upstream origin {
-    server 127.0.0.1:${place.origin.port};
+    server 127.0.0.1:${grpc ? place.origin.grpcPort : place.origin.port};
     keepalive 64;
     keepalive_requests 1000000000;
   }
   server {
-    listen 127.0.0.1:${port} ssl backlog=4096;
+    listen 127.0.0.1:${port} ssl${http2 ? ' http2' : ''} backlog=4096;
     server_name localhost;
     ssl_certificate ${place.pki.server};
     ssl_certificate_key ${place.pki.serverKey};
@@ -49,15 +50,19 @@ http {
     ssl_verify_client on;
     ssl_client_certificate ${place.pki.clientCa};
     location / {
-      proxy_pass http://origin;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header Host $http_host;
+${grpc ? GRPC : PROXY}
     }
   }
 }
 `,
   );
   const program = startProgram('gateway', 'nginx', ['-e', 'stderr', '-c', join(folder, 'nginx.conf')]);
-  return prove(place, { name, port, program });
+  return (proof ?? prove)(place, { name, port, program });
 }
+
+const PROXY = `      proxy_pass http://origin;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;`;
+
+const GRPC = '      grpc_pass grpc://origin;';

@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CALL, CALL_ANSWER } from '../calls.mjs';
 import { order, unfit } from '../orders.mjs';
 import { freePort, installed, start as startProgram } from '../processes.mjs';
 
@@ -21,7 +22,9 @@ export async function start(place) {
   const folder = join(place.folder, 'origin');
   mkdirSync(join(folder, 'files', 'exports'), { recursive: true });
   for (const [name, text] of Object.entries(ANSWERS)) writeFileSync(join(folder, 'files', 'exports', name), text);
-  const port = await freePort();
+  const [port, grpcPort] = [await freePort(), await freePort()];
+  mkdirSync(join(folder, 'files', 'calls', 'bench.Orders'), { recursive: true });
+  writeFileSync(join(folder, 'files', 'calls', CALL), CALL_ANSWER);
   writeFileSync(
     join(folder, 'nginx.conf'),
     `daemon off;
@@ -48,6 +51,13 @@ http {
       return 200 '${GET_ANSWER}';
     }
   }
+  # HTTP/2 in the clear: a file is what every call is answered with, for POST by way of an error page.
+  server {
+    listen 127.0.0.1:${grpcPort} http2 backlog=4096;
+    default_type application/grpc;
+    location / { root ${folder}/files/calls; error_page 405 =200 /answers$uri; }
+    location /answers/ { internal; alias ${folder}/files/calls/; add_trailer grpc-status 0; }
+  }
 }
 `,
   );
@@ -56,7 +66,7 @@ http {
     if (tries === 50) throw new Error(`the origin does not start: ${program.err}`);
     await sleep(100);
   }
-  return { port, program, answered: () => answered(port) };
+  return { port, grpcPort, program, answered: () => answered(port) };
 }
 
 /** How many requests the origin has seen in its life: what the load generator counts must have come this far. */

@@ -3,6 +3,7 @@
 
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { PROTO } from '../calls.mjs';
 import { openapi, POST_BODY, unfit } from '../orders.mjs';
 import { prove } from '../probe.mjs';
 import { firstLine, freePort, start as startProgram } from '../processes.mjs';
@@ -26,13 +27,13 @@ export function version() {
 /**
  * `called` tells several of them in one scenario apart; `policy` replaces the 20 rules, `description` the 50
  * operations (`file` names one that exists), `openapi` adds to the settings of that name, `host` to those of the host, `config` to all others;
- * `headers` come with the requests of the proofs;
- * `facts` are those of `prove`.
+ * `listen` adds to the settings of that name; `headers` come with the requests of the proofs;
+ * `facts` are those of `prove`, unless `proof` is another; `grpc` sends calls to the origin that speaks HTTP/2.
  */
-export async function start(place, { called = name, facts = FACTS, readyMs, headers, ...options } = {}) {
+export async function start(place, { called = name, facts = FACTS, readyMs, headers, proof = prove, ...options } = {}) {
   const { config, events, port, adminPort } = await configure(place, called, options);
   const program = startProgram('gateway', process.execPath, [MAIN, 'run', '--config', config]);
-  const gateway = await prove(place, { name: called, port, program, headers }, facts, readyMs);
+  const gateway = await proof(place, { name: called, port, program, headers }, facts, readyMs);
   gateway.program.stop = stopAfterProof(program, events);
   gateway.admin = adminPort;
   return gateway;
@@ -54,7 +55,13 @@ export async function configure(place, called, { policy = rules(20), description
     config,
     JSON.stringify(
       {
-        listen: { https: `127.0.0.1:${port}`, admin: `127.0.0.1:${adminPort}` },
+        listen: {
+          https: `127.0.0.1:${port}`,
+          admin: `127.0.0.1:${adminPort}`,
+          // All clients have one address here.
+          connections: { perAddress: 65_536 },
+          ...options.listen,
+        },
         threads: options.threads ?? 1,
         ...(options.store && { store: options.store }),
         authorities: { bench: { certificates: place.pki.clientCa } },
@@ -62,8 +69,7 @@ export async function configure(place, called, { policy = rules(20), description
           localhost: {
             tls: { certificate: place.pki.server, key: place.pki.serverKey },
             mtls: { mode: 'require', trust: ['bench'] },
-            origin: `http://127.0.0.1:${place.origin.port}`,
-            openapi: { file, action: 'block', fallthrough: 'block', ...options.openapi },
+            ...(options.grpc ? grpcHost(place, folder) : plainHost(place, { file, ...options.openapi })),
             ...options.host,
           },
         },
@@ -77,6 +83,22 @@ export async function configure(place, called, { policy = rules(20), description
     ),
   );
   return { config, events, port, adminPort };
+}
+
+function plainHost(place, openapi) {
+  return {
+    origin: `http://127.0.0.1:${place.origin.port}`,
+    openapi: { action: 'block', fallthrough: 'block', ...openapi },
+  };
+}
+
+function grpcHost(place, folder) {
+  const file = join(folder, 'orders.proto');
+  writeFileSync(file, PROTO);
+  return {
+    origin: { url: `http://127.0.0.1:${place.origin.grpcPort}`, protocol: 'h2' },
+    grpc: { protos: { files: [file] }, action: 'block', fallthrough: 'block' },
+  };
 }
 
 /** What the gateway gives its engine for the description of such a configuration. */

@@ -3,14 +3,45 @@
 /** Without identity: the exchange of this slot is over, or its client is gone. */
 export declare function abandoned(slot: number): void
 
+/** Other bounds, for connections from now on. */
+export declare function acceptorBound(bounds: string): void
+
+/** Closes the listening socket of an address. Who is in its backlog is accepted before. */
+export declare function acceptorClose(address: string, port: number): void
+
+/**
+ * Listens for the whole process; answers the port. `bounds` is JSON: `max`, `per_address`, `handshakes`,
+ * `hello_timeout_ms`. Connections are accepted from the first `serve_accepted` on.
+ *
+ * # Errors
+ * The system's code, such as EADDRINUSE.
+ */
+export declare function acceptorListen(address: string, port: number, bounds: string): number
+
+/** The same with a listening socket that this process was given. It is this function's from here on. */
+/** The same with a socket that is bound already, and may listen. The descriptor stays the caller's, who may close it. */
+export declare function acceptorListenFd(fd: number, bounds: string): number
+
+/** Connections that were accepted and are nobody's yet: their ClientHello is not there, or no edge thread is. */
+export declare function acceptorPending(): number
+
+/** Closes all listening sockets. */
+export declare function acceptorStop(): void
+
+/** The next connection that uWebSockets.js opens is this one. False: it is not there (any more). */
+export declare function adopt(fd: number): boolean
+
 /** The gateway's own answer was written, with so many bytes of body: the exchange is over. */
 export declare function answered(slot: number, status: number, bytes: number): void
 
 /** All calls of a batch have answered or their time is up: what one of its exchanges does next. */
 export declare function asked(slot: number): number
 
-/** Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled. */
-export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void): void
+/**
+ * Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled,
+ * `on_wanted(count)` with so many rows of `wanted`.
+ */
+export declare function attach(memory: EdgeMemory, onTurn: (arg: number) => void, onWanted: (arg: number) => void): void
 
 /** What the fleet's counters are asked at once, for all requests of a turn. */
 export interface Batch {
@@ -88,14 +119,20 @@ export declare function delayed(slot: number): number
 /** Milliseconds that an exchange has to wait for its turn. */
 export declare function delayOf(slot: number): number
 
+/** What descriptors, or `.proto` files, describe: JSON of native/engine/src/grpc/outline.rs, both ways. */
+export declare function describeCalls(asked: string): string
+
 /**
- * Closes the upstream client's handles and ends this thread's edge; `done` is called when the loop holds none of
- * them any more. A worker thread that ends before aborts the process.
+ * Drops this thread's tasks, closes the handles of the reactor and of the upstream client, and ends the edge; `done`
+ * is called when the loop holds none of them any more. A worker thread that ends before aborts the process.
  */
 export declare function detach(done: (arg: number) => void): void
 
 /** Moves whole event lines into `buffer`; answers their bytes, 0 when none waits. */
 export declare function drain(buffer: unknown): number
+
+/** Tells the clients of HTTP/2 connections to go; those connections end with their last stream. */
+export declare function drainStreams(): void
 
 /** JavaScript's memory and callback, for the life of an edge thread. */
 export interface EdgeMemory {
@@ -110,8 +147,12 @@ export interface EdgeMemory {
    * known), length (low and high word); and, at all times, whether `next_batch` has something that nobody waits for.
    */
   answerMeta: unknown
+  /** Uint32Array, two words a row: what native code wants done. */
+  wanted: unknown
   /** Bodies up to this many bytes are inspected on the edge thread. */
   inlineBytes: number
+  /** Most streams of HTTP/2 at once; 503 above. */
+  streams: number
 }
 
 /**
@@ -163,6 +204,9 @@ export declare function inspectToken(configuration: string, token: string): stri
  */
 export declare function judge(certificatePem: string, hostOrAuthorities: string): string
 
+/** This thread is handed nothing more. What it was handed goes to others; where there are none, it serves that still. */
+export declare function leaveAccepted(): void
+
 /** The limits in force, with what this process has counted: JSON of native/engine/src/limits/shown.rs. */
 export declare function limits(): string
 
@@ -212,6 +256,22 @@ export declare function opened(response: unknown): void
 
 /** What the main thread has to know of a request that the gateway itself answers: JSON of edge/owning.rs. */
 export declare function own(slot: number): string | null
+
+/** The gateway's own answer to such a request: `block` is its status line and fields. */
+export declare function ownAnswer(slot: number, generation: number, status: number, block: string, body: Uint8Array): void
+
+/** Takes the body of a request that `wanted` told of as Own; none when that is over. */
+export declare function ownBody(slot: number): OwnBody | null
+
+/** The body of a request that the gateway itself answers, over HTTP/2. */
+export interface OwnBody {
+  /** Which request of its slot it is. */
+  generation: number
+  body: Buffer
+}
+
+/** Denies such a request for a reason found by JavaScript. */
+export declare function ownRefuse(slot: number, generation: number, reason: number): void
 
 /** Stops reading a response: the client is slower than the origin. */
 export declare function pause(slot: number): void
@@ -300,17 +360,35 @@ export declare function sample(rate: number): void
  */
 export declare function seen(): string
 
+/** From now on this thread is handed connections. */
+export declare function serveAccepted(): void
+
 /** What `portcullis_settle` answered to the last `spent`; null: nobody did. */
 export declare function spendingSettled(reply: Buffer | undefined | null, nodes: number): void
 
 /** What this process has spent of its leases since this was last asked, and which keys want more; null: nothing. */
 export declare function spent(): Call | null
 
+/** HTTP/2 connections that are open. */
+export declare function streamConnections(): number
+
 /** Now and then (about four times a second): publishes counters and event lines that no later exchange has flushed. */
 export declare function tick(): void
 
 /** The number under which a pool thread finds a body that waits for inspection. */
 export declare function ticket(slot: number): number
+
+/** What this thread's HTTP/2 connections are served with. */
+export declare function tlsContexts(fallback: TlsFiles, hosts: Array<TlsFiles>): void
+
+/** One host's, as src/accept/tls/contexts.ts has it: texts of files. */
+export interface TlsFiles {
+  host: string
+  certificate: string
+  key: string
+  /** Whose certificates are asked for; without, none is. */
+  authorities?: string
+}
 
 /**
  * Keys that were refused, those most often first: JSON `{ "rule"?, "most" }` in, JSON `[{ "rule", "key", "identity",

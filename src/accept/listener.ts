@@ -65,6 +65,11 @@ export class Listener<Bridge> {
     });
   }
 
+  /** Serves a connection that somebody else accepted. `connection` is told of it before this returns. */
+  adopt(fd: number): void {
+    (this.app as unknown as { adoptSocket(fd: number): void }).adoptSocket(fd);
+  }
+
   private route(): void {
     const { handlers } = this;
     // Where the route says the method, it need not be asked for.

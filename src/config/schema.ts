@@ -2,9 +2,11 @@
 
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
+import { connections } from '../accept/connections/config.js';
 import { tls } from '../accept/tls/config.js';
 import { credentials } from '../check/credentials/config.js';
 import { openapi } from '../check/endpoints/config.js';
+import { grpc } from '../check/grpc/config.js';
 import { jwt } from '../check/jwt/config.js';
 import { limits } from '../check/limits/config.js';
 import { authority, mtls } from '../check/mtls/config.js';
@@ -25,6 +27,7 @@ const host = z
     mtls: mtls.prefault({}),
     origin,
     openapi: openapi.optional(),
+    grpc: grpc.optional(),
     credentials: credentials.optional(),
     maxBodyBytes: size('0B', '4GiB').prefault('10MiB').describe('Largest request body; 413 above.'),
   })
@@ -40,6 +43,7 @@ export const configSchema = z.strictObject({
         .describe(
           'HTTP/2 and gRPC on the same port. `false`: the edge threads themselves listen, for HTTP/1.1 and WebSocket only.',
         ),
+      connections: connections.prefault({}),
       admin: listen()
         .transform(({ address, port }) => ({ address: address ?? '127.0.0.1', port }))
         .prefault('127.0.0.1:9090')

@@ -24,6 +24,7 @@ export class Responses {
     private readonly entries: Uint32Array,
     /** Where native code puts what it held back. */
     private readonly memory: Uint8Array,
+    /** By the number of their slot, halved. */
     private readonly exchanges: Exchange[],
     private readonly handlers: ResponseHandlers,
   ) {}
@@ -32,9 +33,9 @@ export class Responses {
     for (let index = 0; index < count; index++) {
       const row = index * Word.perRow;
       const kind = this.word(row, Word.kind);
-      // 0: native code found that the slot serves another exchange by now.
+      // 0: an HTTP/2 stream's, or the slot serves another exchange by now.
       if (kind === 0) continue;
-      const exchange = this.exchanges[this.word(row, Word.slot)];
+      const exchange = this.exchanges[this.word(row, Word.slot) >> 1];
       if (exchange === undefined || exchange.res === null) continue;
       this.exchange = exchange;
       this.row = row;
@@ -110,6 +111,7 @@ export class Responses {
   private readonly chunk = (): void => {
     const exchange = this.exchange as Exchange;
     this.write(exchange, this.bytes());
+    if ((this.word(this.row, Word.flags) & EntryFlag.Last) !== 0) this.end();
   };
 
   private write(exchange: Exchange, bytes: Uint8Array): void {

@@ -84,9 +84,10 @@ export class Edges {
 
   /**
    * Fresh threads by another plan; the old ones take no new connections when it resolves. Rejects, and goes on with the
-   * old ones, when the fresh ones cannot be started.
+   * old ones, when the fresh ones cannot be started. `between` is done when the fresh ones serve, and before the old
+   * ones drain.
    */
-  async replaceAll(plan: Plan, why: string): Promise<void> {
+  async replaceAll(plan: Plan, why: string, between: () => Promise<void> = async () => {}): Promise<void> {
     const [before, old] = [this.#plan, this.#places];
     this.#plan = plan;
     try {
@@ -95,6 +96,7 @@ export class Edges {
       this.#plan = before;
       throw error;
     }
+    await between();
     for (const { thread } of old) {
       this.#log.info({ thread: thread.number, why }, 'an edge thread is replaced');
       this.#replaced(why);
@@ -105,11 +107,18 @@ export class Edges {
     await Promise.race([stopped, new Promise(resolve => setTimeout(resolve, STOP_MS).unref())]);
   }
 
-  /** Drains all; true when every thread ended by itself within the grace. */
-  async stop(graceMs = this.#plan.graceMs): Promise<boolean> {
+  /** From now on each answer is the last of its connection; new connections are still taken. */
+  announce(): void {
+    for (const thread of this.#alive) thread.tell({ type: 'last' });
+  }
+
+  /** Drains all; how many exchanges were cut off, or null when not every thread ended by itself. */
+  async stop(graceMs = this.#plan.graceMs): Promise<number | null> {
     this.#stopping = true;
-    const ended = Promise.all([...this.#alive].map(thread => thread.drain(graceMs))).then(() => true);
-    const late = new Promise<boolean>(resolve => setTimeout(resolve, graceMs + END_MARGIN_MS, false).unref());
+    const threads = [...this.#alive];
+    const cut = () => threads.reduce((sum, thread) => sum + (thread.cut ?? 0), 0);
+    const ended = Promise.all(threads.map(thread => thread.drain(graceMs))).then(cut);
+    const late = new Promise<null>(resolve => setTimeout(resolve, graceMs + END_MARGIN_MS, null).unref());
     return Promise.race([ended, late]);
   }
 

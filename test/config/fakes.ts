@@ -17,7 +17,7 @@ export class FakeThread extends EventEmitter implements Thread {
     if (message.type !== 'drain') return;
     queueMicrotask(() => {
       this.emit('message', { type: 'stopped' } satisfies FromEdge);
-      this.emit('message', { type: 'drained' } satisfies FromEdge);
+      this.emit('message', { type: 'drained', cut: 0 } satisfies FromEdge);
       this.emit('exit', 0);
     });
   }
@@ -65,6 +65,27 @@ export class FakeNative implements Native {
   loadDatabase(kind: string, bytes: Buffer | null): void {
     if (bytes?.includes('broken')) throw new Error('the search tree is broken');
     this.databases.push([kind, bytes?.toString('latin1') ?? null]);
+  }
+  /** What the acceptor was told. */
+  readonly accepting: string[] = [];
+  hasIdentity(): boolean {
+    return true;
+  }
+  acceptorListenFd(fd: number): number {
+    this.accepting.push(`listen ${fd >= 0}`);
+    return 0;
+  }
+  acceptorBound(bounds: string): void {
+    this.accepting.push(`bound ${bounds}`);
+  }
+  acceptorClose(address: string, port: number): void {
+    this.accepting.push(`close ${address} ${port}`);
+  }
+  acceptorStop(): void {
+    this.accepting.push('stop');
+  }
+  acceptorPending(): number {
+    return 0;
   }
   judge(): string {
     return '{"reason":null}';

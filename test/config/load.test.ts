@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makeContexts } from '../../src/accept/tls/contexts.js';
+import { tlsFiles } from '../../src/accept/tls/files.js';
 import type { Stored } from '../../src/check/mtls/stored.js';
 import { load, type Parts } from '../../src/config/load.js';
 import { inOrder, render } from '../../src/config/problem.js';
@@ -249,6 +250,21 @@ describe('TLS contexts', () => {
     const file = tls.fallback.clientAuthorities as string;
     expect(readFileSync(file, 'utf8')).toBe(readFileSync(join(folder.path, 'pki/ca.pem'), 'utf8'));
     expect(tls.hosts.map(({ clientAuthorities }) => clientAuthorities)).toEqual([file, file]);
+  });
+
+  test('of HTTP/2 ask for what each host wants, and for nothing where it wants nothing', async () => {
+    const { tls } = makeContexts((await parts(two)).tls, own);
+    const file = tls.fallback.clientAuthorities;
+    expect([tls.fallback, ...tls.hosts].map(({ wanted }) => wanted)).toEqual([file, file, null]);
+    const { fallback, hosts } = tlsFiles(tls);
+    const text = (name: string) => readFileSync(join(folder.path, name), 'utf8');
+    const shown = { certificate: text('pki/server.pem'), key: text('pki/server.key') };
+    const authorities = text('pki/ca.pem');
+    expect(fallback).toEqual({ host: 'api.example.com', ...shown, authorities });
+    expect(hosts).toEqual([
+      { host: 'api.example.com', ...shown, authorities },
+      { host: 'localhost', ...shown },
+    ]);
   });
 
   test('have none when no host does', async () => {

@@ -1,8 +1,11 @@
 //! One edge thread's exchanges: joins the engine's decision, the upstream client and the record.
 
+mod calls;
 mod inspecting;
+mod messages;
 mod owning;
 mod responding;
+pub mod streams;
 mod waiting;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,9 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use portcullis_engine::answer::Answer;
-use portcullis_engine::decide::{self, Admission, Known, MAX_INSPECTED_BYTES, Places, Tally};
+use portcullis_engine::decide::{self, Admission, Certificates, Known, MAX_INSPECTED_BYTES, Outcome, Places, Tally};
 use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
+use portcullis_engine::guard::guarded;
 use portcullis_engine::head::{Framing, Head};
 use portcullis_engine::jwt;
 use portcullis_engine::limits::shared::{Asking, Waiter};
@@ -27,11 +31,15 @@ use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, 
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Body, Entry, Flow, Kind, OriginId, OriginSpec, Request, Token};
 
+use crate::accepting::Met;
 use crate::clock::{self, Ids};
 use crate::held::{Fields, Held};
 use crate::journal::Journal;
 use crate::policy;
+pub use calls::{Area, FILLED_EIGHTHS};
+use calls::{ToldOfCall, Web};
 use responding::Row;
+use streams::{Native, Streams, is_stream};
 use waiting::settle;
 
 /// What JavaScript does next with an exchange. Part of the door's contract with src/native.ts.
@@ -73,10 +81,14 @@ const MAX_CERTIFICATES: usize = 65_536;
 
 struct Connection {
     peer: Option<Rc<Peer>>,
+    /// None where the edge thread itself listens.
+    met: Option<Met>,
     /// The slot of its exchange under way, or NONE.
     active: u32,
     /// A chunked request came: nothing behind it is read.
     last: bool,
+    /// Of a connection of streams, which has an exchange for each.
+    native: Option<Box<Native>>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +140,8 @@ struct Slot {
     /// What the origin answers is looked at.
     checks: bool,
     held: Option<Box<Held>>,
+    /// It is gRPC-Web, and its origin speaks gRPC.
+    web: Option<Box<Web>>,
     sent_bytes: u64,
     status: u16,
 }
@@ -147,6 +161,7 @@ pub struct Edge {
     answer_len: usize,
     arena: *const u8,
     entries: *mut Entry,
+    area: Area,
     snapshot: arc_swap::Cache<&'static arc_swap::ArcSwap<Snapshot>, Arc<Snapshot>>,
     /// Of the snapshot with this generation.
     origins: (u64, Vec<OriginId>),
@@ -157,6 +172,8 @@ pub struct Edge {
     next_admission: u32,
     /// WebSockets that are counted as under way, by the same numbers.
     places: HashMap<u32, Places, foldhash::fast::RandomState>,
+    /// What the acceptor knows of WebSockets' connections, by the same numbers.
+    met: HashMap<u32, Met, foldhash::fast::RandomState>,
     certificates: Vec<Option<Rc<Known>>>,
     /// Certificates with requests that were not gathered yet.
     seen: Vec<Rc<Known>>,
@@ -167,6 +184,8 @@ pub struct Edge {
     /// Added to the meters with the next exchange that ends: one lock an exchange.
     tally: Tally,
     tokens: jwt::Cache,
+    /// Certificates of streams' connections.
+    chains: Certificates,
     /// Exchanges under way.
     open: u64,
     pub asking: Asking,
@@ -178,6 +197,9 @@ pub struct Edge {
     head: Vec<u8>,
     fields: Fields,
     inline_bytes: usize,
+    pub streams: Streams,
+    /// It takes no new connections any more.
+    is_draining: bool,
 }
 
 /// Bodies up to this length go into the buffer of the head.
@@ -200,7 +222,7 @@ pub struct Shared {
 }
 
 impl Edge {
-    pub fn new(client: InLoop, shared: &Shared, inline_bytes: usize) -> Edge {
+    pub fn new(client: InLoop, shared: &Shared, area: Area, inline_bytes: usize, exchanges: usize) -> Edge {
         Edge {
             client,
             answer_meta: shared.answer_meta,
@@ -208,6 +230,7 @@ impl Edge {
             answer_len: shared.answer_len,
             arena: shared.arena,
             entries: shared.entries,
+            area,
             snapshot: arc_swap::Cache::new(policy::current()),
             origins: (0, Vec::new()),
             connections: HashMap::default(),
@@ -215,6 +238,7 @@ impl Edge {
             admissions: HashMap::default(),
             next_admission: 0,
             places: HashMap::default(),
+            met: HashMap::default(),
             certificates: Vec::new(),
             seen: Vec::new(),
             free_certificates: Vec::new(),
@@ -223,6 +247,7 @@ impl Edge {
             ids: Ids::seeded(),
             tally: Tally::default(),
             tokens: jwt::Cache::default(),
+            chains: Certificates::default(),
             open: 0,
             asking: Asking::new(policy::current().load().limits.fleet()),
             batches: HashMap::default(),
@@ -232,13 +257,15 @@ impl Edge {
             head: Vec::with_capacity(2048),
             fields: Fields::default(),
             inline_bytes: inline_bytes.min(MAX_INSPECTED_BYTES as usize),
+            streams: Streams::new(exchanges),
+            is_draining: false,
         }
     }
 
     // --- connections -------------------------------------------------------------------------------------------
 
-    pub fn opened(&mut self, connection: usize) {
-        self.connections.insert(connection, Connection { peer: None, active: NONE, last: false });
+    pub fn opened(&mut self, connection: usize, met: Option<Met>) {
+        self.connections.insert(connection, Connection { peer: None, met, active: NONE, last: false, native: None });
         let mut meters = lock(&self.meters);
         meters.scalars.connections_opened += 1;
         meters.scalars.connections_open += 1;
@@ -321,18 +348,9 @@ impl Edge {
     /// Decides the request whose head stands in the slot's buffer, and sends it when there is nothing to wait for.
     pub fn decide(&mut self, index: u32, connection: usize) -> Next {
         let slot = &mut self.slots[index as usize];
-        let id = self.ids.request_id();
-        slot.id = id;
-        slot.exchange.begin(clock::now(), std::str::from_utf8(&id).unwrap_or_default());
         slot.malformed = slot.exchange.head.parse().err();
-        slot.stage = Stage::Deciding;
-        slot.connection = connection;
-        slot.received = 0;
-        slot.sent_bytes = 0;
-        slot.status = 0;
-        slot.checks = false;
-        slot.complete = false;
-        slot.body.clear();
+        self.begin(index, connection);
+        let slot = &mut self.slots[index as usize];
         let Some(known) = self.connections.get_mut(&connection) else { return Next::Peer };
         if known.last {
             slot.stage = Stage::Free;
@@ -344,14 +362,36 @@ impl Edge {
         if known.peer.is_none() { Next::Peer } else { self.judge(index) }
     }
 
+    /// Makes a slot, whose head was read, ready for its decision.
+    fn begin(&mut self, index: u32, connection: usize) {
+        let slot = &mut self.slots[index as usize];
+        let id = self.ids.request_id();
+        slot.id = id;
+        slot.exchange.begin(clock::now(), std::str::from_utf8(&id).unwrap_or_default());
+        slot.stage = Stage::Deciding;
+        slot.connection = connection;
+        slot.received = 0;
+        slot.sent_bytes = 0;
+        slot.status = 0;
+        slot.checks = false;
+        slot.complete = false;
+        slot.body.clear();
+    }
+
     /// Tells who the connection's peer is, then decides the request that asked for it.
     pub fn peer(&mut self, index: u32, address: &str, certificate: u32) -> Next {
         let certificate = self.certificates.get(certificate as usize).cloned().flatten();
         let slot = &self.slots[index as usize];
         let last = slot.exchange.head.framing() == Framing::Chunked;
-        let connection =
-            self.connections.entry(slot.connection).or_insert(Connection { peer: None, active: index, last });
-        connection.peer = Some(Rc::new(Peer::new(parse_address(address), certificate)));
+        let connection = self.connections.entry(slot.connection).or_insert(Connection {
+            peer: None,
+            met: None,
+            active: index,
+            last,
+            native: None,
+        });
+        let hello = connection.met.as_ref().map(|met| Arc::clone(&met.hello));
+        connection.peer = Some(Rc::new(Peer { hello, ..Peer::new(parse_address(address), certificate) }));
         self.judge(index)
     }
 
@@ -364,6 +404,9 @@ impl Edge {
         let outcome =
             decide::decide(&mut slot.exchange, snapshot, peer, slot.malformed, &mut self.tally, &mut self.tokens);
         self.open += 1;
+        if outcome != Outcome::Deny {
+            self.begin_call(index);
+        }
         self.proceed(index, outcome)
     }
 
@@ -390,8 +433,11 @@ impl Edge {
             line.extend_from_slice(b"\r\nConnection: close");
         }
         line.extend_from_slice(self.answer.fields.as_bytes());
-        let body = self.answer.body.as_bytes();
+        let body = self.answer.body.as_slice();
         let (status, close) = (self.answer.status, self.answer.close);
+        if is_stream(index) {
+            return self.answer_stream(index, line, is_head);
+        }
         if line.len() + body.len() > self.answer_len {
             self.end(index, status);
             return Next::Close;
@@ -455,29 +501,38 @@ impl Edge {
                 fields: slot.exchange.limited.fields.as_bytes(),
                 body,
                 is_head: head.method() == "HEAD",
-                takes_trailers: false,
-                takes_interim: false,
+                takes_trailers: is_stream(index) || slot.web.is_some(),
+                takes_interim: is_stream(index),
                 idempotent: is_idempotent(head.method()),
             },
         );
         Next::Sent
     }
 
-    /// A piece of the request's body.
-    pub fn body(&mut self, index: u32, piece: &[u8], last: bool) -> Next {
+    /// A piece of the request's body, as the origin gets it.
+    fn body_onwards(&mut self, index: u32, piece: &[u8], last: bool) -> Next {
         let slot = &mut self.slots[index as usize];
         slot.received += piece.len() as u64;
         // A Content-Length was held against the bound on the head; a chunked body says only now how long it is.
-        let too_large = slot.exchange.host().is_some_and(|host| slot.received > host.max_body_bytes);
+        // Of a call, every message is held against a bound of its own.
+        let is_call = slot.exchange.call.is_some();
+        let too_large = !is_call && slot.exchange.host().is_some_and(|host| slot.received > host.max_body_bytes);
         match slot.stage {
+            Stage::Forwarded | Stage::Holding | Stage::Answering if is_call => self.messages(index, piece, last),
+            Stage::Asking | Stage::Delayed if is_call => self.meanwhile_messages(index, piece, last),
+            Stage::Collecting if is_call => self.first_messages(index, piece, last),
             Stage::Forwarded | Stage::Holding | Stage::Answering if too_large => {
                 let answering = slot.stage == Stage::Answering;
                 self.client.client().cancel(Token { slot: index, generation: slot.generation });
                 if !answering {
                     return self.refuse(index, Reason::HttpBodyTooLarge);
                 }
-                // The client has part of the origin's response: closing is the only way to say so.
                 slot.exchange.denial = Some(Reason::HttpBodyTooLarge.into());
+                if slot.exchange.grpc.is_some() {
+                    let token = Token { slot: index, generation: slot.generation };
+                    return self.break_off(token, Reason::HttpBodyTooLarge);
+                }
+                // The client has part of the origin's response: closing is the only way to say so.
                 let status = slot.status;
                 self.end(index, status);
                 Next::Close
@@ -529,19 +584,39 @@ impl Edge {
 
     // --- what the origin answered ------------------------------------------------------------------------------
 
-    /// Keeps the record of what a turn is about to hand to JavaScript.
-    pub fn turn(&mut self, count: usize) {
+    /// Keeps the record of what a turn brought, and writes what is for streams. Answers how many rows are left for
+    /// JavaScript.
+    pub fn turn(&mut self, count: usize) -> usize {
         let now_us = clock::mono_us();
+        self.begin_rows();
+        let mut left = 0;
         for row in 0..count {
             // SAFETY: the client filled `count` rows of the table and leaves them until its reset.
             let entry = unsafe { *self.entries.add(row) };
+            let mut entry = self.row(entry, now_us);
+            if entry.kind != 0 && is_stream(entry.slot) {
+                if guarded(|| self.stream_row(&entry)).is_none() {
+                    self.panicked();
+                    self.drop_stream(entry.slot, h2::Reason::INTERNAL_ERROR);
+                }
+                entry.kind = 0;
+            }
+            left += usize::from(entry.kind != 0);
+            // SAFETY: as above.
+            unsafe { *self.entries.add(row) = entry };
+        }
+        if left == 0 {
+            self.tell_of_asks_by_streams();
+        }
+        left
+    }
+
+    /// Keeps the record of a row. Answers it as it goes on; its kind is 0 when it does not.
+    fn row(&mut self, entry: Entry, now_us: u64) -> Entry {
+        {
             let slot = self.slots.get_mut(entry.slot as usize).filter(|slot| slot.generation == entry.generation);
-            let Some(slot) = slot else {
-                // The slot may serve another request by now: JavaScript must not see this row.
-                // SAFETY: as above.
-                unsafe { (*self.entries.add(row)).kind = 0 };
-                continue;
-            };
+            // The slot may serve another request by now.
+            let Some(slot) = slot else { return Entry { kind: 0, ..entry } };
             if slot.exchange.limited.wants_response {
                 self.settle_limits(&entry);
             }
@@ -549,18 +624,13 @@ impl Edge {
                 false => entry,
                 // Its operation describes responses: it goes on only if that has nothing against it.
                 true => match self.check_row(entry) {
-                    Row::Goes(entry) => {
-                        // SAFETY: as above.
-                        unsafe { *self.entries.add(row) = entry };
-                        entry
-                    }
-                    Row::Becomes(kind) => {
-                        // SAFETY: as above.
-                        unsafe { (*self.entries.add(row)).kind = kind };
-                        continue;
-                    }
+                    Row::Goes(entry) => entry,
+                    Row::Becomes(kind) => return Entry { kind, ..entry },
                 },
             };
+            let told = self.call_row(entry);
+            // What cannot be handed on ends as a failure.
+            let entry = if told.kind == Kind::Failed as u32 { told } else { entry };
             let slot = &mut self.slots[entry.slot as usize];
             if entry.kind == Kind::Whole as u32 || entry.kind == Kind::Head as u32 {
                 slot.exchange.origin_us = u64::from(entry.origin_us);
@@ -568,7 +638,7 @@ impl Edge {
                 slot.status = entry.status as u16;
                 slot.stage = Stage::Answering;
             }
-            slot.sent_bytes += u64::from(entry.body_len);
+            slot.sent_bytes += u64::from(told.body_len);
             let over = entry.kind == Kind::Whole as u32
                 || entry.kind == Kind::End as u32
                 || (entry.kind == Kind::Failed as u32 && entry.flags & Entry::HEAD_SENT != 0);
@@ -576,11 +646,13 @@ impl Edge {
                 let status = slot.status;
                 if entry.kind == Kind::Failed as u32
                     && let Some(&reason) = Reason::ALL.get(entry.fault as usize)
+                    && slot.exchange.denial.as_ref().is_none_or(|denial| denial.reason != reason)
                 {
                     slot.exchange.denial = Some(reason.into());
                 }
                 self.end_at(entry.slot, status, now_us);
             }
+            told
         }
     }
 
@@ -610,8 +682,11 @@ impl Edge {
         let peer = self.connections.get(&slot.connection).and_then(|connection| connection.peer.as_deref());
         let admission = peer.filter(|_| status == 101).and_then(|peer| Admission::of(&slot.exchange, peer));
         let places = if status == 101 { Places::of(&mut self.slots[index as usize].exchange) } else { None };
+        // Its HTTP connection ends here, but the client's place is taken until the WebSocket ends.
+        let connection = self.slots[index as usize].connection;
+        let met = if status == 101 { self.connections.get_mut(&connection).and_then(|it| it.met.take()) } else { None };
         self.end(index, status);
-        if admission.is_none() && places.is_none() {
+        if admission.is_none() && places.is_none() && met.is_none() {
             return NONE;
         }
         let number = self.next_admission;
@@ -622,12 +697,16 @@ impl Edge {
         if let Some(places) = places {
             self.places.insert(number, places);
         }
+        if let Some(met) = met {
+            self.met.insert(number, met);
+        }
         number
     }
 
     pub fn web_socket_closed(&mut self, number: u32) {
         self.admissions.remove(&number);
         self.places.remove(&number);
+        self.met.remove(&number);
     }
 
     /// WebSockets whose certificate, token or key does not count any more: each is told once.
@@ -638,6 +717,7 @@ impl Edge {
         let gone: Vec<u32> = gone.map(|(number, _)| number).collect();
         for number in &gone {
             self.places.remove(number);
+            self.met.remove(number);
         }
         if !gone.is_empty() {
             lock(&self.meters).scalars.websockets_withdrawn += gone.len() as u64;
@@ -670,15 +750,18 @@ impl Edge {
 
     fn finish(&mut self, index: u32, peer: &Peer, status: u16, ended_us: u64) {
         let slot = &mut self.slots[index as usize];
+        // What a call's denial says by its status, others say by that of HTTP.
+        let denied = slot.exchange.denial.as_ref().filter(|_| slot.exchange.grpc.is_some());
+        let meant = denied.map_or(status, |denial| denial.reason.entry().status);
         if slot.exchange.limited.wants_response {
             // No origin has answered: what counts is the gateway's own answer.
-            settle(&mut slot.exchange, &mut self.asking, peer, status, std::iter::empty());
+            settle(&mut slot.exchange, &mut self.asking, peer, meant, std::iter::empty());
             self.tell_of_asks();
         }
         let slot = &mut self.slots[index as usize];
         decide::released(&mut slot.exchange);
         if let Some(snapshot) = &slot.exchange.snapshot
-            && let Some(asked) = Asked::of(&slot.exchange, peer, status, ended_us, |text| snapshot.limits.hashed(text))
+            && let Some(asked) = Asked::of(&slot.exchange, peer, meant, ended_us, |text| snapshot.limits.hashed(text))
         {
             self.volumes.note(asked);
         }
@@ -709,6 +792,13 @@ impl Edge {
         slot.generation = slot.generation.wrapping_add(1);
         slot.exchange.snapshot = None;
         slot.held = None;
+        slot.web = None;
+    }
+
+    /// The certificate that a connection of streams was opened with, parsed.
+    fn certificate_of(&mut self, chain: &[Vec<u8>]) -> Option<Rc<Known>> {
+        let meters = &self.meters;
+        self.chains.of(chain, || lock(meters).scalars.certificates_parsed += 1)
     }
 
     /// Copies the upstream client's counters where a scrape finds them.
@@ -753,10 +843,6 @@ impl Drop for Edge {
     fn drop(&mut self) {
         self.publish();
         self.gather();
-        // Counters outlive this thread.
-        for slot in &mut self.slots {
-            decide::released(&mut slot.exchange);
-        }
         meters::ended(&self.meters);
     }
 }
@@ -777,6 +863,7 @@ fn origin(client: &InLoop, known: &mut (u64, Vec<OriginId>), snapshot: &Snapshot
 /// The head as the origin gets it, in place of what `out` held.
 fn write_origin_head(out: &mut Vec<u8>, exchange: &Exchange, peer: &Peer, traceparent: Option<&str>, body: Framing) {
     let told = decide::told(exchange, peer);
+    let call = ToldOfCall::of(exchange);
     out.clear();
     write_head(
         out,
@@ -790,6 +877,7 @@ fn write_origin_head(out: &mut Vec<u8>, exchange: &Exchange, peer: &Peer, tracep
             caller: told.caller(),
             told: told.headers(),
             stripped: told.stripped(),
+            call: call.as_ref().map(ToldOfCall::as_call),
             body,
         },
     );

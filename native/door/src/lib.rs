@@ -3,6 +3,7 @@
 //! Hot functions take scalars, strings and buffers. Each catches panics: one request is denied, the process goes on.
 //! The generated index.d.ts is the contract with src/native.ts.
 
+pub mod accepting;
 mod clock;
 mod edge;
 mod explain;
@@ -19,12 +20,14 @@ pub mod pki;
 mod policy;
 pub mod revoking;
 mod tickets;
+pub mod tls;
+mod wanted;
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::rc::Rc;
 
-use napi::bindgen_prelude::{FunctionRef, Uint8Array, Unknown};
+use napi::bindgen_prelude::{Buffer, FunctionRef, Uint8Array, Unknown};
 use napi::{Env, Error, JsValue, Result, sys};
 use napi_derive::napi;
 use portcullis_engine::guard::guarded;
@@ -33,7 +36,8 @@ use portcullis_engine::reason::{self, Reason};
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Arena, Entry};
 
-use edge::{Edge, Next, Shared};
+use edge::streams::is_stream;
+use edge::{Area, Edge, Next, Shared};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -55,13 +59,32 @@ fn on_slot(slot: u32, act: impl FnOnce(&mut Edge) -> Next) -> u32 {
             edge.refuse(slot, Reason::InternalPanic)
         })
     });
-    next.unwrap_or(Next::Close) as u32
+    let next = next.unwrap_or(Next::Close);
+    if !is_stream(slot) {
+        return next as u32;
+    }
+    let acted = with_edge(|edge| {
+        edge.act(slot, next);
+        edge.tell_of_asks_by_streams();
+    });
+    if acted.is_none() {
+        with_edge(|edge| {
+            edge.panicked();
+            edge.stream_failed(slot);
+        });
+    }
+    Next::Sent as u32
+}
+
+/// A call of JavaScript's about one slot: what it wakes is served at once.
+fn called(slot: u32, act: impl FnOnce(&mut Edge) -> Next) -> u32 {
+    if is_stream(slot) { portcullis_reactor::batch(|| on_slot(slot, act)) } else { on_slot(slot, act) }
 }
 
 /// JavaScript's memory and callback, for the life of an edge thread.
 #[napi(object)]
 pub struct EdgeMemory<'env> {
-    /// Uint8Array, 1 MiB: what origins answered in a turn.
+    /// Uint8Array, 2.75 MiB: what origins answered in a turn, and what is made of it.
     pub arena: Unknown<'env>,
     /// Uint32Array, sixteen words a row: the turn's entries.
     pub entries: Unknown<'env>,
@@ -70,24 +93,38 @@ pub struct EdgeMemory<'env> {
     /// Uint32Array of six words: head bytes, body bytes, flags (1 close, 2 no body, 4 whole, 8 more follows, 16 length
     /// known), length (low and high word); and, at all times, whether `next_batch` has something that nobody waits for.
     pub answer_meta: Unknown<'env>,
+    /// Uint32Array, two words a row: what native code wants done.
+    pub wanted: Unknown<'env>,
     /// Bodies up to this many bytes are inspected on the edge thread.
     pub inline_bytes: u32,
+    /// Most streams of HTTP/2 at once; 503 above.
+    pub streams: u32,
 }
 
-/// Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled.
+/// Makes this thread an edge thread. `on_turn(count)` is called after the loop's poll phase with the entries filled,
+/// `on_wanted(count)` with so many rows of `wanted`.
 #[napi]
-pub fn attach(env: Env, memory: EdgeMemory, on_turn: FunctionRef<u32, ()>) -> Result<()> {
+pub fn attach(
+    env: Env,
+    memory: EdgeMemory,
+    on_turn: FunctionRef<u32, ()>,
+    on_wanted: FunctionRef<u32, ()>,
+) -> Result<()> {
     let (arena, arena_len) = typed_array(&env, &memory.arena)?;
     let (entries, entry_bytes) = typed_array(&env, &memory.entries)?;
     let (answer_bytes, answer_len) = typed_array(&env, &memory.answer)?;
     let (answer_meta, _) = typed_array(&env, &memory.answer_meta)?;
+    let (wanted, wanted_bytes) = typed_array(&env, &memory.wanted)?;
     let mut uv_loop = ptr::null_mut();
     // SAFETY: a live environment; the loop it answers is this thread's own.
     unsafe { sys::napi_get_uv_event_loop(env.raw(), &raw mut uv_loop) };
     let entries = entries.cast::<Entry>();
     let capacity = entry_bytes / size_of::<Entry>();
-    let arena = Arena { bytes: arena, len: arena_len, entries, capacity };
-    let turn = Turn::new(&env, on_turn);
+    // The rest of it is for rows that are made into others.
+    let filled = arena_len / 8 * edge::FILLED_EIGHTHS;
+    let area = Area::new(arena, filled, arena_len);
+    let arena = Arena { bytes: arena, len: filled, entries, capacity };
+    let (turn, call) = (Turn::new(&env, on_turn), Turn::new(&env, on_wanted));
     // SAFETY: the loop of this thread; the buffers are referenced above for the life of the environment.
     let client = unsafe { InLoop::start(uv_loop.cast(), arena, Box::new(move |count| turn.call(count))) }
         .map_err(|error| Error::from_reason(format!("the event loop refused the upstream client: {error}")))?;
@@ -97,8 +134,14 @@ pub fn attach(env: Env, memory: EdgeMemory, on_turn: FunctionRef<u32, ()>) -> Re
         client.shutdown(Box::new(|| ()));
         return Err(Error::from_reason(format!("the event loop refused the reactor: {error}")));
     }
+    portcullis_reactor::spawn(wanted::tell(wanted.cast(), wanted_bytes / size_of::<[u32; 2]>(), move |count| {
+        call.invoke(count);
+        accepting::settle();
+    }));
     let shared = Shared { answer_meta: answer_meta.cast(), answer_bytes, answer_len, arena: arena.bytes, entries };
-    EDGE.with(|edge| *edge.borrow_mut() = Some(Edge::new(client, &shared, memory.inline_bytes as usize)));
+    let edge = Edge::new(client, &shared, area, memory.inline_bytes as usize, memory.streams as usize);
+    portcullis_reactor::spawn(edge.streams.news().follow());
+    EDGE.with(|place| *place.borrow_mut() = Some(edge));
     Ok(())
 }
 
@@ -108,6 +151,8 @@ pub fn attach(env: Env, memory: EdgeMemory, on_turn: FunctionRef<u32, ()>) -> Re
 pub fn detach(env: Env, done: FunctionRef<u32, ()>) -> Result<()> {
     let turn = Turn::new(&env, done);
     let edge = EDGE.with(|edge| edge.borrow_mut().take());
+    accepting::clear();
+    wanted::clear();
     match edge {
         Some(edge) => {
             let left = Cell::new(2);
@@ -143,8 +188,9 @@ pub fn bound_receive_buffers(port: u32) -> u32 {
 #[napi]
 pub fn opened(response: Unknown) {
     let connection = identity::of(response.raw());
+    let met = accepting::met();
     if connection != 0 {
-        with_edge(|edge| edge.opened(connection));
+        with_edge(|edge| edge.opened(connection, met));
     }
 }
 
@@ -158,7 +204,7 @@ pub fn closed(response: Unknown) -> u32 {
 /// Without identity: the exchange of this slot is over, or its client is gone.
 #[napi]
 pub fn abandoned(slot: u32) {
-    with_edge(|edge| edge.closed(slot as usize + 1));
+    with_edge(|edge| edge.closed(slot as usize + 2));
 }
 
 /// Parses a client certificate; the number stands for it until `forget`. 2^32 - 1 when too many are held.
@@ -176,7 +222,8 @@ pub fn forget(certificate: u32) {
 #[napi]
 pub fn decide(env: Env, slot: u32, response: Unknown, head: Unknown) -> u32 {
     let connection = match identity::of(response.raw()) {
-        0 => slot as usize + 1,
+        // Even, as those are: odd ones are connections of streams.
+        0 => slot as usize + 2,
         connection => connection,
     };
     on_slot(slot, |edge| {
@@ -226,13 +273,13 @@ pub fn inspect(ticket: u32) {
 /// The pool is done with a body, or gave it up. Answers what to do next.
 #[napi]
 pub fn inspected(slot: u32, ticket: u32) -> u32 {
-    on_slot(slot, |edge| edge.inspected(slot, ticket))
+    called(slot, |edge| edge.inspected(slot, ticket))
 }
 
 /// The pool's queue has no room for a body. Answers what to do next.
 #[napi]
 pub fn crowded(slot: u32) -> u32 {
-    on_slot(slot, |edge| edge.crowded(slot))
+    called(slot, |edge| edge.crowded(slot))
 }
 
 /// A row of the turn said Responded: answers what to do next.
@@ -257,7 +304,7 @@ pub fn written(slot: u32) {
 #[napi]
 pub fn refuse(slot: u32, reason: u32) -> u32 {
     let reason = Reason::ALL.get(reason as usize).copied().unwrap_or(Reason::InternalPanic);
-    on_slot(slot, |edge| edge.refuse(slot, reason))
+    called(slot, |edge| edge.refuse(slot, reason))
 }
 
 /// What the main thread has to know of a request that the gateway itself answers: JSON of edge/owning.rs.
@@ -299,6 +346,55 @@ pub fn refused(reason: u32) {
     if let Some(&reason) = Reason::ALL.get(reason as usize) {
         with_edge(|edge| edge.refused(reason));
     }
+}
+
+/// The body of a request that the gateway itself answers, over HTTP/2.
+#[napi(object)]
+pub struct OwnBody {
+    /// Which request of its slot it is.
+    pub generation: u32,
+    pub body: Buffer,
+}
+
+/// Takes the body of a request that `wanted` told of as Own; none when that is over.
+#[napi]
+pub fn own_body(slot: u32) -> Option<OwnBody> {
+    let (generation, body) = with_edge(|edge| edge.own_body(slot)).flatten()?;
+    Some(OwnBody { generation, body: body.into() })
+}
+
+/// The gateway's own answer to such a request: `block` is its status line and fields.
+#[napi]
+pub fn own_answer(slot: u32, generation: u32, status: u32, block: String, body: Uint8Array) {
+    portcullis_reactor::batch(|| {
+        with_edge(|edge| edge.own_answer(slot, generation, status as u16, &block, body.to_vec()));
+    });
+}
+
+/// Denies such a request for a reason found by JavaScript.
+#[napi]
+pub fn own_refuse(slot: u32, generation: u32, reason: u32) {
+    if with_edge(|edge| edge.waits_for_own(slot, generation)) == Some(true) {
+        refuse(slot, reason);
+    }
+}
+
+/// Tells the clients of HTTP/2 connections to go; those connections end with their last stream.
+#[napi]
+pub fn drain_streams() {
+    portcullis_reactor::batch(|| with_edge(Edge::drain_streams));
+}
+
+/// HTTP/2 connections that are open.
+#[napi]
+pub fn stream_connections() -> u32 {
+    with_edge(|edge| edge.stream_connections()).unwrap_or(0)
+}
+
+/// HTTP/2 streams that have not all of their answers yet, WebSockets included.
+#[napi]
+pub fn open_streams() -> u32 {
+    with_edge(|edge| edge.open_streams()).unwrap_or(0)
 }
 
 /// Stops reading a response: the client is slower than the origin.
@@ -345,7 +441,13 @@ pub fn web_socket_closed(number: u32) {
 /// every `tick`.
 #[napi]
 pub fn withdrawn() -> Vec<u32> {
-    with_edge(Edge::withdrawn).unwrap_or_default()
+    let gone = || {
+        with_edge(|edge| {
+            let gone = edge.withdrawn();
+            edge.end_tunnels(gone)
+        })
+    };
+    portcullis_reactor::batch(gone).unwrap_or_default()
 }
 
 /// Now and then (about four times a second): publishes counters and event lines that no later exchange has flushed.
@@ -356,6 +458,7 @@ pub fn tick() {
         edge.publish();
         edge.gather();
     });
+    portcullis_reactor::batch(|| with_edge(Edge::reset_stalled));
 }
 
 /// Compiles a policy (JSON of native/engine/src/policy.rs). Answers JSON `{ generation, problems }`; without problems
@@ -365,6 +468,18 @@ pub fn compile(policy: String, activate: bool) -> String {
     let compiled = guarded(|| policy::compile(&policy, activate));
     compiled.and_then(|compiled| serde_json::to_string(&compiled).ok()).unwrap_or_else(|| {
         r#"{"generation":0,"problems":[{"at":"","message":"a bug: compiling this policy panicked"}]}"#.to_owned()
+    })
+}
+
+/// What descriptors, or `.proto` files, describe: JSON of native/engine/src/grpc/outline.rs, both ways.
+#[napi]
+pub fn describe_calls(asked: String) -> String {
+    let told = guarded(|| match serde_json::from_str(&asked) {
+        Ok(asked) => serde_json::to_string(&portcullis_engine::grpc::outline::outline(asked)).ok(),
+        Err(_) => None,
+    });
+    told.flatten().unwrap_or_else(|| {
+        r#"{"descriptors":null,"methods":[],"problems":[{"file":"","line":0,"column":0,"message":"a bug: reading these descriptors failed"}],"unchecked":[]}"#.to_owned()
     })
 }
 
@@ -393,7 +508,8 @@ pub fn sample(rate: f64) {
 /// Metric families as JSON, all threads added up.
 #[napi]
 pub fn metrics() -> String {
-    guarded(|| portcullis_engine::meters::scrape(&policy::current().load())).unwrap_or_else(|| "[]".into())
+    let others = || [accepting::families(), tls::families()].concat();
+    guarded(|| portcullis_engine::meters::scrape(&policy::current().load(), others())).unwrap_or_else(|| "[]".into())
 }
 
 /// Certificates with requests since they were last told, taken out of the table: JSON of
@@ -446,9 +562,23 @@ impl Turn {
     }
 
     fn call(&self, count: usize) {
-        if count > 0 && with_edge(|edge| edge.turn(count)).is_none() {
-            with_edge(|edge| edge.turn_failed(count));
+        let left = portcullis_reactor::batch(|| {
+            if count == 0 {
+                return None;
+            }
+            let left = with_edge(|edge| edge.turn(count));
+            if left.is_none() {
+                with_edge(|edge| edge.turn_failed(count));
+            }
+            left
+        });
+        // Nothing of it is for JavaScript.
+        if left != Some(0) {
+            self.invoke(count);
         }
+    }
+
+    fn invoke(&self, count: usize) {
         // SAFETY: called from the loop of the environment's own thread, outside any JavaScript. An exception that
         // JavaScript let out is cleared: src/edge.ts contains its own.
         unsafe {

@@ -37,6 +37,25 @@ pub enum Framing {
     Chunked,
 }
 
+/// What the client spoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    #[default]
+    Http1,
+    Http2,
+}
+
+impl Version {
+    /// Cloudflare's spelling.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Version::Http1 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2",
+        }
+    }
+}
+
 /// A parsed head. Buffers are kept between requests: use one per exchange slot.
 #[derive(Debug, Default)]
 pub struct Head {
@@ -49,6 +68,7 @@ pub struct Head {
     query: Span,
     host: String,
     framing: Framing,
+    version: Version,
 }
 
 impl Head {
@@ -83,6 +103,23 @@ impl Head {
         let outcome = self.scan(text.as_bytes());
         self.text = text;
         outcome
+    }
+
+    /// Says which protocol the head that is filled in next came by; it stays until it is said again.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// HTTP/2 tells by its frames that a body follows: without a Content-Length its end is told the same way.
+    pub fn body_follows(&mut self) {
+        if self.framing == Framing::None {
+            self.framing = Framing::Chunked;
+        }
     }
 
     fn scan(&mut self, text: &[u8]) -> Result<(), Reason> {

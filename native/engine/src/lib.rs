@@ -5,6 +5,7 @@
 //! snapshot from its start to its end. What changes between requests is counted in [`meters`] or cached with its connection.
 
 pub mod answer;
+pub mod by_host;
 pub mod credentials;
 pub mod decide;
 pub mod endpoints;

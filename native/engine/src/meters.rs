@@ -474,7 +474,7 @@ pub fn ended(meters: &Arc<Mutex<Meters>>) {
 
 /// All families, as the JSON that the admin's `/metrics` renders.
 #[must_use]
-pub fn scrape(snapshot: &Snapshot) -> String {
+pub fn scrape(snapshot: &Snapshot, others: Vec<Value>) -> String {
     let generation = snapshot.generation;
     let keys = Keys::of_process().figures();
     let told = limits::gather(snapshot);
@@ -507,6 +507,7 @@ pub fn scrape(snapshot: &Snapshot) -> String {
         families.extend(shared);
         families.extend(sum.scalars.families());
         families.extend(key_families(&keys));
+        families.extend(others);
         Value::Array(families).to_string()
     })
 }

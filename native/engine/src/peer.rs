@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::by_host::ByHost;
 use crate::decide::Known;
 use crate::mtls::Certificate;
 use crate::reason::Reason;
@@ -31,12 +32,32 @@ pub struct Peer {
     pub certificate: Option<Rc<Known>>,
     /// None behind the plain listener, which does not look at it.
     pub hello: Option<Arc<ClientHello>>,
+    /// None where a connection is for one host, or the client names none in its TLS.
+    pub asked: Option<Asked>,
+}
+
+/// Whose certificates TLS asked for, on a connection that can bring requests for several hosts. A client chooses the
+/// certificate by that: to a host that asks for others it has to connect anew.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Digest of the authorities.
+    pub trust: u64,
+    /// What TLS asks for, by host.
+    pub by_host: Arc<ByHost<u64>>,
+}
+
+impl Asked {
+    /// Whether a connection to this (lower-case) host would have asked for the same.
+    #[must_use]
+    pub fn covers(&self, host: &str) -> bool {
+        self.by_host.get(host).is_none_or(|&trust| trust == self.trust)
+    }
 }
 
 impl Peer {
     #[must_use]
     pub fn new(address: IpAddr, certificate: Option<Rc<Known>>) -> Peer {
-        Peer { address, text: address.to_string(), certificate, hello: None }
+        Peer { address, text: address.to_string(), certificate, hello: None, asked: None }
     }
 }
 

@@ -29,3 +29,4 @@ pub use client::{Body, Client, Flow, Request};
 pub use counters::Counters;
 pub use h2::Bell;
 pub use origin::{OriginId, OriginSpec};
+pub use socket::connect;

@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Starts a connection; true when it is established already, as happens on the same machine.
-pub(crate) fn connect(address: &SocketAddr) -> io::Result<(OwnedFd, bool)> {
+///
+/// # Errors
+/// What the system says.
+pub fn connect(address: &SocketAddr) -> io::Result<(OwnedFd, bool)> {
     let (storage, len) = encode(address);
     let socket = open(i32::from(storage.ss_family))?;
     let one: libc::c_int = 1;

@@ -110,7 +110,7 @@ fn a_call_is_a_head_messages_trailers_and_an_end() {
 }
 
 #[test]
-fn an_answer_of_trailers_only_is_a_head_and_an_end() {
+fn an_answer_of_trailers_only_is_one_row() {
     block_on(async {
         let site = serve(&Builder::new(), |_, respond| {
             let response = Response::builder().header("grpc-status", "5").body(()).unwrap();
@@ -120,7 +120,7 @@ fn an_answer_of_trailers_only_is_a_head_and_an_end() {
         let origin = bench.client.origin(&site.spec());
         let token = call(&mut bench, 1, origin);
         let end = bench.over(token).await;
-        assert_eq!(bench.kinds(token), [Kind::Head as u32, Kind::End as u32]);
+        assert_eq!(bench.kinds(token), [Kind::Whole as u32]);
         assert_eq!(bench.told[0].fields(), "\r\ngrpc-status: 5");
         assert!(end.has(Entry::EARLY));
         let token = bench.get(2, origin);
@@ -150,7 +150,7 @@ fn interim_responses_are_told_to_who_takes_them_and_counted_for_all() {
         let origin = bench.client.origin(&spec(&[address]));
         let token = call(&mut bench, 1, origin);
         bench.over(token).await;
-        assert_eq!(bench.kinds(token), [Kind::Interim, Kind::Head, Kind::End].map(|kind| kind as u32));
+        assert_eq!(bench.kinds(token), [Kind::Interim, Kind::Whole].map(|kind| kind as u32));
         assert_eq!((bench.told[0].status, bench.told[0].fields()), (103, "\r\nlink: a"));
         assert!(bench.told[0].block.starts_with("103 Early Hints\r\n"));
         let token = bench.get(2, origin);

@@ -17,4 +17,4 @@ pub mod uv;
 
 pub use sleep::{Sleep, now_ms, sleep, sleep_until};
 pub use socket::Socket;
-pub use tasks::{panics, run, spawn};
+pub use tasks::{batch, panics, run, spawn};

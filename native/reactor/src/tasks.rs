@@ -162,6 +162,26 @@ pub fn run() {
     });
 }
 
+/// Acts, then polls what that has woken: nothing waits for the loop's next turn. Within a task, or another batch, those
+/// are polled when it is over.
+pub fn batch<T>(act: impl FnOnce() -> T) -> T {
+    /// Also after a panic.
+    struct Running(bool);
+    impl Drop for Running {
+        fn drop(&mut self) {
+            if !self.0 {
+                with(|reactor| reactor.is_running.set(false));
+            }
+        }
+    }
+    let was_running = with(|reactor| reactor.is_running.replace(true)).unwrap_or(true);
+    let running = Running(was_running);
+    let answer = act();
+    drop(running);
+    run();
+    answer
+}
+
 impl Reactor {
     fn poll(&self, place: usize) {
         let taken = self.tasks.borrow_mut().get_mut(place).and_then(|it| {

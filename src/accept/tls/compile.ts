@@ -8,6 +8,8 @@ import type { Tls } from './config.js';
 
 /** What the BoringSSL inside uWebSockets.js can sign with. It passes over a host whose key it does not know. */
 const KEY_KINDS = new Set(['rsa', 'prime256v1', 'secp384r1', 'secp521r1', 'ed25519']);
+/** What aws-lc, which HTTP/2 is signed with, takes of RSA. Clients refuse shorter keys anyway. */
+const RSA_BITS = { least: 2048, most: 8192 };
 
 export interface TlsHost {
   host: string;
@@ -96,9 +98,11 @@ function readKey(pem: string, at: string, loading: Loading): KeyObject | null {
   try {
     const key = createPrivateKey(pem);
     const kind = key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType ?? 'unknown';
-    if (KEY_KINDS.has(kind)) return key;
-    loading.problem(at, `TLS cannot use a key of this kind (${kind})`, {
-      hint: 'RSA, ECDSA on a NIST curve, or Ed25519',
+    const bits = key.asymmetricKeyDetails?.modulusLength ?? RSA_BITS.least;
+    const fits = bits >= RSA_BITS.least && bits <= RSA_BITS.most;
+    if (KEY_KINDS.has(kind) && fits) return key;
+    loading.problem(at, `TLS cannot use a key of this kind (${kind}${fits ? '' : ` of ${bits} bits`})`, {
+      hint: 'RSA of 2048 to 8192 bits, ECDSA on a NIST curve, or Ed25519',
     });
     return null;
   } catch (error) {

@@ -13,8 +13,10 @@ export interface TlsContext {
   /** Paths. */
   certificate: string;
   key: string;
-  /** Authorities whose certificates TLS asks for, PEM; null asks for none. */
+  /** Authorities whose certificates uWebSockets.js asks for, PEM; null asks for none. */
   clientAuthorities: string | null;
+  /** Those that HTTP/2 asks for: the host's own, and none where it wants none. */
+  wanted: string | null;
 }
 
 export interface TlsContexts {
@@ -49,10 +51,11 @@ export function makeContexts(hosts: readonly TlsHost[], folder: string): Context
     certificate,
     key,
     clientAuthorities: unionFile && clientAuthorities ? file(clientAuthorities) : unionFile,
+    wanted: unionFile && clientAuthorities ? file(clientAuthorities) : null,
   }));
   const [first] = contexts;
   if (!first) throw new Error('a policy without hosts has no TLS contexts');
-  const tls = { fallback: { ...first, clientAuthorities: unionFile }, hosts: contexts };
+  const tls = { fallback: { ...first, clientAuthorities: unionFile, wanted: unionFile }, hosts: contexts };
   return {
     tls,
     sweep: () => {

@@ -11,6 +11,7 @@ use portcullis_engine::schema::{Extent, Passed, Violation};
 use portcullis_forward::{Entry, Kind, Token};
 
 use super::inspecting::schemas;
+use super::streams::is_stream;
 use super::waiting::settle;
 use super::{Edge, Next, Stage, lock, most_bytes};
 use crate::held::Held;
@@ -297,6 +298,9 @@ impl Edge {
     /// Puts the head, and a body that finds room behind it, into the answer's memory. What finds none is fetched with
     /// [`Edge::piece`].
     fn write_held(&mut self, index: u32) -> Next {
+        if is_stream(index) {
+            return self.stream_held(index);
+        }
         let slot = &mut self.slots[index as usize];
         let Some(held) = &slot.held else { return Next::Close };
         let (block, body) = (held.block.as_slice(), held.body.as_slice());
@@ -348,7 +352,7 @@ impl Edge {
     }
 
     /// A row's block and body.
-    fn bytes<'a>(&self, entry: &Entry) -> (&'a [u8], &'a [u8]) {
+    pub(super) fn bytes<'a>(&self, entry: &Entry) -> (&'a [u8], &'a [u8]) {
         // SAFETY: the client filled the arena for this turn and leaves it until its reset, which comes after the turn;
         // an entry's ranges lie inside.
         let at =

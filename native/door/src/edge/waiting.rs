@@ -13,8 +13,9 @@ use portcullis_engine::peer::Peer;
 use portcullis_engine::reason::Reason;
 use portcullis_forward::{Body, Flow, Token};
 
-use super::{Edge, META_ASKS, Next, Stage, is_websocket};
+use super::{Edge, META_ASKS, NONE, Next, Stage, is_websocket};
 use crate::clock;
+use crate::wanted::{Wanted, want};
 
 /// What a slot keeps of its buffer when a body has gone on: bodies up to 64 KiB find room in it.
 const KEPT_BODY_BYTES: usize = 64 * 1024;
@@ -116,6 +117,14 @@ impl Edge {
         }
     }
 
+    /// The same for questions that came up where no JavaScript looks.
+    pub fn tell_of_asks_by_streams(&self) {
+        // SAFETY: as above.
+        if unsafe { *self.answer_meta.add(META_ASKS) } != 0 {
+            want(Wanted::Ask, NONE);
+        }
+    }
+
     /// Milliseconds until its turn.
     pub fn delay_of(&self, index: u32) -> u32 {
         let slot = self.slots.get(index as usize).filter(|slot| slot.stage == Stage::Delayed);
@@ -160,7 +169,8 @@ impl Edge {
         if !head.has_body() && is_websocket(head.method(), head.field("upgrade")) {
             return Next::Upgrade;
         }
-        let framing = head.framing();
+        let framing = self.framing_onwards(index);
+        let slot = &mut self.slots[index as usize];
         if matches!(framing, Framing::None | Framing::Length(0)) {
             return self.send(index, framing, Body::None);
         }
@@ -189,7 +199,10 @@ impl Edge {
         if !gathered.is_empty() && self.client.client().body(token, gathered, false) == Flow::Pause {
             return Next::Pause;
         }
-        if length.is_some() { Next::Body } else { Next::LastBody }
+        match self.slots[index as usize].exchange.head.framing() {
+            Framing::Length(_) => Next::Body,
+            Framing::None | Framing::Chunked => Next::LastBody,
+        }
     }
 
     /// Waits for the whole body, which is inspected then.

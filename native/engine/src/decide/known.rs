@@ -114,7 +114,8 @@ impl Known {
         }
         let verdicts = self.verdicts.borrow();
         let verdict = verdicts.iter().find(|(id, _)| *id == trust.id);
-        let chain: Vec<&[u8]> = verdict.map(|(_, verdict)| trust.set.chain(verdict).collect()).unwrap_or_default();
+        let chain: Vec<&[u8]> =
+            verdict.map(|(_, verdict)| trust.set.chain(verdict, &self.certificate).collect()).unwrap_or_default();
         let lines: Rc<str> = forward.forwarding.lines(&self.certificate, chain.into_iter()).into();
         if told.len() == MAX_VERDICTS {
             told.remove(0);

@@ -167,6 +167,11 @@ struct Refusal {
     hint: &'static str,
 }
 
+/// An issuer that a client sent along: none that would be refused among the configured ones.
+pub(super) fn sent(der: &[u8]) -> Option<Issuer> {
+    read_issuer(CertificateDer::from(der.to_vec()), Role::Intermediate).ok()
+}
+
 fn read_issuer(der: CertificateDer<'static>, role: Role) -> Result<Issuer, Refusal> {
     let unreadable = || Refusal {
         subject: "unreadable".to_owned(),

@@ -3,6 +3,9 @@
 //! Reading never fails: what cannot be read becomes a certificate with a fault, so that the denial, the log line and
 //! the metrics treat it like any other bad certificate. Only what every request needs is read at once; the texts that
 //! rules compare are read at the first question for one of them.
+//!
+//! What came along with it belongs to it: verdicts are kept with the certificate, so another chain is another certificate
+//! here, and none answers for the other.
 
 use std::sync::OnceLock;
 
@@ -12,8 +15,9 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Version;
 
-use super::authority::{names_mail, sha256};
+use super::authority::{self, Issuer, names_mail, sha256};
 use super::fields::{self, CertificateField, CertificateNames, Fields};
+use super::headers::{self, MAX_CHAIN_BYTES};
 use super::key_strength;
 use super::pem::pem;
 use super::revocation_list::serial_key;
@@ -22,6 +26,11 @@ use crate::reason::Reason;
 /// Largest certificate that is read: the bound of a whole request head, because a larger one could not be forwarded
 /// in a header anyway. Client certificates are 0.5 to 3 KiB; those with long SPIFFE or attribute lists reach 8.
 pub const MAX_DER_BYTES: usize = 16 * 1024;
+
+/// Most certificates that are read behind a leaf: the six intermediates that webpki follows, and an anchor.
+pub const MAX_SENT: usize = 7;
+/// Most bytes of them. TLS has no longer messages.
+pub const MAX_SENT_BYTES: usize = 64 * 1024;
 
 /// The same in PEM: base64 is 4/3 of the bytes, a line break per 64 characters, and the two marker lines.
 const MAX_PEM_BYTES: usize = MAX_DER_BYTES / 2 * 3;
@@ -38,26 +47,59 @@ pub struct Certificate {
     unfit: Option<Reason>,
     fields: OnceLock<Box<Fields>>,
     rfc9440: OnceLock<String>,
+    /// What the client sent behind it, in its order.
+    sent: Vec<Box<[u8]>>,
+    /// Those of them that could issue: one of a name, so that there is one way through them, and a client cannot make
+    /// the search for a path dear.
+    issuers: Vec<Issuer>,
+    chain_rfc9440: OnceLock<Option<String>>,
 }
 
 impl Certificate {
+    /// A client's chain as TLS has it: DER, its own certificate first. Never fails either: a chain that is too long is
+    /// read as if nothing had come behind the leaf.
+    #[must_use]
+    pub fn from_chain(leaf: &[u8], sent: &[impl AsRef<[u8]>]) -> Certificate {
+        if leaf.len() > MAX_DER_BYTES {
+            return Certificate::unreadable();
+        }
+        let mut certificate = Certificate::from_der(CertificateDer::from(leaf.to_vec()));
+        let bytes: usize = sent.iter().map(|der| der.as_ref().len()).sum();
+        if sent.len() <= MAX_SENT && bytes <= MAX_SENT_BYTES {
+            certificate.sent = sent.iter().map(|der| der.as_ref().into()).collect();
+            for issuer in sent.iter().filter_map(|der| authority::sent(der.as_ref())) {
+                if !certificate.issuers.iter().any(|known| known.subject == issuer.subject) {
+                    certificate.issuers.push(issuer);
+                }
+            }
+        }
+        certificate
+    }
+
     /// Never fails: what cannot be read yields a certificate with a [`fault`](Self::fault).
     #[must_use]
     pub fn from_pem(pem: &str) -> Certificate {
         let der = if pem.len() <= MAX_PEM_BYTES { CertificateDer::from_pem_slice(pem.as_bytes()).ok() } else { None };
         match der {
             Some(der) if der.len() <= MAX_DER_BYTES => Certificate::from_der(der),
-            _ => Certificate {
-                der: CertificateDer::from(Vec::new()),
-                sha256: [0; 32],
-                sha256_hex: String::new(),
-                not_after: 0,
-                names_mail: false,
-                fault: Some(Reason::MtlsMalformed),
-                unfit: None,
-                fields: OnceLock::new(),
-                rfc9440: OnceLock::new(),
-            },
+            _ => Certificate::unreadable(),
+        }
+    }
+
+    fn unreadable() -> Certificate {
+        Certificate {
+            der: CertificateDer::from(Vec::new()),
+            sha256: [0; 32],
+            sha256_hex: String::new(),
+            not_after: 0,
+            names_mail: false,
+            fault: Some(Reason::MtlsMalformed),
+            unfit: None,
+            fields: OnceLock::new(),
+            rfc9440: OnceLock::new(),
+            sent: Vec::new(),
+            issuers: Vec::new(),
+            chain_rfc9440: OnceLock::new(),
         }
     }
 
@@ -78,6 +120,9 @@ impl Certificate {
             unfit,
             fields: OnceLock::new(),
             rfc9440: OnceLock::new(),
+            sent: Vec::new(),
+            issuers: Vec::new(),
+            chain_rfc9440: OnceLock::new(),
         }
     }
 
@@ -137,7 +182,7 @@ impl Certificate {
         match field {
             CertificateField::FingerprintSha256 => &self.sha256_hex,
             CertificateField::Rfc9440 => self.rfc9440(),
-            CertificateField::ChainRfc9440 => "",
+            CertificateField::ChainRfc9440 => self.chain_rfc9440().unwrap_or_default(),
             _ => self.fields().text(field),
         }
     }
@@ -154,10 +199,24 @@ impl Certificate {
         !self.der.is_empty() && self.rfc9440().is_empty()
     }
 
-    /// `cert_chain_rfc9440_too_large`; never, because TLS hands over the leaf only.
+    /// As in `Client-Cert-Chain` (RFC 9440, 2.3): what was sent behind the leaf; None when too large.
+    fn chain_rfc9440(&self) -> Option<&str> {
+        let made = || {
+            let value = headers::chain_value(self.sent.iter().map(|der| &**der))?;
+            (value.len() <= MAX_CHAIN_BYTES).then_some(value)
+        };
+        self.chain_rfc9440.get_or_init(made).as_deref()
+    }
+
+    /// `cert_chain_rfc9440_too_large`
     #[must_use]
     pub fn chain_rfc9440_too_large(&self) -> bool {
-        false
+        self.chain_rfc9440().is_none()
+    }
+
+    /// Issuers that the client sent: believed no more than it.
+    pub(super) fn issuers(&self) -> &[Issuer] {
+        &self.issuers
     }
 
     /// Values of the subject alternative name and the extended key usage, in the certificate's own bytes: what they

@@ -49,7 +49,7 @@ pub enum CertificateField {
     IssuerSki,
     /// `cert_rfc9440`
     Rfc9440,
-    /// `cert_chain_rfc9440`; empty, because TLS hands over the leaf only.
+    /// `cert_chain_rfc9440`: what the client sent behind its certificate; empty where TLS hands over the leaf only.
     ChainRfc9440,
     /// `key_type`: `P-256`, `Ed25519`, `RSA 3072`.
     KeyType,

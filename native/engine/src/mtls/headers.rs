@@ -12,7 +12,7 @@ use super::{Certificate, CertificateField, CertificateNames};
 use crate::policy::CertificateHeader;
 
 /// Largest `Client-Cert-Chain`: Cloudflare's bound of `cert_chain_rfc9440` (16 KiB), and what Node.js takes as a head.
-const MAX_CHAIN_BYTES: usize = 16 * 1024;
+pub(super) const MAX_CHAIN_BYTES: usize = 16 * 1024;
 /// Largest `X-Forwarded-Client-Cert` and `X-SSL-Client-Cert`: what Node.js takes as a head. A certificate of 2 KiB with
 /// two intermediates stays below 14 KiB in the former, which holds the leaf twice.
 const MAX_PEM_VALUE_BYTES: usize = 16 * 1024;
@@ -59,7 +59,8 @@ impl Forwarding {
             match header {
                 CertificateHeader::Rfc9440 => lines.put("client-cert", certificate.rfc9440(), MAX_RFC9440_BYTES),
                 CertificateHeader::Chain => {
-                    lines.put("client-cert-chain", &chain_value(chain.clone()), MAX_CHAIN_BYTES)
+                    let value = chain_value(chain.clone()).unwrap_or_default();
+                    lines.put("client-cert-chain", &value, MAX_CHAIN_BYTES);
                 }
                 CertificateHeader::Xfcc => {
                     let value = self.xfcc(certificate, chain.clone());
@@ -142,10 +143,10 @@ impl Lines {
     }
 }
 
-/// A list of byte sequences (RFC 9440, 2.3; RFC 8941, 3.1); empty when there is none, or one is too large.
-fn chain_value<'a>(chain: impl Iterator<Item = &'a [u8]>) -> String {
+/// A list of byte sequences (RFC 9440, 2.3; RFC 8941, 3.1); None when one of them is too large.
+pub(super) fn chain_value<'a>(chain: impl Iterator<Item = &'a [u8]>) -> Option<String> {
     let values: Option<Vec<String>> = chain.map(rfc9440).collect();
-    values.unwrap_or_default().join(", ")
+    Some(values?.join(", "))
 }
 
 /// `;KEY=VALUE`, quoted where Envoy demands it (`,`, `;`, `=`), quotes escaped by a backslash. What has no place in a

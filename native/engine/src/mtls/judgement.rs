@@ -137,7 +137,7 @@ impl Judgement {
                 let mut detail = certificate.field(CertificateField::SubjectDn).to_owned();
                 for link in &path.links {
                     detail.push_str(" <- ");
-                    detail.push_str(&set.issuers[link.issuer as usize].shown);
+                    detail.push_str(&path.issuers(set).of(link).shown);
                 }
                 let authority = set.authorities.get(path.authority as usize).map_or("", |known| known.name());
                 let what =
@@ -180,21 +180,18 @@ impl Judgement {
             self.add("revocation", false, "More certificates are revoked than the engine holds: everybody is denied.");
         }
         for (depth, link) in path.links.iter().enumerate() {
-            let issuer = &set.issuers[link.issuer as usize];
+            let issuer = path.issuers(set).of(link);
+            let above = || &path.issuers(set).of(&path.links[depth - 1]).shown;
             let whose = match (depth, link.serial) {
                 (0, _) => "The certificate itself".to_owned(),
                 (_, Some(serial)) => {
-                    format!(
-                        "{} (serial {})",
-                        set.issuers[path.links[depth - 1].issuer as usize].shown,
-                        serial_hex(&serial)
-                    )
+                    format!("{} (serial {})", above(), serial_hex(&serial))
                 }
-                (_, None) => set.issuers[path.links[depth - 1].issuer as usize].shown.clone(),
+                (_, None) => above().clone(),
             };
             for &index in &issuer.authorities {
                 let authority = &set.authorities[index as usize];
-                let standing = revocation::standing(&table, standings, authority, issuer, link.serial, depth == 0, now);
+                let standing = revocation::standing(&table, standings, authority, issuer, link, now);
                 let weighed = revocation::weigh(authority, standing, now);
                 let lenient = weighed.as_ref().is_ok_and(|good| good.leniently);
                 let told = told(standing, authority, issuer, lenient, now);

@@ -27,7 +27,7 @@ mod tests;
 mod trust_set;
 
 pub use authority::{Authority, KeyId};
-pub use certificate::{Certificate, MAX_DER_BYTES};
+pub use certificate::{Certificate, MAX_DER_BYTES, MAX_SENT, MAX_SENT_BYTES};
 pub use fields::{CertificateField, CertificateNames, MAX_RFC9440_BYTES};
 pub use headers::Forwarding;
 pub use judgement::{Judgement, Step};

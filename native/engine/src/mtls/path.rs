@@ -4,17 +4,20 @@
 //! along the path. Added for every candidate path: the anchor's own validity and path length, and revocation. A
 //! candidate that fails does not end the search, so a cross-signed authority is found whichever way is good.
 //!
+//! Intermediates are those of the set, and those that the client sent along; the former are tried first.
+//!
 //! Bounds are webpki's, for one call: 100 signature checks, 200,000 path steps, 250,000 comparisons of name
 //! constraints, 6 intermediates in a path. What runs into them has no path.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use rustls_pki_types::{SignatureVerificationAlgorithm, UnixTime};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use webpki::aws_lc_rs as algorithm;
 use webpki::{EndEntityCert, Error, KeyUsage, VerifiedPath};
 
-use super::revocation::{self, Good, Link};
+use super::authority::Issuer;
+use super::revocation::{self, Good, IssuerKey, Issuers, Link};
 use super::revocation_list::serial_key;
 use super::trust_set::{Limits, TrustSet};
 use super::{Certificate, Standings};
@@ -58,12 +61,20 @@ pub(super) struct Fault {
 pub(super) struct Path {
     /// The leaf first, then each intermediate.
     pub(super) links: Vec<Link>,
-    /// Indices of the intermediates, from the leaf's issuer on.
+    /// Issuers that are none of the set's.
+    pub(super) brought: Vec<IssuerKey>,
+    /// Numbers of the intermediates, from the leaf's issuer on: [`TrustSet::chain`].
     pub(super) chain: Vec<u32>,
     /// Unix seconds: from then on a certificate in it is past its notAfter.
     pub(super) ends_at: u64,
     /// Index of the authority that it ends at.
     pub(super) authority: u32,
+}
+
+impl Path {
+    pub(super) fn issuers<'a>(&'a self, set: &'a TrustSet) -> Issuers<'a> {
+        Issuers { configured: &set.issuers, brought: &self.brought }
+    }
 }
 
 /// What stands against the certificate, and the last path that was looked at.
@@ -77,9 +88,11 @@ pub(super) fn verify(
     let revocable = Cell::new(false);
     let accept = |candidate: &VerifiedPath<'_>| {
         let anchor = anchor_limits(set, candidate).ok_or(Error::UnknownIssuer)?;
-        let path = read_path(set, anchor, candidate, certificate).ok_or(Error::UnknownIssuer)?;
-        check_mail(set, anchor, &path, certificate)?;
-        let looked_up = revocation::look_up(&set.issuers, &set.authorities, certificate, &path.links, standings, now);
+        let steps = steps(set, candidate, certificate).ok_or(Error::UnknownIssuer)?;
+        let path = read_path(set, anchor, candidate, certificate, &steps).ok_or(Error::UnknownIssuer)?;
+        check_mail(anchor, &steps, certificate)?;
+        let looked_up =
+            revocation::look_up(path.issuers(set), &set.authorities, certificate, &path.links, standings, now);
         let checked = check_anchor(anchor, candidate, now);
         revocable.set(revocable.get() || looked_up.is_err());
         *found.borrow_mut() = Some((path, looked_up.ok()));
@@ -91,11 +104,19 @@ pub(super) fn verify(
             _ => Error::UnknownRevocationStatus,
         })
     };
+    let sent: Vec<CertificateDer<'_>>;
+    let intermediates = if certificate.issuers().is_empty() {
+        &set.intermediates
+    } else {
+        let both = set.intermediates.iter().chain(certificate.issuers().iter().map(|issuer| &issuer.der));
+        sent = both.map(|der| CertificateDer::from(&**der)).collect();
+        &sent
+    };
     let verified = EndEntityCert::try_from(certificate.as_der()).and_then(|leaf| {
         leaf.verify_for_usage(
             SIGNATURE_ALGORITHMS,
             &set.anchors,
-            &set.intermediates,
+            intermediates,
             at(now),
             // Required if present, like OpenSSL and nginx: RFC 5280, 4.2.1.12 takes absence for any purpose.
             // anyExtendedKeyUsage alone is not enough, as with OpenSSL.
@@ -134,39 +155,99 @@ fn check_anchor(limits: &Limits, path: &VerifiedPath<'_>, now: u64) -> Result<()
 
 /// Constraints of mail addresses also speak of emailAddress in subjects (RFC 5280, 4.2.1.10), where webpki does not
 /// look. As with mail addresses in the alternative name, such a name under such a constraint is refused unread.
-fn check_mail(set: &TrustSet, anchor: &Limits, path: &Path, certificate: &Certificate) -> Result<(), Error> {
+fn check_mail(anchor: &Limits, steps: &[Step<'_>], certificate: &Certificate) -> Result<(), Error> {
     let mut named = certificate.names_mail();
-    let issuers = path.chain.iter().map(|&index| &set.intermediate_limits[index as usize]);
-    for limits in issuers.chain([anchor]) {
-        if named && limits.constrains_mail {
+    for (constrains_mail, names_mail) in
+        steps.iter().map(Step::mail).chain([(anchor.constrains_mail, anchor.names_mail)])
+    {
+        if named && constrains_mail {
             return Err(Error::NameConstraintViolation);
         }
-        named |= limits.names_mail;
+        named |= names_mail;
     }
     Ok(())
 }
 
-fn read_path(set: &TrustSet, anchor: &Limits, path: &VerifiedPath<'_>, certificate: &Certificate) -> Option<Path> {
-    let mut serial = serial_key(path.end_entity().serial());
-    let mut links = Vec::with_capacity(4);
-    let mut chain = Vec::new();
+/// An intermediate of a path, with its number.
+enum Step<'a> {
+    Configured(u32, &'a Limits),
+    Sent(u32, &'a Issuer),
+}
+
+impl Step<'_> {
+    fn number(&self) -> u32 {
+        match *self {
+            Step::Configured(number, _) | Step::Sent(number, _) => number,
+        }
+    }
+
+    fn not_after(&self) -> u64 {
+        match self {
+            Step::Configured(_, limits) => limits.not_after,
+            Step::Sent(_, issuer) => issuer.not_after,
+        }
+    }
+
+    /// Whether it constrains mail addresses, and names one.
+    fn mail(&self) -> (bool, bool) {
+        match self {
+            Step::Configured(_, limits) => (limits.constrains_mail, limits.names_mail),
+            Step::Sent(_, issuer) => (issuer.constrains_mail, issuer.names_mail),
+        }
+    }
+}
+
+fn steps<'a>(set: &'a TrustSet, path: &VerifiedPath<'_>, certificate: &'a Certificate) -> Option<Vec<Step<'a>>> {
+    let step = |der: CertificateDer<'_>| {
+        if let Some(index) = set.intermediates.iter().position(|known| *known == der) {
+            return Some(Step::Configured(index as u32, &set.intermediate_limits[index]));
+        }
+        let index = certificate.issuers().iter().position(|known| known.der == der)?;
+        Some(Step::Sent((set.intermediates.len() + index) as u32, &certificate.issuers()[index]))
+    };
+    path.intermediate_certificates().map(|intermediate| step(intermediate.der())).collect()
+}
+
+fn read_path(
+    set: &TrustSet,
+    anchor: &Limits,
+    path: &VerifiedPath<'_>,
+    certificate: &Certificate,
+    steps: &[Step<'_>],
+) -> Option<Path> {
+    let mut link = Link { issuer: anchor.issuer, serial: serial_key(path.end_entity().serial()), brought: true };
+    let mut links = Vec::with_capacity(steps.len() + 1);
+    let mut brought = Vec::new();
     // notAfter is the last good second (RFC 5280, 4.1.2.5).
     let mut last = certificate.not_after().min(anchor.not_after);
-    let mut nearest: Option<&Limits> = None;
-    for intermediate in path.intermediate_certificates() {
-        let der = intermediate.der();
-        let index = set.intermediates.iter().position(|known| *known == der)?;
-        let limits = &set.intermediate_limits[index];
-        links.push(Link { issuer: limits.issuer, serial });
-        chain.push(index as u32);
-        serial = serial_key(intermediate.serial());
-        last = last.min(limits.not_after);
-        nearest = nearest.or(Some(limits));
+    for (step, intermediate) in steps.iter().zip(path.intermediate_certificates()) {
+        let issuer = match step {
+            Step::Configured(_, limits) => limits.issuer,
+            Step::Sent(_, issuer) => {
+                brought.push(set.issuer_key(issuer, anchor));
+                (set.issuers.len() + brought.len() - 1) as u32
+            }
+        };
+        links.push(Link { issuer, ..link });
+        let serial = serial_key(intermediate.serial());
+        link = Link { issuer, serial, brought: matches!(step, Step::Sent(..)) };
+        last = last.min(step.not_after());
     }
-    links.push(Link { issuer: anchor.issuer, serial });
-    let both = nearest.and_then(|issuer| anchor.authorities.iter().find(|index| issuer.authorities.contains(index)));
+    links.push(Link { issuer: anchor.issuer, ..link });
+    let both = match steps.first() {
+        Some(Step::Configured(_, nearest)) => {
+            anchor.authorities.iter().find(|index| nearest.authorities.contains(index))
+        }
+        _ => None,
+    };
     let authority = *both.or(anchor.authorities.first())?;
-    Some(Path { links, chain, ends_at: last.saturating_add(1), authority })
+    Some(Path {
+        links,
+        brought,
+        chain: steps.iter().map(Step::number).collect(),
+        ends_at: last.saturating_add(1),
+        authority,
+    })
 }
 
 fn anchor_limits<'a>(set: &'a TrustSet, path: &VerifiedPath<'_>) -> Option<&'a Limits> {

@@ -6,8 +6,9 @@
 //! lists of one scope the newest counts; lists of different scopes (partitioned by distribution point, or signed by an
 //! older key) add up, and each of them has to be current.
 //!
-//! A list or an answer is demanded for the leaf only, where the policy says that they arrive. Intermediates are the
-//! operator's own choice: what is known about them counts, what is not known does not stop them.
+//! A list or an answer is demanded for what the client brings, the leaf and intermediates of its own, where the policy
+//! says that they arrive. Configured intermediates are the operator's choice: what is known about them counts, what is
+//! not known does not stop them.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::policy::Stale;
 use crate::reason::Reason;
 
 /// A key that issues for a trust set, with the name it issues under.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct IssuerKey {
     pub(super) key_id: KeyId,
     /// Content of the name.
@@ -33,10 +34,29 @@ pub(super) struct IssuerKey {
 /// One certificate of a path as revocation knows it; the leaf comes first. The anchor has none: it is believed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Link {
-    /// Index of an [`IssuerKey`].
+    /// Index of an [`IssuerKey`] among [`Issuers`].
     pub(super) issuer: u32,
     /// None when longer than 20 octets, which neither leaves nor issuers may have.
     pub(super) serial: Option<Serial>,
+    /// The client brought this certificate, as it does the leaf.
+    pub(super) brought: bool,
+}
+
+/// Who issued the certificates of a path: those of the trust set, and behind them those of the path alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Issuers<'a> {
+    pub(super) configured: &'a [IssuerKey],
+    pub(super) brought: &'a [IssuerKey],
+}
+
+impl<'a> Issuers<'a> {
+    pub(super) fn of(self, link: &Link) -> &'a IssuerKey {
+        let index = link.issuer as usize;
+        match index.checked_sub(self.configured.len()) {
+            None => &self.configured[index],
+            Some(index) => &self.brought[index],
+        }
+    }
 }
 
 /// Nothing speaks against a path.
@@ -72,7 +92,7 @@ pub(super) enum Source {
 
 /// The path's links in the state of this moment. `now` is in Unix seconds.
 pub(super) fn look_up(
-    issuers: &[IssuerKey],
+    issuers: Issuers<'_>,
     authorities: &[Arc<Authority>],
     certificate: &Certificate,
     links: &[Link],
@@ -87,11 +107,11 @@ pub(super) fn look_up(
         return Err(Reason::MtlsRevocationUnknown);
     }
     let mut all = Good { until: u64::MAX, leniently: None };
-    for (depth, link) in links.iter().enumerate() {
-        let issuer = &issuers[link.issuer as usize];
+    for link in links {
+        let issuer = issuers.of(link);
         for &index in &issuer.authorities {
             let authority = &authorities[index as usize];
-            let standing = standing(&table, standings, authority, issuer, link.serial, depth == 0, now);
+            let standing = standing(&table, standings, authority, issuer, link, now);
             let good = weigh(authority, standing, now)?;
             all.until = all.until.min(good.until);
             all.leniently = all.leniently.or(good.leniently.then_some(index));
@@ -129,8 +149,7 @@ pub(super) fn standing(
     standings: &Standings,
     authority: &Authority,
     issuer: &IssuerKey,
-    serial: Option<Serial>,
-    leaf: bool,
+    &Link { serial, brought, .. }: &Link,
     now: u64,
 ) -> Standing {
     if serial.is_some_and(|serial| table.is_revoked(&issuer.key_id, &serial)) {
@@ -159,7 +178,7 @@ pub(super) fn standing(
         (_, Standing::Good(..)) => answered,
         (Standing::Outdated(..), _) => listed,
         (_, Standing::Outdated(..)) => answered,
-        _ if !leaf => Standing::Unchecked,
+        _ if !brought => Standing::Unchecked,
         _ if authority.revocation.fetch => Standing::Unknown(standings.first_asked(issuer.key_id, None, now)),
         _ if authority.revocation.ocsp => {
             // A serial that no answer can be kept for shares its issuer's question.

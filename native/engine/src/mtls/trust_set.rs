@@ -8,7 +8,7 @@ use rustls_pki_types::{CertificateDer, TrustAnchor};
 
 use super::authority::{Authority, Issuer, KeyId};
 use super::path::{self, Fault, Path};
-use super::revocation::{self, Good, IssuerKey, Link};
+use super::revocation::{self, Good, IssuerKey, Issuers, Link};
 use super::{Certificate, Standings};
 use crate::meters::StaleSeries;
 use crate::policy::{self, Problem, Stale};
@@ -66,7 +66,9 @@ pub struct Verdict {
     path_ends_at: u64,
     /// The path, to look it up again.
     links: Box<[Link]>,
-    /// Indices of its intermediates.
+    /// Issuers in it that only the client knows.
+    brought: Box<[IssuerKey]>,
+    /// Its intermediates: see [`TrustSet::intermediate`].
     chain: Box<[u32]>,
     /// A denial that a change of the standings may turn.
     revocable: bool,
@@ -173,6 +175,16 @@ impl TrustSet {
         }
     }
 
+    /// An issuer that a client sent, under this anchor. It answers to whoever the anchor's authority is, and to those that
+    /// hold its key and name themselves: what they know of the key's certificates counts whichever way was taken.
+    pub(super) fn issuer_key(&self, issuer: &Issuer, anchor: &Limits) -> IssuerKey {
+        let same = |known: &&IssuerKey| known.key_id == issuer.key_id && known.name == issuer.subject;
+        let mut authorities = self.issuers.iter().find(same).map_or_else(Vec::new, |known| known.authorities.clone());
+        authorities.extend(anchor.authorities.iter().filter(|index| !authorities.contains(index)).collect::<Vec<_>>());
+        let Issuer { key_id, subject, shown, .. } = issuer;
+        IssuerKey { key_id: *key_id, name: subject.clone(), shown: shown.clone(), authorities }
+    }
+
     /// Builds and checks a path from the certificate to an anchor; `now` is in Unix seconds. Costs its signature
     /// checks, at most the 100 of webpki's budget: keep the verdict, and [renew](Self::renew) it.
     #[must_use]
@@ -198,12 +210,14 @@ impl TrustSet {
             epoch,
             path_ends_at: now,
             links: Box::default(),
+            brought: Box::default(),
             chain: Box::default(),
             revocable: false,
         };
         match (outcome, &path) {
             (Ok(good), Some(path)) => {
                 verdict.links = path.links.clone().into();
+                verdict.brought = path.brought.clone().into();
                 verdict.chain = path.chain.clone().into();
                 verdict.path_ends_at = path.ends_at;
                 self.vouched(&mut verdict, path);
@@ -226,8 +240,7 @@ impl TrustSet {
 
     /// Who issued a certificate whose path holds.
     fn vouched(&self, verdict: &mut Verdict, path: &Path) {
-        let issuer = path.links.first().and_then(|link| self.issuers.get(link.issuer as usize));
-        verdict.issuer_key = issuer.map(|issuer| issuer.key_id);
+        verdict.issuer_key = path.links.first().map(|link| path.issuers(self).of(link).key_id);
         // A copy: each request counts its references, and threads that share a counter wait for each other.
         verdict.authority = self.authorities.get(path.authority as usize).map(|known| Arc::from(known.name()));
     }
@@ -244,8 +257,14 @@ impl TrustSet {
         if verdict.fault.is_none()
             && verdict.made_at <= now
             && now < verdict.path_ends_at
-            && let Ok(good) =
-                revocation::look_up(&self.issuers, &self.authorities, certificate, &verdict.links, standings, now)
+            && let Ok(good) = revocation::look_up(
+                verdict.issuers(self),
+                &self.authorities,
+                certificate,
+                &verdict.links,
+                standings,
+                now,
+            )
         {
             verdict.epoch = epoch;
             verdict.passes(good, self);
@@ -255,10 +274,23 @@ impl TrustSet {
         Renewal::Verified
     }
 
-    /// The intermediates of a verdict of this set, DER, from the leaf's issuer on and without the anchor; none unless
-    /// verified.
-    pub fn chain(&self, verdict: &Verdict) -> impl Iterator<Item = &[u8]> + Clone {
-        verdict.chain.iter().filter_map(|&index| self.intermediates.get(index as usize)).map(|der| &**der)
+    /// The intermediates of a verdict of this set about this certificate, DER, from the leaf's issuer on and without the
+    /// anchor; none unless verified.
+    pub fn chain<'a>(
+        &'a self,
+        verdict: &'a Verdict,
+        certificate: &'a Certificate,
+    ) -> impl Iterator<Item = &'a [u8]> + Clone {
+        verdict.chain.iter().filter_map(|&index| self.intermediate(index, certificate)).map(|der| &**der)
+    }
+
+    /// An intermediate by its number: the set's own, and behind them what the client sent.
+    fn intermediate<'a>(&'a self, index: u32, certificate: &'a Certificate) -> Option<&'a CertificateDer<'static>> {
+        let index = index as usize;
+        match index.checked_sub(self.intermediates.len()) {
+            None => self.intermediates.get(index),
+            Some(index) => certificate.issuers().get(index).map(|issuer| &issuer.der),
+        }
     }
 
     /// Names of the authorities, in the order in which they are trusted.
@@ -268,6 +300,10 @@ impl TrustSet {
 }
 
 impl Verdict {
+    fn issuers<'a>(&'a self, set: &'a TrustSet) -> Issuers<'a> {
+        Issuers { configured: &set.issuers, brought: &self.brought }
+    }
+
     fn passes(&mut self, good: Good, set: &TrustSet) {
         self.expires_at = self.path_ends_at.min(good.until);
         self.lenient = good.leniently.map(|index| {

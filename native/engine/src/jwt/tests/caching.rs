@@ -230,7 +230,8 @@ fn how_tokens_were_judged_is_counted_by_configuration() {
     meters.lock().unwrap().tokens(&mut thread.cache.tally);
     meters.lock().unwrap().tokens(&mut thread.cache.tally);
     let families: serde_json::Value =
-        serde_json::from_str(&crate::meters::scrape(&Snapshot::compile(&Policy::default(), 0, 0).unwrap())).unwrap();
+        serde_json::from_str(&crate::meters::scrape(&Snapshot::compile(&Policy::default(), 0, 0).unwrap(), Vec::new()))
+            .unwrap();
     let family =
         families.as_array().unwrap().iter().find(|family| family["name"] == "portcullis_jwt_verifications_total");
     let samples = family.unwrap()["samples"].as_array().unwrap().clone();

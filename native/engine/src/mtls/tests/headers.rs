@@ -102,7 +102,7 @@ fn the_chain_is_the_verified_paths_intermediates_without_the_anchor() {
     let leaf = lower.leaf();
     let verdict = set.verify(&leaf, &Standings::default(), NOW);
     assert_eq!(verdict.fault, None);
-    let chain: Vec<&[u8]> = set.chain(&verdict).collect();
+    let chain: Vec<&[u8]> = set.chain(&verdict, &leaf).collect();
     assert_eq!(chain, [&lower.der[..], &upper.der[..]]);
     let lines = all_headers().lines(&leaf, chain.iter().copied());
     let expected = format!(":{}:, :{}:", STANDARD.encode(&lower.der), STANDARD.encode(&upper.der));
@@ -122,13 +122,13 @@ fn an_anchor_that_issues_itself_leaves_no_chain() {
     let set: TrustSet = root.trust();
     let leaf = root.leaf();
     let verdict = set.verify(&leaf, &Standings::default(), NOW);
-    assert_eq!(set.chain(&verdict).count(), 0);
+    assert_eq!(set.chain(&verdict, &leaf).count(), 0);
     assert!(verdict.issuer_key.is_some());
-    let lines = all_headers().lines(&leaf, set.chain(&verdict));
+    let lines = all_headers().lines(&leaf, set.chain(&verdict, &leaf));
     assert_eq!(value(&lines, "client-cert-chain"), None);
     let bad = Ca::root("others").leaf();
     let verdict = set.verify(&bad, &Standings::default(), NOW);
-    assert_eq!((set.chain(&verdict).count(), verdict.issuer_key), (0, None));
+    assert_eq!((set.chain(&verdict, &leaf).count(), verdict.issuer_key), (0, None));
 }
 
 #[test]

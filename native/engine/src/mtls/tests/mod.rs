@@ -7,4 +7,5 @@ mod headers;
 mod paths;
 mod pki;
 mod revocations;
+mod sent;
 mod standings;

@@ -605,7 +605,7 @@ fn counts_requests_that_pass_on_an_unknown_standing() {
     let verdict = set.verify(&root.leaf(), &Standings::default(), NOW);
     verdict.lenient.unwrap().count();
     verdict.lenient.unwrap().count();
-    let families = crate::meters::scrape(&Snapshot::compile(&policy::Policy::default(), 0, 0).unwrap());
+    let families = crate::meters::scrape(&Snapshot::compile(&policy::Policy::default(), 0, 0).unwrap(), Vec::new());
     assert!(families.contains(r#"{"labels":{"authority":"counted-in-a-test","mode":"soft"},"value":2}"#), "{families}");
 }
 

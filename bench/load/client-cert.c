@@ -1,5 +1,5 @@
-/* Preloaded into wrk, which has no client certificates of its own: every SSL_CTX it makes gets the certificate and
- * key that the environment names. With BENCH_FULL_HANDSHAKES a reused SSL object forgets its session, so that a new
+/* Preloaded into wrk and h2load, which have no client certificates of their own: every SSL_CTX they make gets the
+ * certificate and key that the environment names. With BENCH_FULL_HANDSHAKES a reused SSL object forgets its session, so that a new
  * connection is a full handshake. */
 
 #define _GNU_SOURCE

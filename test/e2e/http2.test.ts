@@ -1,0 +1,170 @@
+// HTTP/2 clients get the same answers as HTTP/1.1 clients, and streams do not get into each other's way.
+
+import { expect, test } from 'vitest';
+import { startFront } from '../support/front.js';
+import { answerOf, connect2 } from '../support/streams.js';
+import { httpOrigin } from '../support/origin.js';
+import { scriptedOrigin } from '../support/scripted-origin.js';
+import { until } from '../support/waiting.js';
+
+const ORDERS = `
+openapi: 3.1.0
+info: { title: Orders, version: '1' }
+paths:
+  /orders:
+    post:
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema: { type: object, required: [item], properties: { item: { type: string }, note: { type: string } }, additionalProperties: false }
+      responses: { '201': { description: made } }
+`;
+
+const echo = await httpOrigin(({ method, url, headers, body }, response) => {
+  response.setHeader('x-saw', JSON.stringify({ method, url, headers }));
+  response.end(body);
+});
+const large = Buffer.alloc(8 * 1024 * 1024, 'large ');
+const files = await httpOrigin((_, response) => response.end(large));
+const scripted = await scriptedOrigin();
+const front = await startFront(
+  {
+    'api.test': { origin: echo.url },
+    'open.test': { origin: echo.url, mtls: { mode: 'off' } },
+    'files.test': { origin: files.url },
+    'scripted.test': { origin: scripted.url },
+    'orders.test': { origin: echo.url, openapi: { file: 'orders.yaml', action: 'block', fallthrough: 'block' } },
+  },
+  {
+    files: { 'orders.yaml': ORDERS },
+    config: {
+      rules: [
+        {
+          name: 'only-http2',
+          expression: 'http.request.version ne "HTTP/2" and http.request.uri.path eq "/two"',
+          action: 'block',
+        },
+        { name: 'no-secrets', expression: 'http.request.uri.path eq "/secret"', action: 'block' },
+      ],
+    },
+  },
+);
+
+test('a request goes to an HTTP/1.1 origin and its response comes back', async () => {
+  const client = await connect2(front.caller('api.test'));
+  const answer = await client.ask({ ':path': '/a/../b?c=d', cookie: ['a=1', 'b=2'], 'x-mine': 'yes' });
+  expect(answer.status).toBe(200);
+  const saw = JSON.parse(answer.headers['x-saw'] as string);
+  expect(saw).toMatchObject({ method: 'GET', url: '/b?c=d' });
+  expect(saw.headers).toMatchObject({
+    host: 'api.test',
+    cookie: 'a=1; b=2',
+    'x-mine': 'yes',
+    'x-forwarded-proto': 'https',
+  });
+  expect(answer.headers['x-request-id']).toBe(saw.headers['x-request-id']);
+  const event = await front.gateway.event(one => one.RayID === answer.headers['x-request-id']);
+  expect(event).toMatchObject({
+    ClientRequestProtocol: 'HTTP/2',
+    ClientRequestHost: 'api.test',
+    ClientRequestPath: '/b',
+    ClientMTLSAuthStatus: 'ok',
+    EdgeResponseStatus: 200,
+  });
+});
+
+test('a client without a certificate is refused as on the other door', async () => {
+  const client = await connect2(front.caller('api.test', null));
+  const answer = await client.ask({});
+  expect([answer.status, JSON.parse(answer.body).reason]).toEqual([403, 'mtls.missing']);
+  expect(answer.headers['content-type']).toBe('application/problem+json');
+});
+
+test('rules tell the protocols apart', async () => {
+  const client = await connect2(front.caller('api.test'));
+  expect((await client.ask({ ':path': '/two' })).status).toBe(200);
+  const refused = await client.ask({ ':path': '/secret' });
+  expect([refused.status, JSON.parse(refused.body).reason]).toEqual([403, 'rules.no-secrets']);
+});
+
+test('bodies are held against their description', async () => {
+  const client = await connect2(front.caller('orders.test'));
+  const json = { ':path': '/orders', 'content-type': 'application/json' };
+  expect(await client.ask(json, '{"item":"a"}')).toMatchObject({ status: 200, body: '{"item":"a"}' });
+  for (const wrong of ['{"item":1}', '{"item":"a","x":1}', '{']) {
+    expect((await client.ask(json, wrong)).status).toBe(400);
+  }
+  const whole = JSON.stringify({ item: 'a', note: 'n'.repeat(400_000) });
+  expect((await client.ask(json, whole)).body.length).toBe(whole.length);
+  const broken = JSON.stringify({ item: 1, note: 'n'.repeat(400_000) });
+  expect(JSON.parse((await client.ask(json, broken)).body).reason).toMatch(/^schema\./);
+  expect((await client.ask({ ':path': '/unknown' })).status).toBe(404);
+});
+
+test('bodies that nobody inspects stream, with and without a length', async () => {
+  const client = await connect2(front.caller('api.test'));
+  const body = Buffer.alloc(3_000_000, 'body ');
+  const told = await client.ask({ 'content-length': String(body.length) }, body);
+  expect([told.status, told.body.length]).toEqual([200, body.length]);
+  expect((await client.ask({}, body)).body).toBe(body.toString());
+  expect((await client.ask({}, '')).body).toBe('');
+});
+
+test('a response that the client does not take waits, and arrives whole', async () => {
+  const client = await connect2(front.caller('files.test'));
+  const slow = client.open({});
+  slow.pause();
+  await new Promise(resolve => setTimeout(resolve, 300));
+  expect((await answerOf(slow)).body.length).toBe(large.length);
+});
+
+test('twenty streams at once', async () => {
+  const client = await connect2(front.caller('api.test'));
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, n) => client.ask({ ':path': `/${n}` }, `body ${n}`)),
+  );
+  expect(answers.map(({ body }) => body)).toEqual(Array.from({ length: 20 }, (_, n) => `body ${n}`));
+});
+
+test('a stream that its client resets is given up at the origin', async () => {
+  let [seen, gone] = [false, false];
+  scripted.on('/slow', connection => {
+    seen = true;
+    connection.socket.once('close', () => {
+      gone = true;
+    });
+  });
+  const client = await connect2(front.caller('scripted.test'));
+  const stream = client.open({ ':path': '/slow' });
+  await until(() => seen);
+  stream.close(8);
+  await until(() => gone);
+  expect((await client.ask({ ':path': '/none', ':authority': 'api.test' })).status).toBe(200);
+});
+
+test('an origin that breaks off in the middle of its response resets the stream', async () => {
+  scripted.on('/half', connection => {
+    // More than is waited for to be whole.
+    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n${'half '.repeat(40_000)}`);
+    setTimeout(() => connection.end(), 100);
+  });
+  const client = await connect2(front.caller('scripted.test'));
+  await expect(answerOf(client.open({ ':path': '/half' }))).rejects.toThrow('INTERNAL_ERROR');
+  scripted.on('/nothing', connection => connection.end());
+  const refused = await client.ask({ ':path': '/nothing' });
+  expect([refused.status, JSON.parse(refused.body).reason]).toEqual([502, 'origin.closed']);
+});
+
+test('HEAD, 204 and empty responses have no body', async () => {
+  scripted.on('/204', connection => connection.write('HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n'));
+  scripted.on('/empty', connection => connection.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'));
+  scripted.on('/head', connection => connection.write('HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n'));
+  const client = await connect2(front.caller('scripted.test'));
+  expect(await client.ask({ ':path': '/204' })).toMatchObject({ status: 204, body: '', headers: { 'x-a': 'b' } });
+  expect(await client.ask({ ':path': '/empty' })).toMatchObject({ status: 200, body: '' });
+  expect(await client.ask({ ':path': '/head', ':method': 'HEAD' })).toMatchObject({
+    status: 200,
+    headers: { 'content-length': '7' },
+  });
+});
