@@ -767,7 +767,9 @@ fn trailers_and_interim_responses_are_told_to_who_takes_them() {
         let sent = b"2\r\nhi\r\n0\r\nx-sum: 1\r\n\r\n";
         assert_eq!(peer.read_exact(sent.len()), sent);
         peer.say("HTTP/1.1 103 Early Hints\r\nLink: a\r\nConnection: x\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n");
-        peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nGrpc-Status: 0\r\nTE: a\r\n\r\n");
+        peer.say(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nGrpc-Status: 0\r\nTE: a\r\n\r\n",
+        );
         bench.until_kind(token, &[Kind::End, Kind::Whole]);
         let kinds: Vec<u32> = bench.told.iter().map(|it| it.kind).collect();
         if takes {
