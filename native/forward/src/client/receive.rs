@@ -445,6 +445,8 @@ impl<P: Poller> Client<P> {
             exchange.written = 0;
             exchange.deaf = false;
             exchange.sent = false;
+            let timeout = self.origins[origin as usize].as_ref().map_or(0, |it| it.spec.connect_timeout_ms);
+            exchange.deadline_ms = now + u64::from(timeout);
             counters::add(&self.counters.retried);
             self.close(index);
             return self.assign(slot, None, true);

@@ -278,6 +278,8 @@ impl<P: Poller> Client<P> {
             exchange.retried = true;
             exchange.sent = false;
             exchange.deaf = false;
+            let timeout = self.origins[origin as usize].as_ref().map_or(0, |it| it.spec.connect_timeout_ms);
+            exchange.deadline_ms = now + u64::from(timeout);
             counters::add(&self.counters.retried);
             self.leave_link(slot);
             if self.exchanges[slot as usize].stream.as_mut().is_some_and(|stream| stream.rewind()) {

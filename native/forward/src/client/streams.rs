@@ -25,6 +25,9 @@ const SPARE_LINKS: usize = 2;
 /// So many requests on one connection are something to do: fewer gain nothing from a second one.
 const BUSY_STREAMS: u32 = 8;
 
+/// Bodies up to this length leave with their head, whatever the window: less than any peer's that lets calls through.
+const FIRST_BYTES: usize = 16 * 1024;
+
 /// Where a request can go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pick {
@@ -189,7 +192,7 @@ impl<P: Poller> Client<P> {
             self.leave_link(slot);
             return false;
         };
-        stream.wire = Some(Wire { answer: Answer::Awaited(answer), send: (!ends).then_some(send) });
+        stream.wire = Some(Wire { answer: Answer::Awaited(answer), send: (!ends).then_some(send), has_begun: false });
         link.has_served = true;
         if exchange.reused {
             counters::add(&self.counters.reused);
@@ -215,11 +218,7 @@ impl<P: Poller> Client<P> {
             Coming::Nothing => return self.break_off_stream(slot),
         }
         let complete = exchange.coming == Coming::Nothing;
-        let deaf = exchange.deaf;
         let Some(stream) = &mut exchange.stream else { return Flow::Continue };
-        if deaf {
-            return Flow::Continue;
-        }
         stream.push(piece);
         stream.is_complete = complete;
         if complete || stream.unsent_bytes >= PIECE_BYTES {
@@ -279,17 +278,23 @@ impl<P: Poller> Client<P> {
         let Some(wire) = &mut stream.wire else { return };
         let is_answered = matches!(wire.answer, Answer::Body(_));
         let mut moved = false;
+        let mut cut = false;
         if let Some(send) = &mut wire.send {
             while let Some(piece) = stream.unsent.front_mut() {
                 send.reserve_capacity(stream.unsent_bytes);
-                let room = send.capacity();
+                let mut room = send.capacity();
+                if room == 0 && !wire.has_begun && stream.unsent_bytes <= FIRST_BYTES {
+                    // The library tells of no window before the head went out, and a body behind it would be a write of
+                    // its own.
+                    room = stream.unsent_bytes;
+                }
                 if room == 0 {
                     match send.poll_capacity(&mut context) {
                         Poll::Ready(Some(Ok(_))) => continue,
                         Poll::Pending => break,
-                        // What the origin said of it comes with its answer.
+                        // Why is told with the answer, or in its place.
                         Poll::Ready(_) => {
-                            exchange.deaf = true;
+                            cut = true;
                             break;
                         }
                     }
@@ -300,29 +305,28 @@ impl<P: Poller> Client<P> {
                     stream.unsent.pop_front();
                 }
                 let ends = stream.is_complete && stream.unsent.is_empty() && stream.trailers.is_none();
-                exchange.deaf |= send.send_data(part, ends).is_err();
+                cut |= send.send_data(part, ends).is_err();
+                wire.has_begun = true;
                 moved = true;
-                if ends {
-                    wire.send = None;
+                if ends || cut {
                     break;
                 }
             }
+            let is_out = stream.is_complete && stream.unsent.is_empty();
+            if is_out && !cut && !(moved && stream.trailers.is_none()) {
+                // The last piece, if there was one, did not say that it was the last.
+                let ended = match stream.trailers.take() {
+                    Some(trailers) => send.send_trailers(trailers),
+                    None => send.send_data(Bytes::new(), true),
+                };
+                cut |= ended.is_err();
+                moved = true;
+            }
+            if is_out || cut {
+                wire.send = None;
+            }
         }
-        if let Some(send) = &mut wire.send
-            && stream.is_complete
-            && stream.unsent.is_empty()
-        {
-            let ended = match stream.trailers.take() {
-                Some(trailers) => send.send_trailers(trailers),
-                None => send.send_data(Bytes::new(), true),
-            };
-            exchange.deaf |= ended.is_err();
-            wire.send = None;
-            moved = true;
-        }
-        if exchange.deaf {
-            stream.deafen();
-        }
+        exchange.deaf |= cut;
         let (pending, is_out) = (stream.unsent_bytes, stream.is_complete && stream.unsent.is_empty());
         let was_sent = exchange.sent;
         if is_out && !exchange.sent {

@@ -52,6 +52,8 @@ pub(crate) struct Wire {
     pub(crate) answer: Answer,
     /// None once the request is out, or the origin takes no more of it.
     pub(crate) send: Option<SendStream<Bytes>>,
+    /// Some of the body was handed over.
+    pub(crate) has_begun: bool,
 }
 
 pub(crate) enum Answer {
@@ -125,18 +127,6 @@ impl Stream {
     pub(crate) fn heard(&mut self) {
         self.is_heard = true;
         self.kept = None;
-    }
-
-    /// Drops what the origin will not take any more.
-    pub(crate) fn deafen(&mut self) {
-        self.gathered.clear();
-        self.unsent.clear();
-        self.unsent_bytes = 0;
-        self.trailers = None;
-        self.kept = None;
-        if let Some(wire) = &mut self.wire {
-            wire.send = None;
-        }
     }
 }
 
