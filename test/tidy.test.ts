@@ -41,13 +41,14 @@ const CAPABILITIES = new Set(
 /** Names that say nothing about what is inside. */
 const EMPTY_NAMES = new Set(['utils', 'util', 'common', 'core', 'services', 'helpers', 'helper', 'types', 'misc']);
 
-/** Which crate may know which: door -> listener, forward -> engine, never back. */
+/** Which crate may know which: door -> listener, forward -> engine, never back; all but the engine stand on the reactor. */
 const CRATES: Record<string, string[]> = {
   engine: [],
-  forward: ['engine'],
-  listener: ['engine'],
+  reactor: [],
+  forward: ['engine', 'reactor'],
+  listener: ['engine', 'reactor'],
   pki: [],
-  door: ['engine', 'forward', 'listener', 'pki'],
+  door: ['engine', 'forward', 'listener', 'pki', 'reactor'],
   fuzz: ['engine', 'forward', 'listener', 'pki'],
 };
 

@@ -135,6 +135,8 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
       origins: [
         {
           addresses: ['127.0.0.1:3000'],
+          protocol: 'http1',
+          tls: null,
           connections: 256,
           connect_timeout_ms: 2_000,
           first_byte_timeout_ms: 30_000,
@@ -157,6 +159,7 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
           },
           openapi: null,
           credentials: null,
+          grpc: null,
           max_body_bytes: 10 * 2 ** 20,
         },
       ],
