@@ -2,9 +2,9 @@
 
 import { expect, test } from 'vitest';
 import { startFront } from '../support/front.js';
-import { answerOf, connect2 } from '../support/streams.js';
 import { httpOrigin } from '../support/origin.js';
 import { scriptedOrigin } from '../support/scripted-origin.js';
+import { answerOf, connect2 } from '../support/streams.js';
 import { until } from '../support/waiting.js';
 
 const ORDERS = `
