@@ -50,8 +50,11 @@ export type FromEdge =
   /** Nothing is open any more; so many exchanges and WebSockets did not end by themselves. */
   | { type: 'drained'; cut: number };
 
-/** A turn's responses; at 64 KiB for the largest whole one, more than a turn ever brings at once. */
-const ARENA_BYTES = 1024 * 1024;
+/**
+ * A turn's responses: 1 MiB of them, at 64 KiB for the largest whole one more than a turn ever brings at once, and what
+ * may become of them for gRPC-Web, which is half as much again and more.
+ */
+const ARENA_BYTES = 2816 * 1024;
 const ARENA_ROWS = 1024;
 /** The largest head of a response, and as much of a body. */
 const ANSWER_BYTES = 128 * 1024;

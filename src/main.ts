@@ -6,7 +6,7 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { systemLookups } from './config/load.js';
+import { type Lookups, systemLookups } from './config/load.js';
 import { Metrics } from './journal/metrics/registry.js';
 import { FOLDER_VARIABLE, SUCCESSOR_VARIABLE } from './manage/child.js';
 import { makeProgram, runProgram } from './manage/cli/program.js';
@@ -21,6 +21,11 @@ import { makeNotify } from './manage/systemd.js';
 const script = fileURLToPath(import.meta.url);
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
+};
+
+const lookups: Lookups = {
+  ...systemLookups,
+  describeCalls: async asked => (await import('./native.js')).describeCalls(asked),
 };
 
 function run(args: string[]): Promise<number> {
@@ -50,7 +55,7 @@ async function serve(file: string): Promise<void> {
       arch: process.arch,
     }),
     log: makeLog('gateway'),
-    lookups: systemLookups,
+    lookups,
   });
 }
 
@@ -61,7 +66,7 @@ const program = makeProgram({
   compile: async () => (await import('./native.js')).compile,
   explain: async () => (await import('./native.js')).explain,
   pki: async () => (await import('./native.js')).pki,
-  lookups: systemLookups,
+  lookups,
   terminal,
 });
 const exit = await runProgram(program, process.argv.slice(2), terminal);

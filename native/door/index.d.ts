@@ -116,6 +116,9 @@ export declare function delayed(slot: number): number
 /** Milliseconds that an exchange has to wait for its turn. */
 export declare function delayOf(slot: number): number
 
+/** What descriptors, or `.proto` files, describe: JSON of native/engine/src/grpc/outline.rs, both ways. */
+export declare function describeCalls(asked: string): string
+
 /**
  * Drops this thread's tasks, closes the handles of the reactor and of the upstream client, and ends the edge; `done`
  * is called when the loop holds none of them any more. A worker thread that ends before aborts the process.

@@ -5,6 +5,7 @@
 import { hostname } from 'node:os';
 import type { Stored } from '../check/mtls/stored.js';
 import type { Parts } from '../config/load.js';
+import { operationsOf } from '../config/operations.js';
 import type { Listen } from '../config/units.js';
 import type { Tell } from '../journal/events/notices.js';
 import type { Metrics } from '../journal/metrics/registry.js';
@@ -361,9 +362,9 @@ function nodeName(): string {
 }
 
 function hostsOf(parts: Parts | null) {
-  return (parts?.policy.hosts ?? []).map(({ name, openapi, credentials }) => ({
-    ...{ name, operations: openapi?.operations ?? [] },
-    sessions: (credentials?.session.length ?? 0) > 0,
+  return (parts?.policy.hosts ?? []).map(host => ({
+    ...{ name: host.name, operations: operationsOf(host) },
+    sessions: (host.credentials?.session.length ?? 0) > 0,
   }));
 }
 
