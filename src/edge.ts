@@ -409,7 +409,7 @@ function shakeHands(exchange: Exchange, res: HttpResponse, { key, protocols, con
     act(exchange, native.refuse(exchange.slot, originConnect));
     return;
   }
-  connect(address, handshake.head, protocols, WEBSOCKET_BYTES).then(
+  connect({ address, tls: handshake.tls }, handshake.head, protocols, WEBSOCKET_BYTES).then(
     contained('webSocket.connect', result => {
       if (exchange.res !== res) {
         if ('bridge' in result) result.bridge.terminate();
