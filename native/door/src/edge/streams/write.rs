@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::Reason as Code;
+use http::{Response, header};
 use portcullis_engine::reason::Reason;
 use portcullis_forward::{Entry, Kind};
 use portcullis_listener::h2::bounds::STALL_MS;
@@ -14,14 +15,16 @@ use portcullis_listener::h2::response;
 use portcullis_reactor::now_ms;
 
 use super::{Edge, End, Next, Stage, place_of, slot_of};
+use crate::clock;
 
 /// Most bytes that wait for clients in one thread. Above, the stream that has waited longest is reset: 128 streams with
 /// the largest whole response each, of four connections.
 const UNSENT_BYTES: usize = 32 * 1024 * 1024;
 
 impl Edge {
-    /// A row of the turn that is a stream's.
-    pub(in crate::edge) fn stream_row(&mut self, entry: &Entry) {
+    /// A row of the turn that is a stream's. `ends`: the row behind this head is the response's end, so that both are one
+    /// frame; a gRPC answer without a message has to be.
+    pub(in crate::edge) fn stream_row(&mut self, entry: &Entry, ends: bool) {
         let index = entry.slot;
         let is = |kind: Kind| entry.kind == kind as u32;
         if self.streams.all[place_of(index)].connection == 0 {
@@ -39,6 +42,8 @@ impl Edge {
             let mut head = Bytes::from(bytes);
             let body = head.split_off(block.len());
             self.write_whole(index, head, body, length, bodiless)
+        } else if is(Kind::Head) && ends {
+            self.write_whole(index, Bytes::copy_from_slice(block), Bytes::new(), length, true)
         } else if is(Kind::Head) {
             self.write_head(index, &Bytes::copy_from_slice(block), length)
         } else if is(Kind::Chunk) {
@@ -75,6 +80,13 @@ impl Edge {
         }
     }
 
+    /// The head of a response, dated.
+    fn stream_head(&mut self, block: &Bytes, length: Option<u64>) -> Option<Response<()>> {
+        let mut answer = response::response(block, length)?;
+        answer.headers_mut().insert(header::DATE, self.streams.date.at(clock::now().unix_ms / 1000));
+        Some(answer)
+    }
+
     /// Answers false when the response cannot be written.
     pub(in crate::edge) fn write_whole(
         &mut self,
@@ -84,7 +96,7 @@ impl Edge {
         length: Option<u64>,
         bodiless: bool,
     ) -> bool {
-        let Some(answer) = response::response(&block, length) else { return false };
+        let Some(answer) = self.stream_head(&block, length) else { return false };
         let stream = &mut self.streams.all[place_of(index)];
         let Some(mut respond) = stream.respond.take() else { return false };
         let ends = bodiless || body.is_empty();
@@ -104,7 +116,7 @@ impl Edge {
     }
 
     pub(in crate::edge) fn write_head(&mut self, index: u32, block: &Bytes, length: Option<u64>) -> bool {
-        let Some(answer) = response::response(block, length) else { return false };
+        let Some(answer) = self.stream_head(block, length) else { return false };
         let stream = &mut self.streams.all[place_of(index)];
         let Some(mut respond) = stream.respond.take() else { return false };
         let Ok(send) = respond.send_response(answer, false) else {
@@ -252,16 +264,27 @@ impl Edge {
     }
 
     /// Resets streams that make no progress: their client takes nothing of a response, or sends nothing of a body that
-    /// is waited for.
+    /// is waited for. To be called now and then.
     pub fn reset_stalled(&mut self) {
         let now = now_ms();
         for place in 0..self.streams.all.len() {
             let stream = &self.streams.all[place];
-            let waits = stream.unsent_bytes > 0 || (stream.reading && !stream.stopped && stream.recv.is_some());
-            if stream.connection != 0 && waits && now.saturating_sub(stream.moved_ms) >= STALL_MS {
-                self.drop_stream(slot_of(place as u32), Code::CANCEL);
+            let index = slot_of(place as u32);
+            if stream.connection == 0 || now.saturating_sub(stream.moved_ms) < STALL_MS {
+                continue;
+            }
+            let waits_for_body = stream.reading && !stream.stopped && stream.recv.is_some();
+            if stream.unsent_bytes > 0 || (waits_for_body && !self.may_be_silent(index)) {
+                self.drop_stream(index, Code::CANCEL);
             }
         }
+    }
+
+    /// Whether a client may send nothing for long: a gRPC call whose messages go on as they come.
+    fn may_be_silent(&self, index: u32) -> bool {
+        let slot = &self.slots[index as usize];
+        let is_call = slot.exchange.head.field("content-type").is_some_and(|of| of.starts_with("application/grpc"));
+        is_call && matches!(slot.stage, Stage::Forwarded | Stage::Answering)
     }
 
     /// Writes the answer of the gateway's own that was just rendered, and ends the exchange.
