@@ -181,6 +181,8 @@ fn refuses_what_is_not_well_formed() {
     assert_eq!(seen(&changed(40, 3)), GARBAGE, "half a cipher suite");
     assert_eq!(seen(&changed(45, 0)), GARBAGE, "no compression method");
     assert_eq!(seen(&record(&[&whole[..], &[0]].concat())), GARBAGE, "a second message in the record");
+    let two = record(&[&whole[..], &whole[..]].concat());
+    assert_eq!(seen(&two[..RECORD_HEADER + MESSAGE_HEADER]), GARBAGE, "the same, by its headers alone");
     assert_eq!(seen(&[HANDSHAKE, 3, 1, 0, 0]), GARBAGE, "an empty record");
     assert_eq!(seen(&[HANDSHAKE, 2, 0, 0, 1]), GARBAGE, "SSL 2");
     assert_eq!(seen(&[HANDSHAKE, 3, 1, 1, 0, 2]), GARBAGE, "another message is refused by its first byte");
