@@ -595,8 +595,7 @@ impl Edge {
             let entry = unsafe { *self.entries.add(row) };
             let mut entry = self.row(entry, now_us);
             if entry.kind != 0 && is_stream(entry.slot) {
-                let ends = entry.kind == Kind::Head as u32 && row + 1 < count && self.is_end_of(row + 1, &entry);
-                if guarded(|| self.stream_row(&entry, ends)).is_none() {
+                if guarded(|| self.stream_row(&entry)).is_none() {
                     self.panicked();
                     self.drop_stream(entry.slot, h2::Reason::INTERNAL_ERROR);
                 }
@@ -610,13 +609,6 @@ impl Edge {
             self.tell_of_asks_by_streams();
         }
         left
-    }
-
-    /// Whether a row says that the exchange of a row ahead of it is complete.
-    fn is_end_of(&self, row: usize, ahead: &Entry) -> bool {
-        // SAFETY: as above.
-        let entry = unsafe { &*self.entries.add(row) };
-        (entry.slot, entry.generation) == (ahead.slot, ahead.generation) && entry.kind == Kind::End as u32
     }
 
     /// Keeps the record of a row. Answers it as it goes on; its kind is 0 when it does not.

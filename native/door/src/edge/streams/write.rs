@@ -22,9 +22,8 @@ use crate::clock;
 const UNSENT_BYTES: usize = 32 * 1024 * 1024;
 
 impl Edge {
-    /// A row of the turn that is a stream's. `ends`: the row behind this head is the response's end, so that both are one
-    /// frame; a gRPC answer without a message has to be.
-    pub(in crate::edge) fn stream_row(&mut self, entry: &Entry, ends: bool) {
+    /// A row of the turn that is a stream's.
+    pub(in crate::edge) fn stream_row(&mut self, entry: &Entry) {
         let index = entry.slot;
         let is = |kind: Kind| entry.kind == kind as u32;
         if self.streams.all[place_of(index)].connection == 0 {
@@ -42,8 +41,6 @@ impl Edge {
             let mut head = Bytes::from(bytes);
             let body = head.split_off(block.len());
             self.write_whole(index, head, body, length, bodiless)
-        } else if is(Kind::Head) && ends {
-            self.write_whole(index, Bytes::copy_from_slice(block), Bytes::new(), length, true)
         } else if is(Kind::Head) {
             self.write_head(index, &Bytes::copy_from_slice(block), length)
         } else if is(Kind::Chunk) {
