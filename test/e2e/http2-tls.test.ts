@@ -7,7 +7,7 @@ import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'n
 import { expect, test } from 'vitest';
 import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
 import { startFront } from '../support/front.js';
-import { type Client2, connect2 } from '../support/http2.js';
+import { type Client2, connect2 } from '../support/streams.js';
 import { ask, type Caller } from '../support/https.js';
 import { httpOrigin } from '../support/origin.js';
 import { authority, hours, type Identity } from '../support/pki.js';

@@ -39,6 +39,16 @@ pub enum Kind {
 
 impl Kind {
     const COUNT: usize = 8;
+    pub(super) const ALL: [Kind; Kind::COUNT] = [
+        Kind::EmptyData,
+        Kind::Priority,
+        Kind::Reset,
+        Kind::Settings,
+        Kind::Ping,
+        Kind::WindowUpdate,
+        Kind::Continuation,
+        Kind::Unknown,
+    ];
 
     /// Most of a kind in a second.
     fn allowed(self) -> u64 {
@@ -74,17 +84,18 @@ impl Kind {
         }
     }
 
+    /// As it stands in a label.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Kind::EmptyData => "empty_data",
-            Kind::Priority => "priority",
-            Kind::Reset => "reset",
-            Kind::Settings => "settings",
-            Kind::Ping => "ping",
-            Kind::WindowUpdate => "window_update",
-            Kind::Continuation => "continuation",
-            Kind::Unknown => "unknown",
+            Kind::EmptyData => "flood_empty_data",
+            Kind::Priority => "flood_priority",
+            Kind::Reset => "flood_reset",
+            Kind::Settings => "flood_settings",
+            Kind::Ping => "flood_ping",
+            Kind::WindowUpdate => "flood_window_update",
+            Kind::Continuation => "flood_continuation",
+            Kind::Unknown => "flood_unknown",
         }
     }
 }

@@ -15,4 +15,4 @@ pub mod head;
 pub mod response;
 pub mod websocket;
 
-pub use connection::{Control, Door, Ended, serve};
+pub use connection::{Control, Door, Ended, ended, serve};
