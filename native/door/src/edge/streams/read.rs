@@ -6,6 +6,7 @@ use h2::Reason as Code;
 use http::{HeaderMap, Response, StatusCode};
 use portcullis_engine::reason::Reason;
 use portcullis_forward::Token;
+use portcullis_reactor::now_ms;
 
 use super::{Edge, Next, Stage, is_stream, place_of};
 use crate::clock;
@@ -51,6 +52,8 @@ impl Edge {
     pub(super) fn read_again(&mut self, index: u32) {
         let stream = &mut self.streams.all[place_of(index)];
         stream.stopped = false;
+        // Until now nobody waited for the client.
+        stream.moved_ms = now_ms();
         let lent = std::mem::take(&mut stream.lent);
         if lent > 0
             && let Some(recv) = &mut stream.recv
@@ -90,7 +93,7 @@ impl Edge {
                 // The connection failed, or the client broke its word on the length: the stream is reset by now.
                 Poll::Ready(Some(Err(_))) => return self.stream_gone(index),
             };
-            stream.moved_ms = portcullis_reactor::now_ms();
+            stream.moved_ms = now_ms();
             let length = piece.len();
             if last {
                 stream.recv = None;
