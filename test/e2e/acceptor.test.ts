@@ -134,6 +134,16 @@ test('ALPN chooses the door, and both know the fingerprint', async () => {
   await until(async () => blockedBy(await askH2(caller, '/again')) === 'rules.no-tool');
 });
 
+test('limits tell callers apart by the fingerprint', async () => {
+  const limit = { name: 'by-client', characteristics: ['cf.bot_management.ja4'], requestsPerPeriod: 2, period: '1h' };
+  gateway.writeConfig({ limits: { rules: [limit] } });
+  const h1 = { ...caller, tls: { ALPNProtocols: ['http/1.1'] } };
+  // Each its own counter, whatever the reload has left of time between the first answers.
+  await until(async () => (await ask(h1, '/limited')).status === 429);
+  const answers = [await ask(caller, '/'), await ask(caller, '/'), await ask(caller, '/')];
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 429]);
+});
+
 test('without HTTP/2 nobody looks, and the field is empty', async () => {
   const expression = 'cf.bot_management.ja4 eq ""';
   const itself = await startFront(
