@@ -155,7 +155,10 @@ fn refuses_what_is_not_well_formed() {
         ("a name too long", named(&[b'a'; 256])),
         ("a name of another kind", extension(0, &sized(2, &[&[1][..], &sized(2, b"a")].concat()))),
         ("no name at all", extension(0, b"")),
-        ("something behind the name", extension(0, &[&sized(2, &[&[0][..], &sized(2, b"a")].concat())[..], b"x"].concat())),
+        (
+            "something behind the name",
+            extension(0, &[&sized(2, &[&[0][..], &sized(2, b"a")].concat())[..], b"x"].concat()),
+        ),
         ("no protocols", protocols(&[])),
         ("an empty protocol", protocols(&[b"h2", b""])),
         ("half a version", extension(43, &sized(1, &[3]))),
