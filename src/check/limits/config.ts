@@ -45,6 +45,10 @@ const common = {
   requestsPerPeriod: amount.optional().describe('How many requests. This, `scorePerPeriod` or `concurrency`.'),
   scorePerPeriod: amount.optional().describe('How much `score`, all requests together.'),
   score: score.optional().describe('What a request costs, with `scorePerPeriod`.'),
+  per: z
+    .enum(['request', 'message'])
+    .default('request')
+    .describe('What is counted. `message`: each message of a gRPC call whose services are described, not the call.'),
   concurrency: z.int().min(1).max(1_000_000).optional().describe('How many requests under way at once.'),
   period: duration('1s', '24h').optional().describe('The time that the amount speaks of; not with `concurrency`.'),
   burst: amount

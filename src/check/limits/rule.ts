@@ -49,6 +49,7 @@ export function compileLimit(written: Written, loading: Loading): PolicyLimit {
     period_ms: timed ? (limit.period ?? 1_000) : 0,
     burst: limit.burst ?? amount,
     concurrency: limit.concurrency ?? null,
+    per: limit.per,
     score: scoreOf(limit, at),
     mitigation_timeout_ms: limit.mitigationTimeout ?? 0,
     action: limit.action === 'delay' ? { delay: limit.delay ?? 1 } : limit.action,

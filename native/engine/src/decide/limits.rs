@@ -40,6 +40,18 @@ pub(super) fn limits(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer, 
     refused.map_or(Ok(()), Err)
 }
 
+/// Asks the limits that count messages, for one message. Of a call whose head has gone on, nothing but what this message
+/// has spent is given back, and the answer's fields are written.
+pub(super) fn message(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<(), Denial> {
+    if snapshot.limits.stage(Phase::Message).is_empty() {
+        return Ok(());
+    }
+    let kept = exchange.limited.keep();
+    let asked = limits(exchange, snapshot, peer, Phase::Message);
+    exchange.limited.restore(kept);
+    asked
+}
+
 /// Lends what a walk needs from the exchange.
 fn with_walk<T>(
     exchange: &mut Exchange,
@@ -53,7 +65,10 @@ fn with_walk<T>(
     let mut logged = std::mem::take(&mut exchange.logged);
     let read = limited.read.take();
     scratch.begin();
-    let request = Request { beyond: Beyond { response, body: read.as_ref() }, ..request(exchange, snapshot, peer) };
+    let request = Request {
+        beyond: Beyond { response, body: read.as_ref(), ..request(exchange, snapshot, peer).beyond },
+        ..request(exchange, snapshot, peer)
+    };
     let mut walk = Walk {
         limits: &snapshot.limits,
         counters: snapshot.limits.counters(),

@@ -43,6 +43,9 @@ pub(super) const FIELDS: &[(&str, Field)] = {
     use CertificateNames as Names;
     use Field::{Address, Array, Body, Boolean as Bool, Map, Number, Numbers, Text};
     &[
+        ("grpc.message", Map(MapField::Message)),
+        ("grpc.method", Text(TextField::Procedure)),
+        ("grpc.service", Text(TextField::Service)),
         ("http.host", Text(TextField::Host)),
         ("http.request.method", Text(TextField::Method)),
         ("http.request.uri", Text(TextField::Uri)),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::body::Read;
 use crate::credentials::Caller;
+use crate::grpc::{Dialect, Values};
 use crate::head::Head;
 use crate::jwt::Configuration;
 use crate::limits::geo;
@@ -37,13 +38,15 @@ pub struct Request<'a> {
     pub beyond: Beyond<'a>,
 }
 
-/// What only limits read.
+/// What is known late: most of it only limits read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Beyond<'a> {
     /// `http.response.*`
     pub response: Option<Response<'a>>,
     /// `http.request.body.*`, `portcullis.graphql.*`
     pub body: Option<&'a Read>,
+    /// `grpc.message[..]`, which rules read as well.
+    pub message: Option<&'a Values>,
 }
 
 /// What a request was answered.
@@ -157,6 +160,9 @@ pub(super) enum TextField {
     Session,
     Operation,
     Country,
+    /// `package.Service` of a call.
+    Service,
+    Procedure,
 }
 
 impl TextField {
@@ -195,9 +201,19 @@ impl TextField {
                 buffers.text.extend_from_slice(&code);
                 return Value::Built(start..buffers.text.len());
             }
+            TextField::Service => called(head).0.as_bytes(),
+            TextField::Procedure => called(head).1.as_bytes(),
             TextField::Operation => request.operation.map_or("", |operation| operation.id).as_bytes(),
         })
     }
+}
+
+/// Service and method of a call; empty for what is none.
+fn called(head: &Head) -> (&str, &str) {
+    if head.field("content-type").is_none_or(|content_type| Dialect::of(content_type).is_none()) {
+        return ("", "");
+    }
+    head.path().strip_prefix('/').and_then(|path| path.rsplit_once('/')).unwrap_or_default()
 }
 
 /// All lines of a header as one value, as an origin would join them (RFC 9110, 5.2; RFC 9113, 8.2.3 for cookies):
@@ -357,6 +373,8 @@ pub(super) enum MapField {
     Claims,
     /// By the name of the configuration that the token counts for, as Cloudflare has it.
     Claim(Claim),
+    /// Values of a message by their path: of the first of a call, for limits of messages of the one that is counted.
+    Message,
 }
 
 /// The claims that have fields of their own (RFC 7519, 4.1).
@@ -418,6 +436,8 @@ pub(super) enum Source {
     ResponseHeader(Box<str>),
     /// By its number among what is wanted of the body.
     Body(usize),
+    /// By its number among what is wanted of messages.
+    Message(usize),
 }
 
 impl Source {
@@ -430,7 +450,8 @@ impl Source {
             | Source::Argument(_)
             | Source::Cookie(_)
             | Source::ResponseHeader(_)
-            | Source::Body(_) => false,
+            | Source::Body(_)
+            | Source::Message(_) => false,
         }
     }
 
@@ -477,6 +498,10 @@ impl Source {
             }
             Source::Body(number) => match request.beyond.body {
                 Some(read) => read.texts(*number).try_for_each(visit),
+                None => ControlFlow::Continue(()),
+            },
+            Source::Message(number) => match request.beyond.message {
+                Some(values) => values.of(*number).try_for_each(visit),
                 None => ControlFlow::Continue(()),
             },
             Source::Header(name) => head.values(name).try_for_each(|value| visit(value.as_bytes())),

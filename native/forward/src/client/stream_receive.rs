@@ -179,8 +179,8 @@ impl<P: Poller> Client<P> {
         let at = written.block_len;
         self.turn.tail()[at..at + first.len()].copy_from_slice(&first);
         let start = self.turn.start();
-        // Who takes trailers tells a head that is the end from one with an empty body (gRPC: trailers-only).
-        if is_whole && !(stream.takes_trailers && first.is_empty()) {
+        // A head that is the end stays one row: gRPC's trailers-only counts as such by its END_STREAM alone.
+        if is_whole {
             let mut entry = head_entry(exchange, Kind::Whole, status, written, start);
             entry.flags |= early(exchange) | if no_body { Entry::NO_BODY } else { 0 };
             entry.body_start = start + at as u32;
