@@ -346,7 +346,8 @@ fn what_the_origin_refused_or_left_behind_its_goaway_is_sent_once_more() {
         for slot in [1, 2] {
             let token = bench.post(slot, origin, Body::Stream { length: None });
             bench.client.body(token, b"body", true);
-            assert!(bench.over(token).await.is(Kind::Whole));
+            let told = bench.over(token).await;
+            assert!(told.is(Kind::Whole), "{told:?}");
         }
         assert_eq!(*bodies.borrow(), [b"body", b"body"]);
         let token = bench.get(3, origin);
@@ -391,7 +392,7 @@ fn a_connection_that_dies_alone_is_replaced_and_repeatable_requests_go_on() {
     block_on(async {
         let site = serve(&Builder::new(), |_, respond| {
             Box::pin(async move {
-                sleep(Duration::from_millis(20)).await;
+                sleep(Duration::from_millis(200)).await;
                 answer(respond, ok(), b"hi");
             })
         });
