@@ -645,7 +645,10 @@ impl Edge {
                 if entry.kind == Kind::Failed as u32
                     && let Some(&reason) = Reason::ALL.get(entry.fault as usize)
                 {
-                    slot.exchange.denial = Some(reason.into());
+                    let said = slot.exchange.denial.as_ref().is_some_and(|denial| denial.reason == reason);
+                    if !said {
+                        slot.exchange.denial = Some(reason.into());
+                    }
                 }
                 self.end_at(entry.slot, status, now_us);
             }

@@ -171,7 +171,7 @@ impl Edge {
     }
 
     /// Ends an answer that is under way, as if its origin had failed: in the next turn.
-    fn break_off(&mut self, token: Token, reason: Reason) {
+    pub(super) fn break_off(&mut self, token: Token, reason: Reason) {
         let failed = Entry { fault: reason as u32, flags: Entry::HEAD_SENT, ..Entry::of(token, Kind::Failed) };
         self.client.client().tell(failed);
     }
@@ -304,7 +304,9 @@ impl Edge {
         let Some(&reason) = Reason::ALL.get(entry.fault as usize) else { return entry };
         let slot = &mut self.slots[entry.slot as usize];
         slot.exchange.grpc_status = Some(reason.entry().grpc);
-        let lines = last_words(&slot.exchange, &Denial::from(reason));
+        // What was said of it before says more than a reason.
+        let denial = slot.exchange.denial.clone().filter(|denial| denial.reason == reason);
+        let lines = last_words(&slot.exchange, &denial.unwrap_or_else(|| reason.into()));
         let answer = slot.web.as_mut().map(|web| web.answer.as_mut());
         let told = match answer {
             Some(Some(answer)) => {

@@ -72,11 +72,13 @@ impl Edge {
     fn denied_amid(&mut self, index: u32, token: Token) -> Next {
         self.client.client().cancel(token);
         let slot = &mut self.slots[index as usize];
+        // What still comes goes nowhere.
+        slot.exchange.call = None;
+        let Some(reason) = slot.exchange.denial.as_ref().map(|denial| denial.reason) else { return Next::Close };
         if slot.stage != Stage::Answering {
             return self.answer(index);
         }
-        let status = slot.status;
-        self.end(index, status);
-        Next::Close
+        self.break_off(token, reason);
+        Next::Sent
     }
 }

@@ -185,7 +185,7 @@ impl Limited {
 pub(crate) struct Kept {
     left: Vec<(u32, Left)>,
     spent: Vec<(Ask, u64, SpentOf)>,
-    held: Vec<Key>,
+    held: crate::decide::Places,
     pending: Vec<Ask>,
     fields: String,
     over: bool,
