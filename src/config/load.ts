@@ -165,7 +165,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
       origin,
       at: pointer(['hosts', name, 'origin']),
     }));
-    const { origins, chosen } = await compileOrigins(written, told, resolve);
+    const { origins, chosen } = await compileOrigins(written, told, resolve, readPair);
     const whole = hosts.flatMap((host, i) => (typeof chosen[i] === 'number' ? [{ ...host, origin: chosen[i] }] : []));
     return {
       authorities,

@@ -529,8 +529,12 @@ impl Edge {
                 if !answering {
                     return self.refuse(index, Reason::HttpBodyTooLarge);
                 }
-                // The client has part of the origin's response: closing is the only way to say so.
                 slot.exchange.denial = Some(Reason::HttpBodyTooLarge.into());
+                if slot.exchange.grpc.is_some() {
+                    let token = Token { slot: index, generation: slot.generation };
+                    return self.break_off(token, Reason::HttpBodyTooLarge);
+                }
+                // The client has part of the origin's response: closing is the only way to say so.
                 let status = slot.status;
                 self.end(index, status);
                 Next::Close
@@ -644,11 +648,9 @@ impl Edge {
                 let status = slot.status;
                 if entry.kind == Kind::Failed as u32
                     && let Some(&reason) = Reason::ALL.get(entry.fault as usize)
+                    && slot.exchange.denial.as_ref().is_none_or(|denial| denial.reason != reason)
                 {
-                    let said = slot.exchange.denial.as_ref().is_some_and(|denial| denial.reason == reason);
-                    if !said {
-                        slot.exchange.denial = Some(reason.into());
-                    }
+                    slot.exchange.denial = Some(reason.into());
                 }
                 self.end_at(entry.slot, status, now_us);
             }

@@ -98,6 +98,18 @@ impl Answer {
     }
 }
 
+/// The status of a call whose answer breaks off: lines with CR LF between them.
+#[must_use]
+pub fn last_words(exchange: &Exchange, denial: &Denial) -> String {
+    let (told, detail) = told(exchange, denial);
+    let told: Vec<&ViolationError> = told.collect();
+    let retry_after_s = denial.limit.as_ref().map(|exceeded| exceeded.retry_after_s);
+    let mut lines = String::with_capacity(256);
+    grpc::answer::status_lines(&mut lines, exchange, denial, retry_after_s, &told, detail == Detail::Full);
+    lines.drain(..2);
+    lines
+}
+
 /// As much as the operator lets the client know. What an origin answered wrongly is not the client's to know.
 fn told<'a>(exchange: &Exchange, denial: &'a Denial) -> (impl Iterator<Item = &'a ViolationError>, Detail) {
     let detail = exchange.host().map_or(Detail::Full, |host| host.detail(exchange.operation));

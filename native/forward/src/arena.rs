@@ -17,7 +17,7 @@ pub struct Token {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Kind {
-    /// A whole response: head and body, nothing follows.
+    /// A whole response: head and body, nothing follows. Also a head alone that ends its stream: gRPC's trailers-only.
     Whole = 1,
     /// A response head; Chunk entries and one End (or Failed) follow.
     Head = 2,

@@ -95,6 +95,8 @@ pub struct Client<P: Poller> {
     deadlines_ms: Vec<u64>,
     exchanges: Vec<Exchange>,
     h2: Links,
+    /// TLS connections with decrypted bytes that found no room.
+    unread: Vec<Key>,
     /// Origins where a connection became free while requests wait.
     relieved: Vec<u32>,
     scratch: Box<[u8]>,
@@ -123,6 +125,7 @@ impl<P: Poller> Client<P> {
             deadlines_ms: Vec::new(),
             exchanges: Vec::new(),
             h2: Links::default(),
+            unread: Vec::new(),
             relieved: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             is_shut: false,
@@ -239,6 +242,7 @@ impl<P: Poller> Client<P> {
     /// The entries were read; their memory is used again.
     pub fn reset(&mut self) {
         self.turn.reset();
+        self.read_on();
         self.feed_streams();
         self.wake_if_waiting();
     }

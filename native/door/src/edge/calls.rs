@@ -7,13 +7,14 @@
 
 use std::time::Duration;
 
+use portcullis_engine::answer::last_words;
 use portcullis_engine::exchange::{Denial, Exchange};
-use portcullis_engine::grpc::answer::{answered_as, content_type, last_words};
+use portcullis_engine::grpc::answer::{answered_as, content_type};
 use portcullis_engine::grpc::web::{self, TextReader};
 use portcullis_engine::grpc::{Dialect, deadline};
 use portcullis_engine::guard::guarded;
 use portcullis_engine::head::Framing;
-use portcullis_engine::policy::Protocol;
+use portcullis_engine::policy::OriginProtocol;
 use portcullis_engine::reason::Reason;
 use portcullis_forward::request::Call;
 use portcullis_forward::{Entry, Kind, Token};
@@ -99,7 +100,7 @@ impl ToldOfCall {
 /// gRPC needs HTTP/2. Towards others a call is a request like any other.
 fn speaks_grpc(exchange: &Exchange) -> bool {
     let origin = exchange.snapshot.as_ref().zip(exchange.host());
-    origin.is_some_and(|(snapshot, host)| snapshot.origins[host.origin].protocol == Protocol::H2)
+    origin.is_some_and(|(snapshot, host)| snapshot.origins[host.origin].protocol == OriginProtocol::H2)
 }
 
 impl Edge {
@@ -149,7 +150,7 @@ impl Edge {
     }
 
     /// Denies an exchange for what came of its body.
-    pub(super) fn refuse_amid(&mut self, index: u32, reason: Reason) -> Next {
+    fn refuse_amid(&mut self, index: u32, reason: Reason) -> Next {
         let slot = &mut self.slots[index as usize];
         let token = Token { slot: index, generation: slot.generation };
         match slot.stage {
@@ -159,9 +160,8 @@ impl Edge {
             }
             Stage::Answering => {
                 // The client has part of the origin's answer.
-                self.client.client().cancel(token);
-                self.break_off(token, reason);
-                Next::Sent
+                slot.exchange.denial = Some(reason.into());
+                self.break_off(token, reason)
             }
             Stage::Deciding | Stage::Passed | Stage::Asking | Stage::Delayed | Stage::Collecting => {
                 self.refuse(index, reason)
@@ -171,9 +171,12 @@ impl Edge {
     }
 
     /// Ends an answer that is under way, as if its origin had failed: in the next turn.
-    pub(super) fn break_off(&mut self, token: Token, reason: Reason) {
+    pub(super) fn break_off(&mut self, token: Token, reason: Reason) -> Next {
         let failed = Entry { fault: reason as u32, flags: Entry::HEAD_SENT, ..Entry::of(token, Kind::Failed) };
-        self.client.client().tell(failed);
+        let mut client = self.client.client();
+        client.cancel(token);
+        client.tell(failed);
+        Next::Sent
     }
 
     /// The time of a call has passed.
@@ -183,8 +186,8 @@ impl Edge {
         match slot.stage {
             Stage::Free | Stage::Upgraded => return,
             Stage::Answering => {
-                self.client.client().cancel(token);
-                return self.break_off(token, Reason::GrpcDeadline);
+                self.break_off(token, Reason::GrpcDeadline);
+                return;
             }
             Stage::Forwarded | Stage::Holding => self.client.client().cancel(token),
             Stage::Inspecting => self.forget_ticket(index),
@@ -304,9 +307,10 @@ impl Edge {
         let Some(&reason) = Reason::ALL.get(entry.fault as usize) else { return entry };
         let slot = &mut self.slots[entry.slot as usize];
         slot.exchange.grpc_status = Some(reason.entry().grpc);
-        // What was said of it before says more than a reason.
-        let denial = slot.exchange.denial.clone().filter(|denial| denial.reason == reason);
-        let lines = last_words(&slot.exchange, &denial.unwrap_or_else(|| reason.into()));
+        let known = slot.exchange.denial.take().filter(|denial| denial.reason == reason);
+        let denial = known.unwrap_or_else(|| Denial::from(reason));
+        let lines = last_words(&slot.exchange, &denial);
+        slot.exchange.denial = Some(denial);
         let answer = slot.web.as_mut().map(|web| web.answer.as_mut());
         let told = match answer {
             Some(Some(answer)) => {

@@ -1,6 +1,7 @@
 //! Bodies of calls whose messages are looked at: what is found good goes on, the rest waits or ends the call.
 
 use portcullis_engine::decide::{self, Messages, Outcome};
+use portcullis_engine::reason::Reason;
 use portcullis_forward::{Flow, Token};
 
 use super::{Edge, Next, Stage};
@@ -70,15 +71,14 @@ impl Edge {
 
     /// The exchange's denial ends a call whose head has gone on.
     fn denied_amid(&mut self, index: u32, token: Token) -> Next {
-        self.client.client().cancel(token);
         let slot = &mut self.slots[index as usize];
         // What still comes goes nowhere.
         slot.exchange.call = None;
-        let Some(reason) = slot.exchange.denial.as_ref().map(|denial| denial.reason) else { return Next::Close };
-        if slot.stage != Stage::Answering {
-            return self.answer(index);
+        let reason = slot.exchange.denial.as_ref().map_or(Reason::InternalPanic, |denial| denial.reason);
+        if slot.stage == Stage::Answering {
+            return self.break_off(token, reason);
         }
-        self.break_off(token, reason);
-        Next::Sent
+        self.client.client().cancel(token);
+        self.answer(index)
     }
 }

@@ -46,15 +46,6 @@ pub fn status_lines(
     STANDARD_NO_PAD.encode_string(status::encode(entry.grpc, entry.title, &details), out);
 }
 
-/// The status of an answer that breaks off: lines with CR LF between them.
-#[must_use]
-pub fn last_words(exchange: &Exchange, denial: &Denial) -> String {
-    let mut lines = String::with_capacity(256);
-    status_lines(&mut lines, exchange, denial, None, &[], false);
-    lines.drain(..2);
-    lines
-}
-
 /// What kind of answer a call gets, and its content type: that of the call, or the one that a gRPC-Web client asks for
 /// (PROTOCOL-WEB, "the Accept header").
 #[must_use]

@@ -8,7 +8,7 @@ use prost::Message as _;
 use super::status::{Detail, MAX_STATUS_BYTES, encode};
 use super::web::{self, NotBase64, TextReader};
 use super::{Dialect, answer};
-use crate::answer::Answer;
+use crate::answer::{Answer, last_words};
 use crate::exchange::{Denial, Exchange};
 use crate::limits::Exceeded;
 use crate::reason::Reason;
@@ -320,7 +320,7 @@ fn a_call_is_denied_by_trailers_only() {
 #[test]
 fn an_answer_that_breaks_off_has_a_status_too() {
     let exchange = call(Dialect::Grpc, "content-type:application/grpc");
-    let lines = answer::last_words(&exchange, &Reason::OriginClosed.into());
+    let lines = last_words(&exchange, &Reason::OriginClosed.into());
     assert!(lines.starts_with("grpc-status: 14\r\ngrpc-message: The origin closed the connection.\r\ngrpc-status-details-bin: "), "{lines}");
 }
 

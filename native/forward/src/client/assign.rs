@@ -15,6 +15,7 @@ use crate::origin::{Origin, OriginId, Pick};
 use crate::poller::{Interest, Key, Poller};
 use crate::response::MAX_ADDED_BYTES;
 use crate::socket;
+use crate::tls::Session;
 
 use super::timers::NEVER;
 
@@ -120,11 +121,10 @@ impl<P: Poller> Client<P> {
         counters::sub(&self.counters.idle_now);
         let exchange = &mut self.exchanges[slot as usize];
         let Some(connection) = self.connections[index as usize].connection.as_mut() else { return false };
-        let fd = connection.fd.as_raw_fd();
         let repeatable = exchange.idempotent && exchange.is_whole;
-        let looked_at = repeatable || now < connection.idle_since_ms + LOOK_AFTER_MS || socket::is_quiet(fd);
+        let looked_at = repeatable || now < connection.idle_since_ms + LOOK_AFTER_MS || connection.is_quiet();
         connection.renew(Phase::Head, slot);
-        let sent = if looked_at { exchange.transmit_start(fd, *request) } else { None };
+        let sent = if looked_at { exchange.transmit_start(connection, *request) } else { None };
         let Some(sent) = sent else {
             // Dead, and nothing of this request was sent: its exchange is where it was before.
             connection.exchange = NOBODY;
@@ -148,10 +148,12 @@ impl<P: Poller> Client<P> {
         let Some(origin) = self.origins[exchange.origin as usize].as_mut() else { return false };
         exchange.address = address;
         exchange.reused = false;
+        let tls = origin.identity.as_deref().and_then(Session::new).map(Box::new);
+        let encrypted = tls.is_some();
         let opened = socket::connect(&origin.addresses[address as usize].address).and_then(|(fd, established)| {
             let index = self.free_places.pop().unwrap_or(self.connections.len() as u32);
             let generation = self.connections.get(index as usize).map_or(0, |place| place.generation);
-            let interest = if established { Interest::READ } else { Interest::BOTH };
+            let interest = if established && tls.is_none() { Interest::READ } else { Interest::BOTH };
             match self.poller.watch(fd.as_raw_fd(), Key { index, generation }, interest) {
                 Ok(watch) => Ok((fd, established, index, watch, interest)),
                 Err(error) => {
@@ -172,6 +174,7 @@ impl<P: Poller> Client<P> {
         let share = exchange.deadline_ms.saturating_sub(now) / origin.untried(exchange.tried);
         let mut connection = Connection {
             fd,
+            tls,
             watch,
             interest,
             origin: exchange.origin,
@@ -200,7 +203,10 @@ impl<P: Poller> Client<P> {
             self.poller.tick(true);
         }
         if established {
-            self.established(index);
+            match encrypted {
+                true => self.finish_connecting(index),
+                false => self.established(index),
+            }
         }
         true
     }
@@ -248,7 +254,10 @@ impl<P: Poller> Client<P> {
     /// Closes a connection. Its exchange, if it has one, is the caller's to end or to assign again.
     pub(super) fn close(&mut self, index: u32) {
         let Some(place) = self.connections.get_mut(index as usize) else { return };
-        let Some(connection) = place.connection.take() else { return };
+        let Some(mut connection) = place.connection.take() else { return };
+        if let Some(tls) = &mut connection.tls {
+            tls.close(connection.fd.as_raw_fd());
+        }
         place.generation = place.generation.wrapping_add(1);
         self.poller.unwatch(connection.watch);
         drop(connection.fd);

@@ -17,7 +17,7 @@ use crate::counters;
 use crate::exchange::{Coming, Stage};
 use crate::h2::head;
 use crate::h2::link::{Link, LinkKey, MAX_STREAMS, News, Stage as LinkStage, Target, What};
-use crate::h2::stream::{Answer, Wire};
+use crate::h2::stream::{Answer, PIECE_BYTES, Wire};
 use crate::poller::Poller;
 
 /// An address gets this many connections when there is something to do: one that dies takes not everything along.
@@ -170,7 +170,7 @@ impl<P: Poller> Client<P> {
         let https = origin.is_some_and(|origin| origin.spec.tls.is_some());
         let (Some(stream), Some(link)) = (&mut exchange.stream, self.h2.get(key)) else { return false };
         let LinkStage::Open(sender) = &mut link.stage else { return false };
-        let ends = stream.is_complete && stream.unsent.is_empty() && stream.trailers.is_none();
+        let ends = stream.is_complete && stream.unsent_bytes == 0 && stream.trailers.is_none();
         let Some(request) = head::read(&stream.head, https) else {
             self.abort_stream(slot, Reason::InternalPanic);
             return true;
@@ -222,7 +222,12 @@ impl<P: Poller> Client<P> {
         }
         stream.push(piece);
         stream.is_complete = complete;
-        self.flush_stream(slot);
+        if complete || stream.unsent_bytes >= PIECE_BYTES {
+            self.flush_stream(slot);
+        } else {
+            // Small pieces of one turn leave in one frame.
+            self.h2.waker(slot).wake();
+        }
         let exchange = &mut self.exchanges[slot as usize];
         match &exchange.stream {
             Some(stream) if stream.unsent_bytes > PAUSE_BYTES => {
@@ -266,9 +271,10 @@ impl<P: Poller> Client<P> {
         let now = self.poller.now_ms();
         let waker = self.h2.waker(slot);
         let mut context = Context::from_waker(&waker);
-        let exchange = &mut self.exchanges[slot as usize];
+        let Some(exchange) = self.exchanges.get_mut(slot as usize) else { return };
         let Some(stream) = &mut exchange.stream else { return };
         let Some(wire) = &mut stream.wire else { return };
+        stream.seal();
         let is_answered = matches!(wire.answer, Answer::Body(_));
         let mut moved = false;
         if let Some(send) = &mut wire.send {

@@ -4,7 +4,6 @@
 //! the socket is writable. Only then is the socket watched for writing.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
 use portcullis_engine::reason::Reason;
@@ -12,11 +11,10 @@ use portcullis_engine::reason::Reason;
 use super::timers::NEVER;
 use super::{Body, Client, Flow, Request};
 use crate::arena::{Kind, Token};
-use crate::connection::Phase;
+use crate::connection::{Connection, Phase};
 use crate::exchange::{Coming, Exchange, Stage};
 use crate::h2::head::read_trailers;
 use crate::poller::{Interest, Poller};
-use crate::socket;
 use crate::trailers::{self, MAX_TRAILER_BYTES};
 
 /// More than this waiting to be written pauses a streamed body: one read of the front door.
@@ -106,10 +104,10 @@ impl<P: Poller> Client<P> {
         let mut sent = 0;
         if let Stage::On(index) = stage
             && exchange.pending() == 0
-            && let Some(connection) = self.connections[index as usize].connection.as_ref()
+            && let Some(connection) = self.connections[index as usize].connection.as_mut()
             && !matches!(connection.phase, Phase::Connecting)
         {
-            match socket::send(connection.fd.as_raw_fd(), &parts) {
+            match connection.send(&parts) {
                 Ok(written) => sent = written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // What the origin said before it closed is still to be read: the loop tells.
@@ -160,10 +158,12 @@ impl<P: Poller> Client<P> {
 
     /// Writes what waits.
     pub(super) fn flush(&mut self, index: u32) {
-        let Some(connection) = self.connections[index as usize].connection.as_ref() else { return };
+        let Some(connection) = self.connections[index as usize].connection.as_mut() else { return };
         let Some(exchange) = self.exchanges.get_mut(connection.exchange as usize) else { return };
-        if exchange.pending() > 0 {
-            match socket::send(connection.fd.as_raw_fd(), &[&exchange.output[exchange.written..]]) {
+        if exchange.pending() > 0 || connection.is_stuck() {
+            // With nothing pending it is what TLS has left to write.
+            let pending = if exchange.deaf { &[][..] } else { &exchange.output[exchange.written..] };
+            match connection.send(&[pending]) {
                 Ok(written) => exchange.written += written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => exchange.deaf = true,
@@ -181,7 +181,7 @@ impl<P: Poller> Client<P> {
             return;
         }
         exchange.forget_written_when_all_is();
-        let pending = exchange.pending();
+        let pending = exchange.pending() + usize::from(connection.is_stuck() && !exchange.deaf);
         let awaits_head = matches!(connection.phase, Phase::Head) && connection.needed == 0;
         let was_sent = exchange.sent;
         if pending == 0 && exchange.coming == Coming::Nothing && !exchange.sent {
@@ -225,18 +225,28 @@ impl<P: Poller> Client<P> {
         }
         connection.paused = paused;
         let interest = Interest { readable: !paused, writable: connection.interest.writable };
+        let has_plaintext = connection.has_plaintext();
         self.deadlines_ms[index as usize] = if paused { NEVER } else { self.idle_deadline(index) };
         self.set_interest(index, interest);
+        if !paused && has_plaintext {
+            self.receive(index);
+            self.settle();
+            self.wake_if_waiting();
+        }
     }
 }
 
 impl Exchange {
     /// The first write of a request on a reused connection: how much was taken, None when the connection is dead.
-    pub(super) fn transmit_start(&mut self, fd: RawFd, request: Option<&Request<'_>>) -> Option<usize> {
+    pub(super) fn transmit_start<W>(
+        &mut self,
+        connection: &mut Connection<W>,
+        request: Option<&Request<'_>>,
+    ) -> Option<usize> {
         let outcome = match request {
-            Some(Request { head, body: Body::Whole(body), .. }) => socket::send(fd, &[head, body]),
-            Some(Request { head, .. }) => socket::send(fd, &[head]),
-            None => socket::send(fd, &[&self.output]),
+            Some(Request { head, body: Body::Whole(body), .. }) => connection.send(&[head, body]),
+            Some(Request { head, .. }) => connection.send(&[head]),
+            None => connection.send(&[&self.output]),
         };
         match outcome {
             Ok(sent) => {

@@ -203,7 +203,10 @@ async fn open(target: Target) -> Result<Opened, Reason> {
             if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
                 return Err(Reason::OriginTls);
             }
-            let (sender, connection) = begin(stream).await?;
+            // In TLS 1.3 an origin tells behind the handshake that it does not like our certificate.
+            let begun = begin(stream).await;
+            let refused = |reason| if reason == Reason::OriginClosed { Reason::OriginTls } else { reason };
+            let (sender, connection) = begun.map_err(refused)?;
             Ok(Opened::Tls(sender, Box::new(connection)))
         }
     }

@@ -14,14 +14,21 @@ use crate::client::{Body, Request};
 /// again: most calls of APIs, and what one stream holds at most in either direction.
 pub(crate) const KEPT_BODY_BYTES: usize = 64 * 1024;
 
+/// Smaller pieces that come in one turn leave in one frame: a frame costs both sides as much as many bytes do, and
+/// origins bound how many small ones they take (the h2 crate's `data_frame_budget`).
+pub(crate) const PIECE_BYTES: usize = 4 * 1024;
+
 pub(crate) struct Stream {
     /// The request's head as written for HTTP/1.1; its pairs are slices of it.
     pub(crate) head: Bytes,
     pub(crate) link: Option<LinkKey>,
     /// None until the connection stands.
     pub(crate) wire: Option<Wire>,
+    /// Small pieces of the body that came in this turn.
+    gathered: Vec<u8>,
     /// Pieces of the body that wait for the origin's window.
     pub(crate) unsent: VecDeque<Bytes>,
+    /// Of both.
     pub(crate) unsent_bytes: usize,
     /// All of the body came from the client.
     pub(crate) is_complete: bool,
@@ -58,6 +65,7 @@ impl Stream {
             head: Bytes::copy_from_slice(request.head),
             link: None,
             wire: None,
+            gathered: Vec::new(),
             unsent: VecDeque::new(),
             unsent_bytes: 0,
             is_complete: !matches!(request.body, Body::Stream { length } if length != Some(0)),
@@ -79,11 +87,19 @@ impl Stream {
 
     /// Takes the next piece of the body.
     pub(crate) fn push(&mut self, piece: &[u8]) {
-        if piece.is_empty() {
+        self.unsent_bytes += piece.len();
+        self.gathered.extend_from_slice(piece);
+        if self.gathered.len() >= PIECE_BYTES {
+            self.seal();
+        }
+    }
+
+    /// Small pieces so far become one.
+    pub(crate) fn seal(&mut self) {
+        if self.gathered.is_empty() {
             return;
         }
-        let piece = Bytes::copy_from_slice(piece);
-        self.unsent_bytes += piece.len();
+        let piece = Bytes::from(std::mem::take(&mut self.gathered));
         self.kept_bytes += piece.len();
         if self.kept_bytes > KEPT_BODY_BYTES {
             self.kept = None;
@@ -95,6 +111,7 @@ impl Stream {
 
     /// Back to its beginning, off any connection; false when some of it is gone.
     pub(crate) fn rewind(&mut self) -> bool {
+        self.seal();
         let Some(kept) = &self.kept else { return false };
         self.unsent = kept.iter().cloned().collect();
         self.unsent_bytes = self.kept_bytes;
@@ -112,6 +129,7 @@ impl Stream {
 
     /// Drops what the origin will not take any more.
     pub(crate) fn deafen(&mut self) {
+        self.gathered.clear();
         self.unsent.clear();
         self.unsent_bytes = 0;
         self.trailers = None;

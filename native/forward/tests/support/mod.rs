@@ -328,6 +328,7 @@ impl Site {
 }
 
 pub mod h2;
+pub mod tls;
 
 pub fn spec(addresses: &[SocketAddr]) -> OriginSpec {
     OriginSpec {

@@ -1,5 +1,7 @@
 //! TLS towards origins: how an origin is known, and what it is shown.
 
+mod session;
+
 use std::io;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
+
+pub(crate) use session::Session;
 
 /// What handshakes with one origin need. Sessions are resumed among its connections.
 #[derive(Debug)]
@@ -51,6 +55,11 @@ impl Identity {
     pub(crate) async fn connect(&self, socket: Socket) -> io::Result<tokio_rustls::client::TlsStream<Socket>> {
         TlsConnector::from(Arc::clone(&self.config)).connect(self.name.clone(), socket).await
     }
+}
+
+/// Whether it is TLS that failed, not the socket under it.
+pub(crate) fn is_fault(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 /// Takes any certificate whose possession is proven: `allowUnverified`, which the operator was warned of.
