@@ -13,11 +13,11 @@ const { values, positionals } = parseArgs({
   options: { seconds: { type: 'string', default: '20' }, anonymous: { type: 'boolean' } },
 });
 const here = path => fileURLToPath(new URL(path, import.meta.url));
-const pki = name => readFileSync(here(`../../.portcullis/pki/${name}`));
+const made = name => readFileSync(here(`../../.portcullis/${name}`));
 const { greeter } = loadPackageDefinition(loadSync(here('greeter.proto')));
 const secure = values.anonymous
-  ? credentials.createSsl(pki('server-ca.pem'))
-  : credentials.createSsl(pki('server-ca.pem'), pki('client.key'), pki('client.pem'));
+  ? credentials.createSsl(made('pki/server-ca.pem'))
+  : credentials.createSsl(made('pki/server-ca.pem'), made('laptop/laptop.key'), made('laptop/laptop.pem'));
 const client = new greeter.v1.Greeter('localhost:8443', secure);
 
 const deadline = Date.now() + Number(values.seconds) * 1000;
@@ -26,7 +26,7 @@ client.Greet({ name: positionals[0] ?? 'world' }, new Metadata(), { deadline }, 
     console.log(`${error.code} ${status[error.code]}: ${error.details}`);
     const [details] = error.metadata.get('grpc-status-details-bin');
     // A google.rpc.Status; its ErrorInfo names the reason.
-    if (details) console.log(details.toString('latin1').match(/[a-z]+\.[a-z_-]+(?=\x12\nportcullis)/)?.[0]);
+    if (details) console.log(details.toString('latin1').match(/[a-z]+\.[a-z_-]+(?=\W+portcullis)/)?.[0]);
   } else {
     console.log(reply.text);
   }

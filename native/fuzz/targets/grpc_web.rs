@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
         for piece in body.chunks(size) {
             answer.piece(piece, &mut out);
         }
-        answer.trailers(block.as_slice(), &mut out);
+        answer.trailers(&head, &mut out);
         answer.end(&mut out);
         out
     });
