@@ -8,12 +8,14 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type Lookups, systemLookups } from './config/load.js';
 import { Metrics } from './journal/metrics/registry.js';
+import { FOLDER_VARIABLE, SUCCESSOR_VARIABLE } from './manage/child.js';
 import { makeProgram, runProgram } from './manage/cli/program.js';
 import { systemTerminal } from './manage/cli/terminal.js';
 import { startWorker } from './manage/edge-thread.js';
 import { makeLog } from './manage/log.js';
 import { live } from './manage/process.js';
-import { FOLDER_VARIABLE, supervise } from './manage/supervisor.js';
+import { findProgram } from './manage/program.js';
+import { supervise } from './manage/supervisor.js';
 import { makeNotify } from './manage/systemd.js';
 
 const script = fileURLToPath(import.meta.url);
@@ -28,7 +30,7 @@ const lookups: Lookups = {
 
 function run(args: string[]): Promise<number> {
   const log = makeLog('supervisor');
-  return supervise({ script, args, log, notify: makeNotify(log) });
+  return supervise({ ...findProgram(script), args, log, notify: makeNotify(log) });
 }
 
 async function serve(file: string): Promise<void> {
@@ -41,6 +43,8 @@ async function serve(file: string): Promise<void> {
   await live({
     file,
     folder,
+    version,
+    successor: process.env[SUCCESSOR_VARIABLE] !== undefined,
     stdout: claimed >= 0 ? claimed : 1,
     native,
     startThread: startWorker(new URL('./edge.js', import.meta.url)),

@@ -37,8 +37,8 @@ export class EdgeThread {
   readonly stopped: Promise<void>;
   /** Settles when the thread has ended, however. */
   readonly ended: Promise<void>;
-  /** True once it told that nothing is open any more. */
-  drained = false;
+  /** What did not end within the grace; null until it told that nothing is open any more. */
+  cut: number | null = null;
   #failure: Failure | null = null;
   readonly #thread: Thread;
 
@@ -82,7 +82,7 @@ export class EdgeThread {
       } else if (message.type === 'failed') fail({ why: 'failed', message: `${message.what}: ${message.message}` });
       else if (message.type === 'counters') told(number, message.told);
       else if (message.type === 'stopped') stopped();
-      else this.drained = true;
+      else this.cut = message.cut;
     });
     thread.on('error', error => {
       fail({ why: 'error', message: error.message });

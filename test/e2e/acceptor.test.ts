@@ -9,7 +9,7 @@ import { httpOrigin } from '../support/origin.js';
 import { until } from '../support/waiting.js';
 import { bytewise, plain, records, wire } from '../support/wire.js';
 
-const HELLO_TIMEOUT_MS = 1_000;
+const HELLO_TIMEOUT_MS = 2_000;
 const PER_ADDRESS = 40;
 
 const origin = await httpOrigin((_, response) => response.end('here'));

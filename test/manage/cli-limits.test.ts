@@ -5,6 +5,7 @@ import { prepareAdmin } from '../../src/manage/admin/server.js';
 import { type Admin, adminApi } from '../support/admin.js';
 import { atTheEnd } from '../support/cleanup.js';
 import { limiting } from '../support/limits.js';
+import { anySocket } from '../support/ports.js';
 import { type Person, portcullis } from '../support/terminal.js';
 import { sessionHash, told } from '../support/volumes.js';
 
@@ -30,7 +31,7 @@ beforeAll(async () => {
     ],
   });
   await here.flow.start();
-  const server = await prepareAdmin(admin.app, null).listen('127.0.0.1', 0);
+  const server = await prepareAdmin(admin.app, null).listen(await anySocket());
   atTheEnd(() => server.close());
   url = `http://127.0.0.1:${server.port}`;
 });

@@ -14,9 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use portcullis_engine::answer::Answer;
-use portcullis_engine::decide::{
-    self, Admission, Certificates, Known, MAX_INSPECTED_BYTES, Outcome, Places, Tally,
-};
+use portcullis_engine::decide::{self, Admission, Certificates, Known, MAX_INSPECTED_BYTES, Outcome, Places, Tally};
 use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::guard::guarded;

@@ -32,8 +32,7 @@ fn exchange(line: &str, fields: &[&str]) -> Exchange {
     exchange.begin(NOW, "0");
     exchange.head.parse_text(&format!("{line}\nhost:api\n{}", fields.join("\n"))).unwrap();
     let peer = Peer::new([127, 0, 0, 1].into(), None);
-    let outcome =
-        decide::decide(&mut exchange, &snapshot, &peer, None, &mut Tally::default(), &mut Cache::default());
+    let outcome = decide::decide(&mut exchange, &snapshot, &peer, None, &mut Tally::default(), &mut Cache::default());
     assert_eq!(outcome == Outcome::Deny, exchange.denial.is_some());
     exchange
 }
@@ -74,7 +73,8 @@ fn a_denial_ahead_of_a_host_is_a_status_too() {
     let mut exchange = Exchange::default();
     exchange.begin(NOW, "0");
     exchange.head.parse_text(&format!("{CALL}\nhost:other\n{GRPC}\n{TE}")).unwrap();
-    let snapshot = Arc::new(Snapshot::compile(&Policy::default(), 0, 1).unwrap_or_else(|problems| panic!("{problems:?}")));
+    let snapshot =
+        Arc::new(Snapshot::compile(&Policy::default(), 0, 1).unwrap_or_else(|problems| panic!("{problems:?}")));
     let peer = Peer::new([127, 0, 0, 1].into(), None);
     decide::decide(&mut exchange, &snapshot, &peer, None, &mut Tally::default(), &mut Cache::default());
     let denial = exchange.denial.take().unwrap();

@@ -53,7 +53,11 @@ impl Call<'_> {
         match name.len() {
             10 => self.content_type.is_some() && is(name, b"x-grpc-web"),
             11 => is(name, b"grpc-status"),
-            12 => is(name, b"grpc-timeout") || is(name, b"grpc-message") || (self.content_type.is_some() && is(name, b"content-type")),
+            12 => {
+                is(name, b"grpc-timeout")
+                    || is(name, b"grpc-message")
+                    || (self.content_type.is_some() && is(name, b"content-type"))
+            }
             23 => is(name, b"grpc-status-details-bin"),
             _ => false,
         }

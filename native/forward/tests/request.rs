@@ -404,7 +404,8 @@ fn a_calls_origin_is_told_what_is_left_of_its_time_and_nothing_of_the_web() {
     let call = Call { content_type: Some("application/grpc+proto"), timeout: Some("4999m") };
     let out = written(text, &Forwarded { call: Some(call), ..ours() });
     let lines: Vec<&str> = out.split("\r\n").collect();
-    for gone in ["content-type: application/grpc-web-text+proto", "x-grpc-web: 1", "grpc-timeout: 5S", "grpc-status: 0"] {
+    for gone in ["content-type: application/grpc-web-text+proto", "x-grpc-web: 1", "grpc-timeout: 5S", "grpc-status: 0"]
+    {
         assert!(!lines.contains(&gone), "{out}");
     }
     assert!(!out.contains("grpc_message") && !out.contains("details"), "{out}");

@@ -39,12 +39,10 @@ pub fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> T {
     tasks::spawn(async move {
         let mut future = Box::pin(future);
         // A panic ends the task alone, and its caller would wait for ever.
-        let outcome = poll_fn(|context| {
-            match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-                Ok(Poll::Ready(answer)) => Poll::Ready(Ok(answer)),
-                Ok(Poll::Pending) => Poll::Pending,
-                Err(panic) => Poll::Ready(Err(panic)),
-            }
+        let outcome = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Ready(answer)) => Poll::Ready(Ok(answer)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panic) => Poll::Ready(Err(panic)),
         });
         *place.borrow_mut() = Some(outcome.await);
     });

@@ -181,7 +181,9 @@ impl Edge {
 
     /// The time of a call has passed.
     pub fn expired(&mut self, index: u32, generation: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize).filter(|slot| slot.generation == generation) else { return };
+        let Some(slot) = self.slots.get_mut(index as usize).filter(|slot| slot.generation == generation) else {
+            return;
+        };
         let token = Token { slot: index, generation };
         match slot.stage {
             Stage::Free | Stage::Upgraded => return,
@@ -312,20 +314,24 @@ impl Edge {
         let lines = last_words(&slot.exchange, &denial);
         slot.exchange.denial = Some(denial);
         let answer = slot.web.as_mut().map(|web| web.answer.as_mut());
-        let told = match answer {
-            Some(Some(answer)) => {
-                let mut out = Vec::new();
-                answer.trailers(lines.as_bytes(), &mut out);
-                self.area.keep(&out).map(|(body_start, body_len)| {
-                    Entry { kind: Kind::Chunk as u32, body_start, body_len, ..entry }
-                })
-            }
-            None if is_stream(entry.slot) => self.area.keep(lines.as_bytes()).map(|(block_start, block_len)| {
-                Entry { kind: Kind::Trailers as u32, block_start, block_len, ..entry }
-            }),
-            // Half of something else, or of HTTP/1.1: closing is the only way to say so.
-            _ => None,
-        };
+        let told =
+            match answer {
+                Some(Some(answer)) => {
+                    let mut out = Vec::new();
+                    answer.trailers(lines.as_bytes(), &mut out);
+                    self.area.keep(&out).map(|(body_start, body_len)| Entry {
+                        kind: Kind::Chunk as u32,
+                        body_start,
+                        body_len,
+                        ..entry
+                    })
+                }
+                None if is_stream(entry.slot) => self.area.keep(lines.as_bytes()).map(|(block_start, block_len)| {
+                    Entry { kind: Kind::Trailers as u32, block_start, block_len, ..entry }
+                }),
+                // Half of something else, or of HTTP/1.1: closing is the only way to say so.
+                _ => None,
+            };
         told.map_or(entry, |told| Entry { flags: Entry::LAST, ..told })
     }
 

@@ -60,7 +60,9 @@ mod tests {
         ] {
             assert_eq!(parse(value), Some(us), "{value}");
         }
-        for value in ["", "S", "1", "1s", "123456789S", "-1S", "+1S", "1.5S", " 1S", "1S ", "1 S", "1SS", "1\u{b5}", "0x1S"] {
+        for value in
+            ["", "S", "1", "1s", "123456789S", "-1S", "+1S", "1.5S", " 1S", "1S ", "1 S", "1SS", "1\u{b5}", "0x1S"]
+        {
             assert_eq!(parse(value), None, "{value:?}");
         }
     }

@@ -95,12 +95,14 @@ mod tests {
 
     #[test]
     fn methods_are_told_and_what_is_not_checked() {
-        let told = of(r#"syntax = "proto3"; package shop; import "buf/validate/validate.proto"; import "google/protobuf/timestamp.proto";
+        let told = of(
+            r#"syntax = "proto3"; package shop; import "buf/validate/validate.proto"; import "google/protobuf/timestamp.proto";
             message A {
               string id = 1 [(buf.validate.field).cel = { id: "x", expression: "true" }, (buf.validate.field).string.uri = true];
               google.protobuf.Timestamp at = 2 [(buf.validate.field).timestamp.lt_now = true];
             }
-            service S { rpc B(stream A) returns (A); rpc A(A) returns (stream A); }"#);
+            service S { rpc B(stream A) returns (A); rpc A(A) returns (stream A); }"#,
+        );
         assert_eq!(told.problems, []);
         let paths: Vec<&str> = told.methods.iter().map(|method| method.path.as_str()).collect();
         assert_eq!(paths, ["/shop.S/A", "/shop.S/B"]);
@@ -109,11 +111,7 @@ mod tests {
             told.unchecked.iter().map(|told| format!("{}: {}", told.element, told.message)).collect();
         assert_eq!(
             unchecked,
-            [
-                "shop.A.id: a CEL expression",
-                "shop.A.id: `uri`",
-                "shop.A.at: rules of google.protobuf.Timestamp"
-            ]
+            ["shop.A.id: a CEL expression", "shop.A.id: `uri`", "shop.A.at: rules of google.protobuf.Timestamp"]
         );
         let again = outline(Asked { sources: None, descriptors: told.descriptors });
         assert_eq!(again.methods.len(), 2);

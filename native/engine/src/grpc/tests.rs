@@ -262,7 +262,9 @@ fn what_is_no_answer_to_a_call_stays_as_it_is() {
 fn a_status_is_found_in_lines() {
     assert_eq!(web::status_of(b"200 OK\r\nGrpc-Status: 7"), Some(7));
     assert_eq!(web::status_of(b"a: 1\r\ngrpc-status:16\r\n"), Some(16));
-    for none in [&b""[..], b"grpc-status", b"grpc-status: ", b"grpc-status: 300", b"grpc-status: -1", b"x-grpc-status: 1"] {
+    for none in
+        [&b""[..], b"grpc-status", b"grpc-status: ", b"grpc-status: 300", b"grpc-status: -1", b"x-grpc-status: 1"]
+    {
         assert_eq!(web::status_of(none), None);
     }
 }
@@ -321,7 +323,12 @@ fn a_call_is_denied_by_trailers_only() {
 fn an_answer_that_breaks_off_has_a_status_too() {
     let exchange = call(Dialect::Grpc, "content-type:application/grpc");
     let lines = last_words(&exchange, &Reason::OriginClosed.into());
-    assert!(lines.starts_with("grpc-status: 14\r\ngrpc-message: The origin closed the connection.\r\ngrpc-status-details-bin: "), "{lines}");
+    assert!(
+        lines.starts_with(
+            "grpc-status: 14\r\ngrpc-message: The origin closed the connection.\r\ngrpc-status-details-bin: "
+        ),
+        "{lines}"
+    );
 }
 
 #[test]
@@ -396,9 +403,21 @@ fn an_answers_type_is_what_the_client_asks_for_and_holds_nothing_else() {
         (Dialect::Grpc, "content-type:application/grpc+a b", "application/grpc"),
         (Dialect::Grpc, "content-type:application/grpc\naccept:application/grpc-web", "application/grpc"),
         (Dialect::Web, "content-type:application/grpc-web\naccept:*/*", "application/grpc-web"),
-        (Dialect::Web, "content-type:application/grpc-web+proto\naccept:text/x, application/grpc-web-text", "application/grpc-web-text+proto"),
-        (Dialect::WebText, "content-type:application/grpc-web-text\naccept:application/grpc", "application/grpc-web-text"),
-        (Dialect::WebText, "content-type:application/grpc-web-text\naccept:application/grpc-web", "application/grpc-web"),
+        (
+            Dialect::Web,
+            "content-type:application/grpc-web+proto\naccept:text/x, application/grpc-web-text",
+            "application/grpc-web-text+proto",
+        ),
+        (
+            Dialect::WebText,
+            "content-type:application/grpc-web-text\naccept:application/grpc",
+            "application/grpc-web-text",
+        ),
+        (
+            Dialect::WebText,
+            "content-type:application/grpc-web-text\naccept:application/grpc-web",
+            "application/grpc-web",
+        ),
     ] {
         let exchange = call(dialect, fields);
         assert_eq!(answer::answered_as(&exchange.head, dialect).1, expected, "{fields}");

@@ -111,7 +111,8 @@ impl Answer {
     pub fn head(&mut self, block: &[u8], out: &mut Vec<u8>) -> bool {
         let fields = || lines(block).skip(1).filter_map(|line| Some((line, split(line)?)));
         let is_call = |(_, (name, value)): (_, (&[u8], &[u8]))| {
-            name.eq_ignore_ascii_case(b"content-type") && std::str::from_utf8(value).is_ok_and(|it| Dialect::of(it) == Some(Dialect::Grpc))
+            name.eq_ignore_ascii_case(b"content-type")
+                && std::str::from_utf8(value).is_ok_and(|it| Dialect::of(it) == Some(Dialect::Grpc))
         };
         if !fields().any(is_call) {
             return false;

@@ -254,7 +254,8 @@ fn expressions_of_the_corpus_match_as_written() {
             let token_for = group.caller.as_ref().map(|caller| caller.token_for.as_slice()).unwrap_or_default();
             let configurations: Vec<_> = token_for.iter().map(|name| configuration(name)).collect();
             let caller = group.caller.map(CallerOf::caller).unwrap_or_default();
-            let hello = group.hello.map(|HelloOf { ja4, length }| ClientHello { ja4, length, ..ClientHello::default() });
+            let hello =
+                group.hello.map(|HelloOf { ja4, length }| ClientHello { ja4, length, ..ClientHello::default() });
             let called = group.operation.map(|operation| operation.called(&head));
             let request = Request {
                 head: &head,

@@ -441,9 +441,7 @@ fn accepted_sockets_have_the_bound_of_the_receive_buffer() {
 fn an_address_is_a_network_of_64_bits_with_ipv6() {
     let places: Arc<Places> = Arc::default();
     let bounds = Bounds { per_address: 1, ..Bounds::default() };
-    let v6 = |high: u16, low: u16| {
-        SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, high, 0, 0, 0, low), 1))
-    };
+    let v6 = |high: u16, low: u16| SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, high, 0, 0, 0, low), 1));
     let first = places.take(v6(1, 1), &bounds).unwrap();
     assert_eq!(places.take(v6(1, 2), &bounds).unwrap_err(), Refusal::PerAddress);
     let _other = places.take(v6(2, 1), &bounds).unwrap();

@@ -9,6 +9,7 @@
 
 pub mod bounds;
 mod connection;
+pub mod date;
 pub mod guard;
 pub mod head;
 pub mod response;

@@ -155,7 +155,10 @@ fn refuses_what_is_not_well_formed() {
         ("a name too long", named(&[b'a'; 256])),
         ("a name of another kind", extension(0, &sized(2, &[&[1][..], &sized(2, b"a")].concat()))),
         ("no name at all", extension(0, b"")),
-        ("something behind the name", extension(0, &[&sized(2, &[&[0][..], &sized(2, b"a")].concat())[..], b"x"].concat())),
+        (
+            "something behind the name",
+            extension(0, &[&sized(2, &[&[0][..], &sized(2, b"a")].concat())[..], b"x"].concat()),
+        ),
         ("no protocols", protocols(&[])),
         ("an empty protocol", protocols(&[b"h2", b""])),
         ("half a version", extension(43, &sized(1, &[3]))),
@@ -178,6 +181,8 @@ fn refuses_what_is_not_well_formed() {
     assert_eq!(seen(&changed(40, 3)), GARBAGE, "half a cipher suite");
     assert_eq!(seen(&changed(45, 0)), GARBAGE, "no compression method");
     assert_eq!(seen(&record(&[&whole[..], &[0]].concat())), GARBAGE, "a second message in the record");
+    let two = record(&[&whole[..], &whole[..]].concat());
+    assert_eq!(seen(&two[..RECORD_HEADER + MESSAGE_HEADER]), GARBAGE, "the same, by its headers alone");
     assert_eq!(seen(&[HANDSHAKE, 3, 1, 0, 0]), GARBAGE, "an empty record");
     assert_eq!(seen(&[HANDSHAKE, 2, 0, 0, 1]), GARBAGE, "SSL 2");
     assert_eq!(seen(&[HANDSHAKE, 3, 1, 1, 0, 2]), GARBAGE, "another message is refused by its first byte");
