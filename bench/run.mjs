@@ -17,6 +17,7 @@ import * as haproxy from './rivals/haproxy.mjs';
 import * as nginx from './rivals/nginx.mjs';
 import * as origin from './rivals/origin.mjs';
 import * as portcullis from './rivals/portcullis.mjs';
+import * as accept from './scenarios/accept.mjs';
 import * as ajv from './scenarios/ajv.mjs';
 import * as connections from './scenarios/connections.mjs';
 import * as getAutocannon from './scenarios/get-autocannon.mjs';
@@ -56,6 +57,7 @@ const SCENARIOS = [
   revocation,
   rules10000,
   connections,
+  accept,
 ];
 const LOADS = [wrk, autocannon];
 

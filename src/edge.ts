@@ -35,7 +35,9 @@ export interface EdgeOptions {
   counters: SharedPlan | null;
 }
 
-export type ToEdge = { type: 'drain'; graceMs: number } | ({ type: 'own'; id: number } & OwnAnswer);
+export type ToEdge =
+  /** Each answer from now on is the last of its connection; new connections are still taken. */
+  { type: 'last' } | { type: 'drain'; graceMs: number } | ({ type: 'own'; id: number } & OwnAnswer);
 export type FromEdge =
   | { type: 'listening'; port: number }
   | { type: 'failed'; what: string; message: string }
@@ -45,10 +47,14 @@ export type FromEdge =
   | { type: 'counters'; told: Told }
   /** It takes no new connections any more. */
   | { type: 'stopped' }
-  | { type: 'drained' };
+  /** Nothing is open any more; so many exchanges and WebSockets did not end by themselves. */
+  | { type: 'drained'; cut: number };
 
-/** A turn's responses; at 64 KiB for the largest whole one, more than a turn ever brings at once. */
-const ARENA_BYTES = 1024 * 1024;
+/**
+ * A turn's responses: 1 MiB of them, at 64 KiB for the largest whole one more than a turn ever brings at once, and what
+ * may become of them for gRPC-Web, which is half as much again and more.
+ */
+const ARENA_BYTES = 2816 * 1024;
 const ARENA_ROWS = 1024;
 /** The largest head of a response, and as much of a body. */
 const ANSWER_BYTES = 128 * 1024;
@@ -463,9 +469,12 @@ process.on('unhandledRejection', error => fail('unhandled', error));
 
 const ticking = setInterval(contained('tick', tick), TICK_MS);
 
+let draining = false;
+
 /** Takes no new connections, lets exchanges end, then closes what is left and ends the thread. */
 function drain(graceMs: number): void {
-  if (responses.draining) return;
+  if (draining) return;
+  draining = true;
   responses.draining = true;
   // Connections that the kernel keeps for a listener are reset when it closes: after the loop's next look for events,
   // they have all just been accepted.
@@ -484,13 +493,14 @@ function drain(graceMs: number): void {
     if (served > 0 && Date.now() < deadline) return;
     clearInterval(polling);
     clearInterval(ticking);
+    const cut = open + bridges.size;
     for (const bridge of bridges) bridge.terminate();
     asking?.close();
     listener.close();
     peers.clear();
     pool.close().finally(() => {
       native.detach(() => {
-        port?.postMessage({ type: 'drained' } satisfies FromEdge);
+        port?.postMessage({ type: 'drained', cut } satisfies FromEdge);
         port?.close();
       });
     });
@@ -500,6 +510,7 @@ function drain(graceMs: number): void {
 port.on('message', (message: ToEdge) => {
   try {
     if (message.type === 'own') ownPaths.answer(message.id, message);
+    else if (message.type === 'last') responses.draining = true;
     else drain(message.graceMs);
   } catch (error) {
     fail('message', error);

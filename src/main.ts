@@ -6,14 +6,16 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { systemLookups } from './config/load.js';
+import { type Lookups, systemLookups } from './config/load.js';
 import { Metrics } from './journal/metrics/registry.js';
+import { FOLDER_VARIABLE, SUCCESSOR_VARIABLE } from './manage/child.js';
 import { makeProgram, runProgram } from './manage/cli/program.js';
 import { systemTerminal } from './manage/cli/terminal.js';
 import { startWorker } from './manage/edge-thread.js';
 import { makeLog } from './manage/log.js';
 import { live } from './manage/process.js';
-import { FOLDER_VARIABLE, supervise } from './manage/supervisor.js';
+import { findProgram } from './manage/program.js';
+import { supervise } from './manage/supervisor.js';
 import { makeNotify } from './manage/systemd.js';
 
 const script = fileURLToPath(import.meta.url);
@@ -21,9 +23,14 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
   version: string;
 };
 
+const lookups: Lookups = {
+  ...systemLookups,
+  describeCalls: async asked => (await import('./native.js')).describeCalls(asked),
+};
+
 function run(args: string[]): Promise<number> {
   const log = makeLog('supervisor');
-  return supervise({ script, args, log, notify: makeNotify(log) });
+  return supervise({ ...findProgram(script), args, log, notify: makeNotify(log) });
 }
 
 async function serve(file: string): Promise<void> {
@@ -36,6 +43,8 @@ async function serve(file: string): Promise<void> {
   await live({
     file,
     folder,
+    version,
+    successor: process.env[SUCCESSOR_VARIABLE] !== undefined,
     stdout: claimed >= 0 ? claimed : 1,
     native,
     startThread: startWorker(new URL('./edge.js', import.meta.url)),
@@ -46,7 +55,7 @@ async function serve(file: string): Promise<void> {
       arch: process.arch,
     }),
     log: makeLog('gateway'),
-    lookups: systemLookups,
+    lookups,
   });
 }
 
@@ -57,7 +66,7 @@ const program = makeProgram({
   compile: async () => (await import('./native.js')).compile,
   explain: async () => (await import('./native.js')).explain,
   pki: async () => (await import('./native.js')).pki,
-  lookups: systemLookups,
+  lookups,
   terminal,
 });
 const exit = await runProgram(program, process.argv.slice(2), terminal);

@@ -54,7 +54,7 @@ export const Word = {
   perRow: 16,
 } as const;
 
-export const EntryFlag = { NoBody: 1, Length: 2, HeadSent: 4 } as const;
+export const EntryFlag = { NoBody: 1, Length: 2, HeadSent: 4, Last: 32 } as const;
 /** The first two of answers of our own, the others of responses that were held back. */
 export const AnswerFlag = { Close: 1, NoBody: 2, Whole: 4, More: 8, Length: 16 } as const;
 
@@ -93,6 +93,7 @@ export const {
   decide,
   delayed,
   delayOf,
+  describeCalls,
   detach,
   drain,
   drainStreams,

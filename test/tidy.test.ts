@@ -153,6 +153,14 @@ test('crates depend downwards only, and the engine stays pure', () => {
   expect(wrong).toEqual([]);
 });
 
+test('a panic behind the door is never told as success', () => {
+  const wrong = files.filter(
+    file =>
+      file.startsWith('native/door/src/') && /\bguarded\((?:(?!;\s)[\s\S])*?\.unwrap_or\(Ok\(/.test(sourceOf(file)),
+  );
+  expect(wrong.map(file => `${file}: guarded(..).unwrap_or(Ok(..)); say that it panicked, as an error`)).toEqual([]);
+});
+
 test('one crypto library, and none with a known hole', () => {
   // The lock also names crates that only features nobody switched on would want: the tree is what is built.
   const tree = execFileSync(

@@ -27,7 +27,7 @@ export function version() {
 /**
  * `called` tells several of them in one scenario apart; `policy` replaces the 20 rules, `description` the 50
  * operations (`file` names one that exists), `openapi` adds to the settings of that name, `host` to those of the host, `config` to all others;
- * `headers` come with the requests of the proofs;
+ * `listen` adds to the settings of that name; `headers` come with the requests of the proofs;
  * `facts` are those of `prove`, unless `proof` is another; `grpc` sends calls to the origin that speaks HTTP/2.
  */
 export async function start(place, { called = name, facts = FACTS, readyMs, headers, proof = prove, ...options } = {}) {
@@ -55,7 +55,13 @@ export async function configure(place, called, { policy = rules(20), description
     config,
     JSON.stringify(
       {
-        listen: { https: `127.0.0.1:${port}`, admin: `127.0.0.1:${adminPort}` },
+        listen: {
+          https: `127.0.0.1:${port}`,
+          admin: `127.0.0.1:${adminPort}`,
+          // All clients have one address here.
+          connections: { perAddress: 65_536 },
+          ...options.listen,
+        },
         threads: options.threads ?? 1,
         ...(options.store && { store: options.store }),
         authorities: { bench: { certificates: place.pki.clientCa } },

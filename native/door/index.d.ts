@@ -19,6 +19,7 @@ export declare function acceptorClose(address: string, port: number): void
 export declare function acceptorListen(address: string, port: number, bounds: string): number
 
 /** The same with a listening socket that this process was given. It is this function's from here on. */
+/** The same with a socket that is bound already, and may listen. The descriptor stays the caller's, who may close it. */
 export declare function acceptorListenFd(fd: number, bounds: string): number
 
 /** Connections that were accepted and are nobody's yet: their ClientHello is not there, or no edge thread is. */
@@ -117,6 +118,9 @@ export declare function delayed(slot: number): number
 
 /** Milliseconds that an exchange has to wait for its turn. */
 export declare function delayOf(slot: number): number
+
+/** What descriptors, or `.proto` files, describe: JSON of native/engine/src/grpc/outline.rs, both ways. */
+export declare function describeCalls(asked: string): string
 
 /**
  * Drops this thread's tasks, closes the handles of the reactor and of the upstream client, and ends the edge; `done`

@@ -41,6 +41,7 @@ const ENTRIES: Readonly<Record<string, string>> = {
   'hosts.<host name>.mtls.paths': 'prefix',
   'hosts.<host name>.openapi.operations': OPERATION,
   'hosts.<host name>.openapi.documents[].operations': OPERATION,
+  'hosts.<host name>.grpc.operations': OPERATION,
 };
 
 function describe(shape: Shape, key: string, required: boolean, rows: string[]): void {

@@ -5,6 +5,7 @@ import { dirname, resolve as resolvePath } from 'node:path';
 import { compileTls, readPair, type TlsHost } from '../accept/tls/compile.js';
 import { compileCredentials, keysInQuery } from '../check/credentials/compile.js';
 import { compileOpenapi } from '../check/endpoints/compile.js';
+import { compileGrpc, type DescribeCalls } from '../check/grpc/compile.js';
 import { compileJwt, type KeySetPlan } from '../check/jwt/compile.js';
 import { compileLimits } from '../check/limits/compile.js';
 import type { DatabasePlan } from '../check/limits/databases.js';
@@ -64,6 +65,8 @@ export interface Parts {
 export interface Lookups {
   env: NodeJS.ProcessEnv;
   resolve: Resolve;
+  /** Asks the engine what descriptors of gRPC services describe. Without it nothing is known of them. */
+  describeCalls?: DescribeCalls;
   /**
    * What the store adds; `hosted` are the authorities that the configuration expects there. Without, a configuration is
    * judged by itself. Rejects when the store cannot be read.
@@ -131,7 +134,10 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
     const openapi = host.openapi
       ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading, keysInQuery(host.credentials))
       : null;
-    const callers = host.openapi ? (openapi?.security ?? null) : NOTHING_DESCRIBED;
+    const calls = host.grpc ? await compileGrpc(host.grpc, child(at, 'grpc'), loading, lookups.describeCalls) : null;
+    const said = host.openapi ? (openapi?.security ?? null) : NOTHING_DESCRIBED;
+    const isKnown = said !== null && (calls !== null || host.grpc === undefined);
+    const callers = isKnown ? { ...said, operations: [...said.operations, ...(calls?.operations ?? [])] } : null;
     const around = {
       ...{ host: name, at: child(at, 'credentials'), described: callers, mtls: certificates },
       ...{ jwt, configurations: loading.names('/jwt'), authorities: known },
@@ -145,6 +151,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
       at,
       mtls: certificates,
       openapi: openapi?.policy ?? null,
+      grpc: calls?.policy ?? null,
       credentials: credentials?.policy ?? null,
       max_body_bytes: host.maxBodyBytes,
     });
@@ -158,7 +165,7 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
       origin,
       at: pointer(['hosts', name, 'origin']),
     }));
-    const { origins, chosen } = await compileOrigins(written, told, resolve);
+    const { origins, chosen } = await compileOrigins(written, told, resolve, readPair);
     const whole = hosts.flatMap((host, i) => (typeof chosen[i] === 'number' ? [{ ...host, origin: chosen[i] }] : []));
     return {
       authorities,

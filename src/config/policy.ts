@@ -38,6 +38,8 @@ export interface PolicyLimit {
   period_ms: number;
   burst: number;
   concurrency: number | null;
+  /** `message`: each message of a call is counted instead of the call. */
+  per: 'request' | 'message';
   score: { response_header: string } | { expression: PolicyExpression } | null;
   mitigation_timeout_ms: number;
   action: 'off' | 'log' | 'block' | { delay: number };
@@ -169,6 +171,7 @@ export interface PolicyHost {
   origin: number;
   mtls: PolicyMtls;
   openapi: PolicyOpenapi | null;
+  grpc: PolicyGrpc | null;
   credentials: PolicyCredentials | null;
   max_body_bytes: number;
 }
@@ -200,6 +203,23 @@ export interface PolicyOpenapi {
   allow_values: boolean;
   operations: PolicyOperation[];
   schema: unknown;
+}
+
+export interface PolicyGrpc {
+  at: string;
+  action: PolicyAction;
+  fallthrough: PolicyAction;
+  unknown_fields: PolicyAction;
+  detail: 'full' | 'pointer' | 'none';
+  /** A FileDescriptorSet in base64; null: calls are not described. */
+  descriptors: string | null;
+  max_message_bytes: number;
+  max_depth: number;
+  max_fields: number;
+  max_deadline_ms: number | null;
+  allow_reflection: boolean;
+  /** Behind those of `openapi`, where operations are counted. */
+  operations: { path: string; at: string; action: PolicyAction }[];
 }
 
 export interface PolicyOperation {

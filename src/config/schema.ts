@@ -6,6 +6,7 @@ import { connections } from '../accept/connections/config.js';
 import { tls } from '../accept/tls/config.js';
 import { credentials } from '../check/credentials/config.js';
 import { openapi } from '../check/endpoints/config.js';
+import { grpc } from '../check/grpc/config.js';
 import { jwt } from '../check/jwt/config.js';
 import { limits } from '../check/limits/config.js';
 import { authority, mtls } from '../check/mtls/config.js';
@@ -26,6 +27,7 @@ const host = z
     mtls: mtls.prefault({}),
     origin,
     openapi: openapi.optional(),
+    grpc: grpc.optional(),
     credentials: credentials.optional(),
     maxBodyBytes: size('0B', '4GiB').prefault('10MiB').describe('Largest request body; 413 above.'),
   })

@@ -111,6 +111,7 @@ export class Responses {
   private readonly chunk = (): void => {
     const exchange = this.exchange as Exchange;
     this.write(exchange, this.bytes());
+    if ((this.word(this.row, Word.flags) & EntryFlag.Last) !== 0) this.end();
   };
 
   private write(exchange: Exchange, bytes: Uint8Array): void {

@@ -1,13 +1,14 @@
 // The acceptor, seen from the main thread: it listens for the whole process, while edge threads come and go.
 
-import type { Connections } from '../accept/connections/config.js';
 import { boundsOf } from '../accept/connections/compile.js';
-import { type Free, sentence } from './port.js';
+import type { Connections } from '../accept/connections/config.js';
+import { type Place, sentence } from './port.js';
+import type { Given } from './supervision.js';
 
 /** The part of the native door that is used. */
 export interface AcceptorDoor {
   hasIdentity(): boolean;
-  acceptorListen(address: string, port: number, bounds: string): number;
+  acceptorListenFd(fd: number, bounds: string): number;
   acceptorBound(bounds: string): void;
   acceptorClose(address: string, port: number): void;
   acceptorStop(): void;
@@ -19,7 +20,7 @@ const ASK_AGAIN_MS = 10;
 
 export class Acceptor {
   readonly #door: AcceptorDoor;
-  #listening: Free[] = [];
+  #listening: Place[] = [];
 
   constructor(door: AcceptorDoor) {
     this.#door = door;
@@ -30,12 +31,18 @@ export class Acceptor {
     return this.#door.hasIdentity();
   }
 
-  /** Listens; connections wait until an edge thread is there. Throws a sentence that names the port. */
-  listen({ address, port }: Free, bounds: Connections): void {
+  /**
+   * Listens on a socket; connections wait until an edge thread is there. Throws a sentence that names the port. The
+   * socket's handle is closed here in either case: the acceptor has a descriptor of its own.
+   */
+  listen({ address, port, handle }: Given, bounds: Connections): void {
+    if (handle === null) throw new Error('there is no socket for the acceptor');
     try {
-      this.#door.acceptorListen(address, port, boundsOf(bounds));
+      this.#door.acceptorListenFd(handle.fd, boundsOf(bounds));
     } catch (error) {
       throw new Error(sentence((error as Error).message, address, port, 'listen.https'));
+    } finally {
+      handle.close();
     }
     this.#listening.push({ address, port });
   }
@@ -45,7 +52,7 @@ export class Acceptor {
     if (this.#listening.length > 0) this.#door.acceptorBound(boundsOf(bounds));
   }
 
-  close({ address, port }: Free): void {
+  close({ address, port }: Place): void {
     this.#listening = this.#listening.filter(one => one.address !== address || one.port !== port);
     this.#door.acceptorClose(address, port);
   }

@@ -5,6 +5,8 @@
 import { hostname } from 'node:os';
 import type { Stored } from '../check/mtls/stored.js';
 import type { Parts } from '../config/load.js';
+import { operationsOf } from '../config/operations.js';
+import type { Listen } from '../config/units.js';
 import type { Tell } from '../journal/events/notices.js';
 import type { Metrics } from '../journal/metrics/registry.js';
 import { AdminPort, type Opening } from './admin/port.js';
@@ -30,13 +32,13 @@ import { answerOwn } from './pki/own.js';
 import type { Listening } from './pki/publish.js';
 import { routes as pkiRoutes } from './pki/routes.js';
 import { Pki, type ServedHost } from './pki/service.js';
-import { freePort } from './port.js';
 import type { StorePlan } from './store/compile.js';
 import { keepHouse } from './store/housekeeping.js';
 import { sessionKey } from './store/installation.js';
 import { findKey } from './store/key.js';
 import { Store } from './store/open.js';
 import type { Topic } from './store/tables.js';
+import type { TakeSocket } from './supervision.js';
 
 /** The longest that a timer can wait is 24.8 days: an end of trust that lies further ahead is looked for again. */
 const LOOK_AGAIN_MS = 86_400_000;
@@ -63,6 +65,7 @@ export interface Controlled {
   tell: Tell;
   /** Takes a counter out of those that a fleet shares; answers whether there was one. Rejects when nobody answers. */
   resetCounter(key: string): Promise<boolean>;
+  takeSocket: TakeSocket;
   /** What the store adds to the policy has changed: it is to be read again. */
   changed(why: string): Promise<unknown>;
   /** What is in force; null until the first policy is. */
@@ -113,7 +116,7 @@ export class Control {
   }
 
   private constructor(store: Store, keySource: string, from: Controlled) {
-    const { native, metrics, log, gateway } = from;
+    const { native, metrics, log, gateway, takeSocket } = from;
     this.#store = store;
     this.#from = from;
     this.#keySource = keySource;
@@ -188,6 +191,7 @@ export class Control {
       log,
       judge,
       counted: why => metrics.adminRefused(why),
+      takeSocket,
       capabilities: [
         api => pkiRoutes(api, this.#pki),
         api => this.#revocation.routes(api),
@@ -293,10 +297,22 @@ export class Control {
     const { pki } = config.listen;
     const wanted = JSON.stringify(pki ?? null);
     if (wanted === this.#publishedAt) return;
-    if (pki) await freePort(pki, 'listen.pki');
-    await this.#published?.close();
-    this.#published = pki ? await this.#revocation.listen(pki.address, pki.port) : null;
+    const before = this.#published;
+    this.#published = pki ? await this.#publishAt(pki) : null;
     this.#publishedAt = wanted;
+    void before?.close();
+  }
+
+  async #publishAt(pki: Listen): Promise<Listening> {
+    const { handle, port } = await this.#from.takeSocket({ what: 'listen.pki', ...pki, shared: false });
+    if (handle === null) throw new Error('there is no socket for lists and OCSP');
+    return await this.#revocation.listen({ handle, port });
+  }
+
+  /** Another process answers from now on; what traffic needs goes on until the end. */
+  handOver(): void {
+    this.#admin.retire();
+    this.#published?.retire();
   }
 
   /** The last requests are over. */
@@ -346,9 +362,9 @@ function nodeName(): string {
 }
 
 function hostsOf(parts: Parts | null) {
-  return (parts?.policy.hosts ?? []).map(({ name, openapi, credentials }) => ({
-    ...{ name, operations: openapi?.operations ?? [] },
-    sessions: (credentials?.session.length ?? 0) > 0,
+  return (parts?.policy.hosts ?? []).map(host => ({
+    ...{ name: host.name, operations: operationsOf(host) },
+    sessions: (host.credentials?.session.length ?? 0) > 0,
   }));
 }
 

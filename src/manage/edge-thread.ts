@@ -2,6 +2,7 @@
 
 import { Worker } from 'node:worker_threads';
 import type { Told } from '../check/limits/asking.js';
+import { nothingCounted } from '../check/limits/counted.js';
 import type { EdgeOptions, FromEdge, ToEdge } from '../edge.js';
 import { type AnswerOwn, notHere } from './own-paths.js';
 
@@ -20,7 +21,7 @@ export function startWorker(script: URL): StartThread {
   return options => new Worker(script, { workerData: options, name: `edge-${options.thread}` });
 }
 
-/** What a thread tells of the fleet's counters. */
+/** What a thread tells of the fleet's counters; once it has ended, that it asks no more. */
 export type HearCounters = (thread: number, told: Told) => void;
 
 export interface Failure {
@@ -36,8 +37,8 @@ export class EdgeThread {
   readonly stopped: Promise<void>;
   /** Settles when the thread has ended, however. */
   readonly ended: Promise<void>;
-  /** True once it told that nothing is open any more. */
-  drained = false;
+  /** What did not end within the grace; null until it told that nothing is open any more. */
+  cut: number | null = null;
   #failure: Failure | null = null;
   readonly #thread: Thread;
 
@@ -81,7 +82,7 @@ export class EdgeThread {
       } else if (message.type === 'failed') fail({ why: 'failed', message: `${message.what}: ${message.message}` });
       else if (message.type === 'counters') told(number, message.told);
       else if (message.type === 'stopped') stopped();
-      else this.drained = true;
+      else this.cut = message.cut;
     });
     thread.on('error', error => {
       fail({ why: 'error', message: error.message });
@@ -90,6 +91,8 @@ export class EdgeThread {
     thread.on('exit', code => {
       fail({ why: 'exit', message: `it ended with code ${code}` });
       this.state = 'gone';
+      // One that died could not say so itself, and a later thread may have its number.
+      told(number, { standing: null, counted: nothingCounted() });
       stopped();
       gone();
     });

@@ -107,11 +107,18 @@ export class Edges {
     await Promise.race([stopped, new Promise(resolve => setTimeout(resolve, STOP_MS).unref())]);
   }
 
-  /** Drains all; true when every thread ended by itself within the grace. */
-  async stop(graceMs = this.#plan.graceMs): Promise<boolean> {
+  /** From now on each answer is the last of its connection; new connections are still taken. */
+  announce(): void {
+    for (const thread of this.#alive) thread.tell({ type: 'last' });
+  }
+
+  /** Drains all; how many exchanges were cut off, or null when not every thread ended by itself. */
+  async stop(graceMs = this.#plan.graceMs): Promise<number | null> {
     this.#stopping = true;
-    const ended = Promise.all([...this.#alive].map(thread => thread.drain(graceMs))).then(() => true);
-    const late = new Promise<boolean>(resolve => setTimeout(resolve, graceMs + END_MARGIN_MS, false).unref());
+    const threads = [...this.#alive];
+    const cut = () => threads.reduce((sum, thread) => sum + (thread.cut ?? 0), 0);
+    const ended = Promise.all(threads.map(thread => thread.drain(graceMs))).then(cut);
+    const late = new Promise<null>(resolve => setTimeout(resolve, graceMs + END_MARGIN_MS, null).unref());
     return Promise.race([ended, late]);
   }
 

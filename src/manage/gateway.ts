@@ -1,5 +1,6 @@
 // The gateway process: starts everything in order, takes up changes whole or not at all, and ends within a bound.
 
+import { dirname } from 'node:path';
 import { type Contexts, makeContexts } from '../accept/tls/contexts.js';
 import type { Told } from '../check/limits/asking.js';
 import { type Loaded, type Lookups, load, type Parts } from '../config/load.js';
@@ -8,6 +9,7 @@ import { flat, inOrder, type Problem } from '../config/problem.js';
 import { every, Names } from '../forward/origins/refresh.js';
 import { Destination } from '../journal/events/destination.js';
 import { Notices } from '../journal/events/notices.js';
+import { Turn } from '../journal/events/turn.js';
 import type { Metrics } from '../journal/metrics/registry.js';
 import { Acceptor, type AcceptorDoor } from './acceptor.js';
 import type { Opening } from './admin/port.js';
@@ -19,9 +21,10 @@ import { DatabaseRefused, Databases, type Locating } from './limits/databases.js
 import type { SettlingDoor } from './limits/settling.js';
 import { Sharing } from './limits/sharing.js';
 import type { Log } from './log.js';
-import { type Free, freePort } from './port.js';
+import { nameOf, type Upgraded, type Wanted } from './messages.js';
 import type { StorePlan } from './store/compile.js';
 import { StoreRefused } from './store/refused.js';
+import type { Given, TakeSocket } from './supervision.js';
 import { Watch } from './watch.js';
 
 /** Exchanges at once in one edge thread; above, 503. A slot costs some KiB once it was used. */
@@ -50,6 +53,11 @@ export interface Surroundings {
   metrics: Metrics;
   log: Log;
   lookups: Lookups;
+  takeSocket: TakeSocket;
+  /** Another gateway process serves, until this one does. */
+  successor: boolean;
+  /** Has another gateway process started, made of what is on the disk now, in the place of this one. */
+  upgrade(): Promise<Upgraded>;
   /** Tells the supervisor. */
   report(what: 'reloading' | 'reloaded'): void;
 }
@@ -84,6 +92,7 @@ export class Gateway implements Managed {
   /** Loads come one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #stopping = false;
+  #handedOver = false;
   #warned = '';
 
   constructor(from: Surroundings) {
@@ -106,8 +115,23 @@ export class Gateway implements Managed {
     return this.#force?.parts.config.drain.grace ?? 0;
   }
 
+  /** Of the sockets that it needs, by what is in force. */
+  get uses(): string[] {
+    if (this.#force === null) return [];
+    const { parts } = this.#force;
+    const { admin, pki } = parts.config.listen;
+    const others = Object.entries({ 'listen.admin': admin, ...(pki && { 'listen.pki': pki }) });
+    const wanted = others.map(([what, at]): Wanted => ({ what, ...at, shared: false }));
+    return [this.#httpsWanted(parts), ...wanted].map(nameOf);
+  }
+
+  /** After a hand-over it is the other process that is asked about, on connections that were made to this one. */
   ready(): boolean {
-    return !this.#stopping && (this.#edges?.ready ?? false);
+    return this.#handedOver || (!this.#stopping && (this.#edges?.ready ?? false));
+  }
+
+  upgrade(): Promise<Upgraded> {
+    return this.#from.upgrade();
   }
 
   async metrics(): Promise<{ contentType: string; text: string }> {
@@ -117,15 +141,22 @@ export class Gateway implements Managed {
 
   /** Rejects with Refused when the configuration has problems or a port is taken. */
   async start(): Promise<void> {
-    const { stdout, startThread, metrics, log } = this.#from;
+    const { stdout, folder, startThread, metrics, log, successor } = this.#from;
     const { loaded, parts, names, control } = await this.#read();
-    const listen = await this.#freeListen(parts, loaded);
+    const https = await this.#takeHttps(parts, loaded);
+    const listen = { address: https.address, port: https.port, h2: this.#h2(parts) };
+    if (parts.config.listen.h2 && !listen.h2) {
+      log.warn('HTTP/2 is off: connections have no identity here (docs/connections.md)');
+    }
     const admin = await this.#openAdmin(control, parts, loaded);
-    await admin.settle();
+    const answer = () => this.#blamingLater(loaded, '/listen/admin', admin.settle());
+    // Who asks the admin port is answered by a process that serves.
+    if (!successor) await answer();
+    const turn = new Turn(dirname(folder));
     this.#events = this.#blaming(
       loaded,
       '/events/destination',
-      () => new Destination(parts.destination, stdout, buffer => this.#drain(buffer), log),
+      () => new Destination(parts.destination, stdout, buffer => this.#drain(buffer), log, turn),
     );
     this.#locate(parts, loaded);
     this.#judge(parts.policy, loaded, true);
@@ -139,8 +170,9 @@ export class Gateway implements Managed {
     await control.start(parts);
     await this.#blamingLater(loaded, '/listen/pki', control.publish(parts));
     await this.#sharing.adopt(parts.shared);
-    if (listen.h2) this.#accept(parts, loaded, listen);
+    if (listen.h2) this.#accept(parts, loaded, https);
     await this.#edges.start();
+    if (successor) await answer();
     metrics.loaded();
     this.#stopNames = every(() => this.#inTurn(() => this.#resolveAgain()));
   }
@@ -178,18 +210,28 @@ export class Gateway implements Managed {
     }
   }
 
-  /** Drains. True when everything ended by itself; false when only the end of the process will end it. */
-  async stop(graceMs = this.graceMs): Promise<boolean> {
+  /** Another process serves: what is under way here ends. As `stop`. */
+  retire(): Promise<number | null> {
+    this.#handedOver = true;
+    this.#control?.handOver();
+    return this.stop();
+  }
+
+  /** Drains. How many exchanges were cut off; null when only the end of the process will end them. */
+  async stop(graceMs = this.graceMs): Promise<number | null> {
+    const until = Date.now() + graceMs;
     this.#stopping = true;
     this.#watch.close();
     this.#stopNames();
     this.#acceptor.stop();
+    this.#edges?.announce();
+    // Who was accepted and has not spoken yet is served still.
     await this.#acceptor.settled(Math.min(graceMs, this.#force?.parts.config.listen.connections.helloTimeout ?? 0));
-    const drained = (await this.#edges?.stop(graceMs)) ?? true;
+    const cut = this.#edges ? await this.#edges.stop(Math.max(0, until - Date.now())) : 0;
     await this.#sharing.stop();
     await this.#events?.close(FLUSH_MS);
     await this.#control?.stop();
-    return drained;
+    return cut;
   }
 
   async #takeUp(): Promise<number> {
@@ -202,6 +244,7 @@ export class Gateway implements Managed {
     const contexts = makeContexts(parts.tls, this.#from.folder);
     const moved = !same(now.https, then.https);
     const [h2, h2Before] = [this.#h2(parts), edges.listen.h2];
+    if (h2 !== h2Before && !moved) throw new Refused(inOrder([...loaded.remarks, ...otherListener(loaded)]));
     const fresh =
       (moved && !h2) ||
       h2 !== h2Before ||
@@ -213,11 +256,11 @@ export class Gateway implements Managed {
     this.#locate(parts, loaded);
     if (fresh || redirected || readmitted) this.#judge(parts.policy, loaded, false);
     const listened = edges.listen;
-    const listen = moved ? await this.#freeListen(parts, loaded) : { ...edges.listen, h2 };
+    const https = moved || h2 !== h2Before ? await this.#takeHttps(parts, loaded) : null;
+    const listen = https ? { address: https.address, port: https.port, h2 } : listened;
     const admin = readmitted ? await this.#openAdmin(control, parts, loaded) : null;
     const plan = planOf(parts, contexts, listen);
     await control.prepare(parts);
-    const opens = h2 && (moved || !h2Before);
     const closes = h2Before && (moved || !h2);
     const close = async () => {
       if (!closes) return;
@@ -226,11 +269,11 @@ export class Gateway implements Managed {
     };
     try {
       if (redirected) this.#blaming(loaded, '/events/destination', () => events.reopen(parts.destination));
-      if (opens) this.#accept(parts, loaded, listen);
+      if (https?.handle) this.#accept(parts, loaded, https);
       if (fresh) await edges.replaceAll(plan, 'configuration', close);
       else await close();
     } catch (error) {
-      if (opens) this.#acceptor.close(listen);
+      if (https?.handle) this.#acceptor.close(https);
       if (redirected) events.reopen(before.parts.destination);
       await admin?.abandon();
       throw error;
@@ -272,9 +315,10 @@ export class Gateway implements Managed {
   }
 
   async #openControl(plan: StorePlan): Promise<Control> {
-    const { native, metrics, log, lookups } = this.#from;
+    const { native, metrics, log, lookups, takeSocket } = this.#from;
     this.#control ??= await Control.open(plan, {
       gateway: this,
+      takeSocket,
       native,
       metrics,
       log,
@@ -328,25 +372,22 @@ export class Gateway implements Managed {
     log.info({ names: changed, generation, problems: problems.length }, 'origins have other addresses');
   }
 
-  async #freeListen(parts: Parts, loaded: Loaded): Promise<Plan['listen']> {
-    try {
-      return { ...(await freePort(parts.config.listen.https, 'listen.https')), h2: this.#h2(parts) };
-    } catch (error) {
-      throw blame(loaded, '/listen/https', error);
-    }
+  #takeHttps(parts: Parts, loaded: Loaded): Promise<Given> {
+    return this.#blamingLater(loaded, '/listen/https', this.#from.takeSocket(this.#httpsWanted(parts)));
+  }
+
+  /** The acceptor is given the socket; edge threads that listen themselves share the port among each other. */
+  #httpsWanted(parts: Parts): Wanted {
+    return { what: 'listen.https', ...parts.config.listen.https, shared: !this.#h2(parts) };
   }
 
   /** Whether the acceptor listens, and not the edge threads themselves. */
   #h2({ config }: Parts): boolean {
-    if (config.listen.h2 && !this.#acceptor.usable) {
-      this.#from.log.warn('HTTP/2 is off: connections have no identity here (docs/connections.md)');
-      return false;
-    }
-    return config.listen.h2;
+    return config.listen.h2 && this.#acceptor.usable;
   }
 
-  #accept({ config }: Parts, loaded: Loaded, listen: Free): void {
-    this.#blaming(loaded, '/listen/https', () => this.#acceptor.listen(listen, config.listen.connections));
+  #accept({ config }: Parts, loaded: Loaded, socket: Given): void {
+    this.#blaming(loaded, '/listen/https', () => this.#acceptor.listen(socket, config.listen.connections));
   }
 
   #openAdmin(control: Control, parts: Parts, loaded: Loaded): Promise<Opening> {
@@ -389,6 +430,12 @@ function blame(loaded: Loaded, at: string, error: unknown): Refused {
 function otherStore(loaded: Loaded): Problem[] {
   const message = 'a change of the store, or of the file with its key, takes effect when the gateway starts';
   return loaded.place([{ at: '/store', message, hint: 'restart it, or take this change back' }]);
+}
+
+/** One that is shared (SO_REUSEPORT) and one that is not cannot be bound to the same port at once. */
+function otherListener(loaded: Loaded): Problem[] {
+  const message = 'a change of `listen.h2` takes effect when the service starts, as long as `listen.https` stays';
+  return loaded.place([{ at: '/listen/h2', message, hint: 'stop and start it, or take this change back' }]);
 }
 
 function planOf({ config, shared }: Parts, { tls }: Contexts, listen: Plan['listen']): Plan {

@@ -43,6 +43,27 @@ describeServers('the counters of a fleet', program => {
     await other.fails('permission');
   });
 
+  test('are asked in no database but theirs', async () => {
+    const server = await Server.start({ program });
+    await server.ask('ACL', 'SETUSER', 'gateway', 'on', '>secret', ...RIGHTS);
+    await server.lock();
+    const node = new Node(server.plan({ user: 'gateway', password: 'secret', database: 3 }));
+    await node.fails('permission');
+    await pause(1_000);
+    expect(node.heard.filter(({ up, why }) => up || why !== 'permission')).toEqual([]);
+    expect(await node.ask(1)).toBeNull();
+    expect(await server.ask('INFO', 'keyspace')).not.toContain('db');
+
+    await server.ask('ACL', 'SETUSER', 'gateway', '+select');
+    await node.comesUp(4_000);
+    expect(await node.ask(1)).toEqual([0]);
+    await server.ask('CLIENT', 'KILL', 'USER', 'gateway');
+    await until(() => !node.fleet.standing.up);
+    await node.comesUp(4_000);
+    expect(await node.ask(1)).toEqual([0]);
+    expect(String(await server.ask('INFO', 'keyspace')).match(/^db\d+/gm)).toEqual(['db3']);
+  });
+
   test('wait for nobody: a server that is gone is down at once, and asked again when it is back', async () => {
     const server = await Server.start({ program });
     const node = await Node.up(server.plan());

@@ -17,7 +17,7 @@ export class FakeThread extends EventEmitter implements Thread {
     if (message.type !== 'drain') return;
     queueMicrotask(() => {
       this.emit('message', { type: 'stopped' } satisfies FromEdge);
-      this.emit('message', { type: 'drained' } satisfies FromEdge);
+      this.emit('message', { type: 'drained', cut: 0 } satisfies FromEdge);
       this.emit('exit', 0);
     });
   }
@@ -71,9 +71,9 @@ export class FakeNative implements Native {
   hasIdentity(): boolean {
     return true;
   }
-  acceptorListen(address: string, port: number): number {
-    this.accepting.push(`listen ${address} ${port}`);
-    return port;
+  acceptorListenFd(fd: number): number {
+    this.accepting.push(`listen ${fd >= 0}`);
+    return 0;
   }
   acceptorBound(bounds: string): void {
     this.accepting.push(`bound ${bounds}`);

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Gateway, Refused } from '../../src/manage/gateway.js';
+import { ownSocket } from '../../src/manage/supervision.js';
+import { freePort as unused } from '../support/ports.js';
 import { until } from '../support/waiting.js';
 import { FakeNative, FakeThreads, fakeMetrics, silent } from './fakes.js';
 import { database, type Folder, GOOD, makeFolder } from './folder.js';
@@ -37,6 +39,9 @@ async function start(text = configuration): Promise<void> {
     metrics: fakeMetrics(),
     log: silent(),
     lookups: { env: {}, resolve: async () => ['127.0.0.1'] },
+    takeSocket: ownSocket,
+    successor: false,
+    upgrade: () => Promise.reject(new Error('there is no supervisor')),
     report: () => {},
   });
   await gateway.start();
@@ -53,7 +58,7 @@ test('is ready when every edge thread listens, and not any more when it stops', 
   expect(gateway.ready()).toBe(true);
   const stopped = gateway.stop(100);
   expect(gateway.ready()).toBe(false);
-  expect(await stopped).toBe(true);
+  expect(await stopped).toBe(0);
 });
 
 test('a configuration with a problem is refused whole, and the old one goes on', async () => {
@@ -126,6 +131,55 @@ test('another certificate of any host means fresh edge threads, too', async () =
   expect(await gateway.reload('test')).toMatchObject({ applied: true });
   expect(threads.started).toHaveLength(2);
   expect(threads.started[0]?.told).toMatchObject([{ type: 'drain' }]);
+});
+
+/** What the acceptor was told, without its bounds. */
+const accepting = () => native.accepting.filter(told => !told.startsWith('bound'));
+
+test('the acceptor listens once, whoever serves; edge threads do not', async () => {
+  await start();
+  const listening = gateway.port;
+  expect(accepting()).toEqual([`listen :: ${listening}`]);
+  write(configuration.replace('pki/ca.pem', 'pki/ca.pem, intermediates: pki/intermediate.pem'));
+  expect(await gateway.reload('test')).toMatchObject({ applied: true });
+  expect(threads.started.map(({ options }) => options.listen.h2)).toEqual([true, true]);
+  expect(accepting()).toHaveLength(1);
+  await gateway.stop(100);
+  expect(accepting().slice(1)).toEqual(['stop']);
+});
+
+test('on another port the acceptor listens before it leaves the old one, and edge threads stay', async () => {
+  await start();
+  const before = gateway.port;
+  const after = await unused();
+  write(configuration.replace('https: 0', `https: "127.0.0.1:${after}"`));
+  expect(await gateway.reload('test')).toMatchObject({ applied: true });
+  expect(accepting()).toEqual([`listen :: ${before}`, `listen 127.0.0.1 ${after}`, `close :: ${before}`]);
+  expect(gateway.port).toBe(after);
+  expect(threads.started).toHaveLength(1);
+});
+
+test('without HTTP/2 edge threads listen themselves, from one reload to the next', async () => {
+  const itself = configuration.replace('https: 0', 'https: 0, h2: false');
+  await start(itself);
+  expect(accepting()).toEqual([]);
+  const listening = gateway.port;
+  write(configuration);
+  expect(await gateway.reload('test')).toMatchObject({ applied: true });
+  expect(accepting()).toEqual([`listen :: ${listening}`]);
+  write(itself);
+  expect(await gateway.reload('test')).toMatchObject({ applied: true });
+  expect(accepting()).toEqual([`listen :: ${listening}`, `close :: ${listening}`]);
+  expect(threads.started.map(({ options }) => options.listen.h2)).toEqual([false, true, false]);
+});
+
+test('bounds on connections are in force with the reload that says them', async () => {
+  await start();
+  write(configuration.replace('https: 0', 'https: 0, connections: { perAddress: 7, helloTimeout: 1s }'));
+  expect(await gateway.reload('test')).toMatchObject({ applied: true });
+  const bounds = native.accepting.at(-1)?.replace('bound ', '') ?? '';
+  expect(JSON.parse(bounds)).toEqual({ max: 65_536, per_address: 7, handshakes: 4_096, hello_timeout_ms: 1_000 });
+  expect(threads.started).toHaveLength(1);
 });
 
 test('edge threads that cannot start refuse the reload', async () => {

@@ -1,5 +1,5 @@
-// Every case of test/corpus/schema/model gets its verdict three ways: from the engine, through the gateway on the
-// wire, and, where it can be compared, from ajv. A new case needs no code.
+// Every case of test/corpus/schema/model gets its verdict four ways: from the engine, through both doors of the gateway on
+// the wire, and, where it can be compared, from ajv. A new case needs no code.
 
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
@@ -9,6 +9,7 @@ import { explained } from '../../src/manage/cli/explain.js';
 import type { Request } from '../../src/manage/cli/request.js';
 import * as native from '../../src/native.js';
 import { type Front, startFront } from '../support/front.js';
+import { connectFrames } from '../support/h2-frames.js';
 import { connect } from '../support/https.js';
 import { bodyOf, type Case, fieldsOf, type Model, models } from '../support/model.js';
 import { type HttpOrigin, httpOrigin } from '../support/origin.js';
@@ -65,7 +66,8 @@ for (const model of models) {
     model.cases.forEach((one, index) => {
       test(one.name, async () => {
         expect(byEngine(model, one), 'the engine').toEqual(expected(one));
-        expect(await onWire(model, one, index), 'the gateway').toEqual(one.verdict);
+        expect(await onWire(model, one, index, overHttp1), 'the gateway by HTTP/1.1').toEqual(one.verdict);
+        expect(await onWire(model, one, index, overHttp2), 'the gateway by HTTP/2').toEqual(one.verdict);
         const theirs = byAjv(model, one);
         if (theirs !== NOT_COMPARED) expect(theirs === one.verdict, `ajv says ${theirs}`).toBe(one.ajv === undefined);
         else expect(one.ajv, 'ajv is not asked').toBeUndefined();
@@ -109,15 +111,46 @@ function byEngine(model: Model, one: Case) {
   };
 }
 
-async function onWire(model: Model, one: Case, index: number): Promise<string> {
-  const { method, target, fields, body } = requestOf(model, one);
-  const id = `${model.host} ${index}`;
-  const lines = [...fields, ['x-case', id]].map(([name, value]) => `${name}: ${value}\r\n`);
-  const client = await connect(front.caller(model.host));
-  const before = origin.arrived.length;
+interface Answer {
+  status: number;
+  headers: Record<string, string>;
+  /** Latin-1: a character is a byte. */
+  body: string;
+}
+
+async function overHttp1(host: string, { method, target, fields, body }: Request): Promise<Answer> {
+  const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`);
   const head = Buffer.from(`${method} ${target} HTTP/1.1\r\n${lines.join('')}\r\n`);
+  const client = await connect(front.caller(host));
   const answer = await client.ask(Buffer.concat([head, body]).toString('latin1'));
   client.close();
+  return answer;
+}
+
+async function overHttp2(host: string, { method, target, fields, body }: Request): Promise<Answer> {
+  const client = await connectFrames(front.caller(host));
+  const others = fields.filter(([name]) => name !== 'host');
+  client.begin().request(1, target, others.map(inUtf8), { method, open: body.length > 0 });
+  if (body.length > 0) await client.upload(1, Buffer.from(body));
+  const outcome = await client.outcome(1);
+  client.close();
+  if (!('status' in outcome)) throw new Error(`no answer but ${JSON.stringify(outcome)}`);
+  const headers: Record<string, string> = {};
+  for (const [name, value] of outcome.fields) headers[name] = name in headers ? `${headers[name]}, ${value}` : value;
+  return { ...outcome, headers };
+}
+
+/** As the other door gets it: a character of the text is a character, not a byte. */
+function inUtf8([name, value]: [string, string]): [string, string] {
+  return [name, Buffer.from(value).toString('latin1')];
+}
+
+async function onWire(model: Model, one: Case, index: number, over: typeof overHttp1): Promise<string> {
+  const asked = requestOf(model, one);
+  const { method, body } = asked;
+  const before = origin.arrived.length;
+  const fields: Request['fields'] = [...asked.fields, ['x-case', `${model.host} ${index}`]];
+  const answer = await over(model.host, { ...asked, fields });
   const { status, headers } = answer;
   if (headers['content-type'] === 'application/problem+json' && headers['cache-control'] === 'no-store') {
     expect(headers.allow).toBe(one.allow);

@@ -10,6 +10,7 @@ import type { AdminPlan } from '../../src/manage/admin/compile.js';
 import { firstToken } from '../../src/manage/admin/first-token.js';
 import { AdminPort } from '../../src/manage/admin/port.js';
 import type { Store } from '../../src/manage/store/open.js';
+import { ownSocket } from '../../src/manage/supervision.js';
 import { silent } from '../config/fakes.js';
 import { type Authority, authority, type Identity, x509 } from '../support/pki.js';
 import { sqlitePlace } from '../support/stores.js';
@@ -40,11 +41,13 @@ async function open(changed: AdminPlan): Promise<void> {
       ready: () => true,
       metrics: async () => ({ contentType: 'text/plain', text: 'portcullis 1\n' }),
       reload: async () => ({ applied: true, generation: 1 }),
+      upgrade: async () => ({ upgraded: true, version: '1.0.0', process: 1 }),
     },
     store,
     log: silent(),
     judge: () => verdict,
     counted: why => void counted.push(why),
+    takeSocket: ownSocket,
     capabilities: [],
   });
   await (await port.open(changed, [staff.pem])).settle();

@@ -1,16 +1,19 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import type { ReloadResult } from '../../src/manage/admin/routes.js';
+import type { Upgraded } from '../../src/manage/messages.js';
 import { fakeMetrics } from '../config/fakes.js';
 import { adminApi } from '../support/admin.js';
 
 const metrics = fakeMetrics();
 let ready = true;
 let result: ReloadResult = { applied: true, generation: 7 };
+const upgraded: Upgraded = { upgraded: true, version: '1.2.3', process: 12 };
 const gateway = {
   ready: () => ready,
   metrics: async () => ({ contentType: metrics.contentType, text: await metrics.text() }),
   reload: async () => result,
+  upgrade: async () => upgraded,
 };
 const { app, ask: call, token } = await adminApi({ gateway });
 const ask = (path: string, headers: Record<string, string> = {}, method = 'GET') => {

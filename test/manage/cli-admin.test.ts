@@ -18,6 +18,7 @@ import { type Admin, adminApi } from '../support/admin.js';
 import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
 import { needs } from '../support/needs.js';
 import { authority } from '../support/pki.js';
+import { anySocket } from '../support/ports.js';
 import { type Person, portcullis } from '../support/terminal.js';
 
 const HOST = 'api.example.com';
@@ -42,7 +43,7 @@ beforeAll(async () => {
       api => inspectRoutes(api, { run, judge, hosts: () => [HOST] }),
     ],
   });
-  const server = await prepareAdmin(admin.app, null).listen('127.0.0.1', 0);
+  const server = await prepareAdmin(admin.app, null).listen(await anySocket());
   atTheEnd(() => server.close());
   url = `http://127.0.0.1:${server.port}`;
   await ok('pki', 'authority', 'create', 'devices');

@@ -11,6 +11,7 @@ import { keyRoutes } from '../../src/manage/keys/routes.js';
 import { type Admin, adminApi } from '../support/admin.js';
 import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
 import { authority } from '../support/pki.js';
+import { anySocket } from '../support/ports.js';
 import { type Person, portcullis } from '../support/terminal.js';
 
 const KEY = /^pck_[0-9a-f]{12}_[0-9A-Za-z]{43}_[0-9a-f]{8}\n$/;
@@ -22,7 +23,7 @@ beforeAll(async () => {
   admin = await adminApi({
     capabilities: [(api, store) => keyRoutes(api, new Keys({ store, hosts, now: Date.now }))],
   });
-  const server = await prepareAdmin(admin.app, null).listen('127.0.0.1', 0);
+  const server = await prepareAdmin(admin.app, null).listen(await anySocket());
   atTheEnd(() => server.close());
   url = `http://127.0.0.1:${server.port}`;
 });

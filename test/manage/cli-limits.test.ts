@@ -5,6 +5,7 @@ import { prepareAdmin } from '../../src/manage/admin/server.js';
 import { type Admin, adminApi } from '../support/admin.js';
 import { atTheEnd } from '../support/cleanup.js';
 import { limiting } from '../support/limits.js';
+import { anySocket } from '../support/ports.js';
 import { type Person, portcullis } from '../support/terminal.js';
 import { sessionHash, told } from '../support/volumes.js';
 
@@ -30,7 +31,7 @@ beforeAll(async () => {
     ],
   });
   await here.flow.start();
-  const server = await prepareAdmin(admin.app, null).listen('127.0.0.1', 0);
+  const server = await prepareAdmin(admin.app, null).listen(await anySocket());
   atTheEnd(() => server.close());
   url = `http://127.0.0.1:${server.port}`;
 });
@@ -73,7 +74,10 @@ describe('limits list, show and top', () => {
     expect(out).toMatch(/^limit +key +identity +used/);
     expect(out).toContain('192.0.2.7');
     expect(here.engine.asked.at(-1)).toEqual({ rule: 'logins', most: 3 });
-    expect((await command(['top', '--most', 'all'])).exit).toBe(2);
+    for (const most of ['all', '0', '1001']) {
+      const { exit, error } = await command(['top', '--most', most]);
+      expect({ exit, error }).toEqual({ exit: 2, error: expect.stringContaining('--most: `') });
+    }
   });
 
   test('what a limit in log would have refused counts as refused', async () => {
@@ -185,6 +189,7 @@ describe('limits recommend and simulate', () => {
       ['--requests', '5'],
       ['--requests', '5', '--period', '1m', '--burst', 'many'],
       ['--requests', '5', '--period', '1m', '--counters', 'all'],
+      ['--requests', '5', '--period', '1m', '--most', '1001'],
     ]) {
       expect((await command(['simulate', 'listOrders', ...given])).exit, given.join(' ')).toBe(2);
     }

@@ -12,6 +12,7 @@ import { type Admin, adminApi } from '../support/admin.js';
 import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
 import { callers, issued } from '../support/partners.js';
 import { authority } from '../support/pki.js';
+import { anySocket } from '../support/ports.js';
 import { type Person, portcullis } from '../support/terminal.js';
 
 let admin: Admin;
@@ -25,7 +26,7 @@ beforeAll(async () => {
       },
     ],
   });
-  const server = await prepareAdmin(admin.app, null).listen('127.0.0.1', 0);
+  const server = await prepareAdmin(admin.app, null).listen(await anySocket());
   atTheEnd(() => server.close());
   url = `http://127.0.0.1:${server.port}`;
 });

@@ -11,6 +11,7 @@ import { TokenFlow } from '../../src/manage/jwt/flow.js';
 import { adminApi } from '../support/admin.js';
 import { atTheEnd } from '../support/cleanup.js';
 import { FakeClock } from '../support/clock.js';
+import { anySocket } from '../support/ports.js';
 import { FakeKeySets, keySet, plan, provider, sends } from '../support/provider.js';
 import { type Person, portcullis } from '../support/terminal.js';
 
@@ -58,7 +59,7 @@ const admin = await adminApi({
 const plans: KeySetPlan[] = [plan({ ...from, url: `${from.url}?key=hidden` })];
 await flow?.start(plans);
 atTheEnd(() => flow?.stop());
-const server = await prepareAdmin(admin.app, null).listen('127.0.0.1', 0);
+const server = await prepareAdmin(admin.app, null).listen(await anySocket());
 atTheEnd(() => server.close());
 
 beforeEach(async () => {

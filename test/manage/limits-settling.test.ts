@@ -3,12 +3,16 @@
 
 import { Registry } from 'prom-client';
 import { beforeEach, expect, test } from 'vitest';
+import type { Told } from '../../src/check/limits/asking.js';
 import { nothingCounted } from '../../src/check/limits/counted.js';
 import type { SharedPlan } from '../../src/check/limits/shared.js';
+import type { EdgeOptions } from '../../src/edge.js';
 import { FleetMetrics } from '../../src/journal/metrics/fleet.js';
+import { EdgeThread } from '../../src/manage/edge-thread.js';
 import type { SettlingDoor } from '../../src/manage/limits/settling.js';
 import { Sharing } from '../../src/manage/limits/sharing.js';
 import type { Log } from '../../src/manage/log.js';
+import { FakeThread } from '../config/fakes.js';
 import { atTheEnd } from '../support/cleanup.js';
 import { counter, Node, records, settles, takes, verdicts } from '../support/fleet-node.js';
 import { needsServer, Server } from '../support/valkey.js';
@@ -150,6 +154,20 @@ needsServer()('the main thread', () => {
     const { lines } = await share();
     await until(() => lines.lines.length === 1);
     expect(lines.lines[0]?.[2]).toMatch(/^the nodes of the fleet cannot be counted/);
+  });
+
+  test('forgets how an edge thread fared that has died', async () => {
+    const { sharing, door, metrics } = await share();
+    await until(() => door.nodes === 1);
+    const thread = new FakeThread({} as EdgeOptions);
+    const hear = (number: number, told: Told) => sharing.hear(number, told);
+    new EdgeThread(0, thread, () => {}, undefined, hear);
+    const told: Told = { standing: { up: false, down: 1, why: 'unreachable' }, counted: nothingCounted() };
+    thread.emit('message', { type: 'counters', told });
+    expect(await metrics()).toContain('portcullis_limits_shared_up 0');
+    thread.emit('error', new Error('on purpose'));
+    thread.emit('exit', 1);
+    expect(await metrics()).toContain('portcullis_limits_shared_up 1');
   });
 
   test('tells of a part of a cluster as of a part', async () => {

@@ -195,6 +195,21 @@ describeStores('limits', newPlace => {
     expect(left).toEqual([{ key: OTHER }]);
   });
 
+  test('hosts are asked for once, however many limits or operations an answer is about', async () => {
+    let asked = 0;
+    const hosts = () => {
+      asked += 1;
+      return [{ name: 'api.test', operations: [{ id: 'login', method: 'POST', path: '/login' }], sessions: true }];
+    };
+    const { here, ask } = await stand({ hosts });
+    expect((await ask('GET', '/limits')).body.items).toHaveLength(2);
+    expect(asked).toBe(1);
+    const requests = [{ at: START, session: 'a', node: 'x' }];
+    here.engine.volumes = [...told(requests), ...told(requests, 'login')];
+    expect((await ask('GET', '/limits/recommendations')).body.items).toHaveLength(2);
+    expect(asked).toBe(2);
+  });
+
   test('volume, recommendations and simulations are there as soon as ten minutes have ended', async () => {
     const { ask, here } = await stand();
     const requests = Array.from({ length: 40 }, (_, i) => ({

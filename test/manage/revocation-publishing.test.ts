@@ -19,6 +19,7 @@ import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
 import { FakeClock } from '../support/clock.js';
 import { needs } from '../support/needs.js';
 import { type Stand, stand } from '../support/pki-stand.js';
+import { anySocket } from '../support/ports.js';
 import { describeStores } from '../support/stores.js';
 import { until } from '../support/waiting.js';
 
@@ -184,7 +185,7 @@ async function publishedOn(made: Stand) {
   lists.start();
   responder.start();
   const metrics = new RevocationMetrics(new Registry());
-  const listening = await publish(publishing({ store, lists, responder, metrics, clock }), '127.0.0.1', 0);
+  const listening = await publish(publishing({ store, lists, responder, metrics, clock }), await anySocket());
   atTheEnd(async () => {
     lists.stop();
     responder.stop();

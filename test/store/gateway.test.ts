@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Gateway, Refused } from '../../src/manage/gateway.js';
 import { Store } from '../../src/manage/store/open.js';
+import { ownSocket } from '../../src/manage/supervision.js';
 import { FakeNative, FakeThreads, fakeMetrics } from '../config/fakes.js';
 import { type Folder, GOOD, makeFolder } from '../config/folder.js';
 
@@ -43,6 +44,9 @@ async function start(text = configuration, env: NodeJS.ProcessEnv = {}): Promise
     metrics: fakeMetrics(),
     log: pino({}, { write: line => void lines.push(JSON.parse(line)) }),
     lookups: { env, resolve: async () => ['127.0.0.1'] },
+    takeSocket: ownSocket,
+    successor: false,
+    upgrade: () => Promise.reject(new Error('there is no supervisor')),
     report: () => {},
   });
   await gateway.start();

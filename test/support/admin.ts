@@ -63,6 +63,7 @@ export async function adminApi(
       ready: () => true,
       metrics: async () => ({ contentType: 'text/plain', text: 'portcullis 1\n' }),
       reload: async () => ({ applied: true, generation: 7 }),
+      upgrade: async () => ({ upgraded: true, version: '1.2.3', process: 12 }),
     },
     store,
     tokens,

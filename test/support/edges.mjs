@@ -18,8 +18,8 @@ process.on('message', async message => {
   if (message === 'hurt') threads.at(-1).postMessage(null);
   else if (message === 'counts') process.send({ started: threads.length, replaced, ready: edges.ready });
   else if (message === 'stop') {
-    const drained = await edges.stop(2000);
-    process.exit(drained ? 0 : 1);
+    const cut = await edges.stop(2000);
+    process.exit(cut === 0 ? 0 : 1);
   } else process.send(await start(message).catch(error => ({ error: error.message })));
 });
 
@@ -43,7 +43,7 @@ async function start({ port, certificate, key, origin }) {
   const plan = {
     threads: 2,
     graceMs: 5000,
-    listen: { address: '127.0.0.1', port },
+    listen: { address: '127.0.0.1', port, h2: false },
     tls: { fallback: host, hosts: [host] },
     inspect: { inlineBytes: 16_384, threads: 1 },
     exchanges: 1000,

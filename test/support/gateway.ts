@@ -30,7 +30,7 @@ export interface Started {
 /**
  * Starts a gateway and waits until it is ready.
  *
- * `config` is portcullis.yaml as a value (JSON is YAML); `listen` and `threads` are added to it, and paths in it are
+ * `config` is portcullis.yaml as a value (JSON is YAML); ports and `threads` are added to it, and paths in it are
  * relative to the gateway's folder, where `files` go.
  */
 export async function startGateway(config: object, started: Started = {}): Promise<Gateway> {
@@ -48,8 +48,9 @@ export async function launchGateway(
   const folder = temporaryFolder();
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content, { mode: 0o600 });
   const [https, admin] = [await freePort(), await freePort()];
-  const listen = { https: everyAddress ? https : `127.0.0.1:${https}`, admin: `127.0.0.1:${admin}` };
-  return new Gateway(folder, https, admin, { listen, threads, ...config }, environment);
+  const { listen: more, ...others } = config as { listen?: object };
+  const listen = { https: everyAddress ? https : `127.0.0.1:${https}`, admin: `127.0.0.1:${admin}`, ...more };
+  return new Gateway(folder, https, admin, { listen, threads, ...others }, environment);
 }
 
 export class Gateway {

@@ -1,111 +1,56 @@
-// A client of the gateway's HTTP/2 door: Node's own.
+// A client of the gateway that speaks HTTP/2 properly: Node's own.
 
-import { once } from 'node:events';
-import {
-  type ClientHttp2Session,
-  type ClientHttp2Stream,
-  connect,
-  constants,
-  type IncomingHttpHeaders,
-  type IncomingHttpStatusHeader,
-  type OutgoingHttpHeaders,
-  type SecureClientSessionOptions,
-} from 'node:http2';
+import { type ClientHttp2Session, connect } from 'node:http2';
 import { atTheEnd } from './cleanup.js';
-import type { Caller } from './https.js';
+import type { Answered, Asked, Caller } from './https.js';
 
-export interface Answer2 {
-  status: number;
-  headers: IncomingHttpHeaders & IncomingHttpStatusHeader;
-  trailers: IncomingHttpHeaders;
-  body: string;
-  /** Statuses of 1xx responses. */
-  interim: number[];
+/** Longer than any bound of the gateway that a test waits for. */
+const TIMEOUT_MS = 20_000;
+
+/** A connection for several requests; it is closed when the test file ends. */
+export function session({ port, host, ca, cert, key, tls }: Caller): ClientHttp2Session {
+  const opened = connect(`https://127.0.0.1:${port}`, { servername: host, ca, cert, key, ...tls });
+  // Each request tells of its own.
+  opened.on('error', () => {});
+  atTheEnd(() => opened.destroy());
+  return opened;
 }
 
-/** One connection. */
-export class Client2 {
-  constructor(
-    readonly session: ClientHttp2Session,
-    readonly host: string,
-  ) {}
-
-  /** A request without waiting for anything; `:authority` is the caller's host unless it says another. */
-  open(headers: OutgoingHttpHeaders, endStream = true): ClientHttp2Stream {
-    return this.session.request(
-      { ':method': 'GET', ':path': '/', ':scheme': 'https', ':authority': this.host, ...headers },
-      { endStream },
-    );
-  }
-
-  /** A request and its whole answer. */
-  async ask(headers: OutgoingHttpHeaders, body?: string | Buffer): Promise<Answer2> {
-    const stream = this.open(body === undefined ? headers : { ':method': 'POST', ...headers }, body === undefined);
-    if (body !== undefined) stream.end(body);
-    return answerOf(stream);
-  }
-
-  async close(): Promise<void> {
-    if (this.session.closed) return;
-    const closed = once(this.session, 'close');
-    this.session.close();
-    await closed;
+/** One request on a connection of its own, as `ask` of https.ts by HTTP/1.1. */
+export async function askH2(caller: Caller, path: string, asked: Asked = {}): Promise<Answered> {
+  const one = session(caller);
+  const failed = new Promise<never>((_, reject) => one.once('error', reject));
+  try {
+    return await Promise.race([askOn(one, caller, path, asked), failed]);
+  } finally {
+    one.destroy();
   }
 }
 
-/** The code of a stream's or connection's end, by its name: NGHTTP2_CANCEL. */
-export function codeName(code: number): string {
-  const found = Object.entries(constants).find(([name, value]) => value === code && CODES.has(name));
-  return found?.[0] ?? String(code);
-}
-
-const CODES = new Set(
-  'NO_ERROR PROTOCOL_ERROR INTERNAL_ERROR FLOW_CONTROL_ERROR SETTINGS_TIMEOUT STREAM_CLOSED FRAME_SIZE_ERROR REFUSED_STREAM CANCEL COMPRESSION_ERROR CONNECT_ERROR ENHANCE_YOUR_CALM INADEQUATE_SECURITY HTTP_1_1_REQUIRED'
-    .split(' ')
-    .map(name => `NGHTTP2_${name}`),
-);
-
-/** Connects, and waits until the gateway's settings are there. */
-export async function connect2(caller: Caller, options: SecureClientSessionOptions = {}): Promise<Client2> {
-  const { port, host, ca, cert, key, tls } = caller;
-  const session = connect(`https://${host}:${port}`, {
-    host: '127.0.0.1',
-    servername: host,
-    ca,
-    ...(cert === undefined ? {} : { cert, key }),
-    ...tls,
-    ...options,
-  } as SecureClientSessionOptions);
-  atTheEnd(() => session.destroy());
-  await Promise.race([
-    once(session, 'remoteSettings'),
-    once(session, 'error').then(([error]) => Promise.reject(error)),
-  ]);
-  // Tests look at streams; what ends a connection reaches them too.
-  session.on('error', () => {});
-  return new Client2(session, host);
-}
-
-/** The whole answer of a stream. Rejects when it is reset; `code` then says by what. */
-export async function answerOf(stream: ClientHttp2Stream): Promise<Answer2> {
-  const interim: number[] = [];
-  let headers = {} as Answer2['headers'];
-  let trailers: IncomingHttpHeaders = {};
-  const pieces: Buffer[] = [];
-  stream.on('headers', head => interim.push(head[':status'] as number));
-  stream.on('response', head => {
-    headers = head;
+/** One request on an open connection. */
+export function askOn(
+  session: ClientHttp2Session,
+  { host, port }: Caller,
+  path: string,
+  { method = 'GET', headers = {}, body }: Asked = {},
+): Promise<Answered> {
+  const { host: named = `${host}:${port}`, ...others } = headers;
+  const stream = session.request({
+    ':method': method,
+    ':path': path,
+    ':authority': String(named),
+    ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
+    ...others,
   });
-  stream.on('trailers', head => {
-    trailers = head;
+  return new Promise((resolve, reject) => {
+    const answered: Answered = { status: 0, headers: {}, body: '' };
+    stream.setTimeout(TIMEOUT_MS, () => stream.destroy(new Error(`no answer within ${TIMEOUT_MS} ms`)));
+    stream.on('response', ({ ':status': status, ...headers }) => Object.assign(answered, { status, headers }));
+    stream.setEncoding('utf8').on('data', piece => {
+      answered.body += piece;
+    });
+    stream.on('error', reject);
+    stream.on('end', () => resolve(answered));
+    stream.end(body);
   });
-  for await (const piece of stream) pieces.push(piece as Buffer);
-  if (stream.rstCode !== 0) throw Object.assign(new Error(codeName(stream.rstCode)), { headers });
-  return {
-    status: headers[':status'] as number,
-    headers,
-    trailers,
-    body: Buffer.concat(pieces).toString('latin1'),
-    interim,
-  };
 }

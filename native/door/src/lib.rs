@@ -37,7 +37,7 @@ use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Arena, Entry};
 
 use edge::streams::is_stream;
-use edge::{Edge, Next, Shared};
+use edge::{Area, Edge, Next, Shared};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -84,7 +84,7 @@ fn called(slot: u32, act: impl FnOnce(&mut Edge) -> Next) -> u32 {
 /// JavaScript's memory and callback, for the life of an edge thread.
 #[napi(object)]
 pub struct EdgeMemory<'env> {
-    /// Uint8Array, 1 MiB: what origins answered in a turn.
+    /// Uint8Array, 2.75 MiB: what origins answered in a turn, and what is made of it.
     pub arena: Unknown<'env>,
     /// Uint32Array, sixteen words a row: the turn's entries.
     pub entries: Unknown<'env>,
@@ -120,7 +120,10 @@ pub fn attach(
     unsafe { sys::napi_get_uv_event_loop(env.raw(), &raw mut uv_loop) };
     let entries = entries.cast::<Entry>();
     let capacity = entry_bytes / size_of::<Entry>();
-    let arena = Arena { bytes: arena, len: arena_len, entries, capacity };
+    // The rest of it is for rows that are made into others.
+    let filled = arena_len / 8 * edge::FILLED_EIGHTHS;
+    let area = Area::new(arena, filled, arena_len);
+    let arena = Arena { bytes: arena, len: filled, entries, capacity };
     let (turn, call) = (Turn::new(&env, on_turn), Turn::new(&env, on_wanted));
     // SAFETY: the loop of this thread; the buffers are referenced above for the life of the environment.
     let client = unsafe { InLoop::start(uv_loop.cast(), arena, Box::new(move |count| turn.call(count))) }
@@ -136,7 +139,7 @@ pub fn attach(
         accepting::settle();
     }));
     let shared = Shared { answer_meta: answer_meta.cast(), answer_bytes, answer_len, arena: arena.bytes, entries };
-    let edge = Edge::new(client, &shared, memory.inline_bytes as usize, memory.streams as usize);
+    let edge = Edge::new(client, &shared, area, memory.inline_bytes as usize, memory.streams as usize);
     portcullis_reactor::spawn(edge.streams.news().follow());
     EDGE.with(|place| *place.borrow_mut() = Some(edge));
     Ok(())
@@ -459,6 +462,18 @@ pub fn compile(policy: String, activate: bool) -> String {
     let compiled = guarded(|| policy::compile(&policy, activate));
     compiled.and_then(|compiled| serde_json::to_string(&compiled).ok()).unwrap_or_else(|| {
         r#"{"generation":0,"problems":[{"at":"","message":"a bug: compiling this policy panicked"}]}"#.to_owned()
+    })
+}
+
+/// What descriptors, or `.proto` files, describe: JSON of native/engine/src/grpc/outline.rs, both ways.
+#[napi]
+pub fn describe_calls(asked: String) -> String {
+    let told = guarded(|| match serde_json::from_str(&asked) {
+        Ok(asked) => serde_json::to_string(&portcullis_engine::grpc::outline::outline(asked)).ok(),
+        Err(_) => None,
+    });
+    told.flatten().unwrap_or_else(|| {
+        r#"{"descriptors":null,"methods":[],"problems":[{"file":"","line":0,"column":0,"message":"a bug: reading these descriptors failed"}],"unchecked":[]}"#.to_owned()
     })
 }
 

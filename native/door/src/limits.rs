@@ -45,8 +45,10 @@ fn counters() -> &'static Counters {
     policy::current().load().limits.counters()
 }
 
-fn told(answer: Option<std::result::Result<String, String>>) -> Result<String> {
-    answer.unwrap_or_else(|| Err("a bug: looking at limits panicked".to_owned())).map_err(Error::from_reason)
+fn told<T>(answer: Option<std::result::Result<T, String>>) -> Result<T> {
+    answer
+        .unwrap_or_else(|| Err("a bug: looking at limits or changing them panicked".to_owned()))
+        .map_err(Error::from_reason)
 }
 
 /// What the exchanges of this thread wait for; null: nothing.
@@ -134,7 +136,7 @@ pub fn top_limited(asked: String) -> Result<String> {
 /// What cannot be read.
 #[napi]
 pub fn reset_limited(asked: String) -> Result<bool> {
-    guarded(|| shown::reset(counters(), fleet(), &asked)).unwrap_or(Ok(false)).map_err(Error::from_reason)
+    told(guarded(|| shown::reset(counters(), fleet(), &asked)))
 }
 
 /// Puts these exemptions in place of all before: JSON `[{ "rule", "key", "until" }]`, times in Unix milliseconds; null:
@@ -144,7 +146,7 @@ pub fn reset_limited(asked: String) -> Result<bool> {
 /// What cannot be read: those before stay.
 #[napi]
 pub fn exempt_limited(exemptions: String) -> Result<()> {
-    guarded(|| shown::exempt(counters(), &exemptions)).unwrap_or(Ok(())).map_err(Error::from_reason)
+    told(guarded(|| shown::exempt(counters(), &exemptions)))
 }
 
 /// Takes a MaxMind database, `country` or `asn`; null: none.

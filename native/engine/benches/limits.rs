@@ -49,7 +49,7 @@ fn loaded(quota: &Quota) -> Counters {
     for number in 0..KEYS {
         let taken = counters.take(key(number), quota, 1_000, MINUTE_US);
         assert!(matches!(taken, Taken::Admitted { .. }), "{number}: {taken:?}");
-        counters.refused(key(number), "logins", || Some("192.0.2.1".to_owned()), MINUTE_US);
+        counters.refused(key(number), "logins", || Some("192.0.2.1".to_owned()));
     }
     let each = (memory::held() - before) as f64 / KEYS as f64;
     println!("{KEYS} keys, {:?}: {each:.1} bytes each", quota.algorithm);
@@ -121,7 +121,7 @@ fn bench(criterion: &mut Criterion) {
     group.bench_function("refused, of many", |bencher| {
         bencher.iter(|| {
             next = (next + 1) % random.len();
-            counters.refused(black_box(random[next]), "logins", || None, now_us);
+            counters.refused(black_box(random[next]), "logins", || None);
         });
     });
     group.bench_function("is exempt, of none", |bencher| bencher.iter(|| counters.is_exempt(black_box(one[0]), 1)));

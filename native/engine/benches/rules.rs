@@ -87,6 +87,7 @@ fn rules(criterion: &mut Criterion) {
         head: &head,
         address,
         identity,
+        hello: None,
         now: 0,
         found,
         caller: &caller,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `http` | nothing may read a head that has more than one meaning |
 //! | `host` | everything below is the policy of one host |
+//! | `call` | whether a gRPC call is one, and its deadline, from which everything below takes |
 //! | `identity` | the cheapest way to refuse strangers, and rules read its fields |
 //! | `own` | what the gateway itself answers is no operation of the origin's; only the rules are still asked |
 //! | `endpoint` | rules and limits may speak of operations |
@@ -12,22 +13,25 @@
 //! | `partners` | whose agreement is over or narrower is refused whatever else fits |
 //! | `parameters` | all that the description says about the head, and which of its schemas has to check the body |
 //! | `rules` | on the whole head, with identity, operation and violations known; when a rule reads the verdict on the body, all rules wait for it, so that their order holds |
-//! | `body` | in [`inspected`], when it has been read |
+//! | `body` | in [`inspected`], when it has been read; the messages of a call one by one, in [`first_messages`] and [`messages`] |
 //! | `response` | in [`responded`] and [`evaluated`], when the origin has answered |
 //!
 //! A stage only answers pass or a denial. Whether a denial bites is decided in [`staged`], nowhere else.
 
 mod admission;
 mod callers;
+mod calling;
 mod certificates;
 mod known;
 mod limits;
+mod messages;
 mod told;
 
 use std::sync::Arc;
 
 use crate::endpoints::Match;
 use crate::exchange::{Denial, Exchange, Presented};
+use crate::grpc::Dialect;
 use crate::head::Framing;
 use crate::jwt;
 use crate::limits::Phase;
@@ -38,12 +42,13 @@ use crate::policy::{Action, MtlsMode, ResponseAction};
 use crate::reason::Reason;
 use crate::rules;
 use crate::schema::{BodyCheck, Extent, Passed, ResponseCheck, Violation};
-use crate::snapshot::{Openapi, Operation, Snapshot};
+use crate::snapshot::{Host, Openapi, Snapshot};
 
 pub use admission::Admission;
 pub use certificates::Certificates;
 pub use known::Known;
 pub use limits::{Places, asked, delayed, released, settled};
+pub use messages::{Passed as Messages, first_messages, messages};
 pub use told::{Told, told};
 
 use callers::{callers, partners};
@@ -100,6 +105,7 @@ pub fn decide(
     tokens: &mut jwt::Cache,
 ) -> Outcome {
     exchange.snapshot = Some(snapshot.clone());
+    exchange.grpc = exchange.head.field("content-type").and_then(Dialect::of);
     let outcome = match walk(exchange, snapshot, peer, malformed, tally, tokens) {
         Ok(Outcome::Pass) => limits::passed(exchange, peer),
         Ok(outcome) => outcome,
@@ -136,6 +142,8 @@ fn walk(
     {
         return Err(Reason::HttpBodyTooLarge.into());
     }
+    // call
+    calling::call(exchange, host)?;
     // identity
     let mtls = host.mtls(exchange.head.path());
     exchange.own = own::find(host.own, exchange.head.path());
@@ -169,15 +177,19 @@ fn walk(
         return Ok(Outcome::Own);
     }
     // endpoint
-    let found = host.openapi.as_ref().map_or(Ok(()), |openapi| endpoint(exchange, openapi));
+    let found = endpoint(exchange, host);
     // limits: who looks for what is not there is limited as well
     limits::limits(exchange, snapshot, peer, Phase::Endpoint)?;
     found?;
     callers(exchange, host, peer, tokens)?;
     limits::limits(exchange, snapshot, peer, Phase::Caller)?;
     // parameters
-    let body = match (&host.openapi, exchange.operation) {
-        (Some(openapi), Some(operation)) => parameters(exchange, openapi, operation)?,
+    let body = match (&host.openapi, &host.grpc, exchange.operation) {
+        (_, Some(grpc), Some(operation)) if grpc.method(operation).is_some() => {
+            messages::begin(exchange, snapshot, grpc, operation)?;
+            BodyCheck::Unchecked
+        }
+        (Some(openapi), _, Some(operation)) => parameters(exchange, openapi, operation)?,
         _ => BodyCheck::Unchecked,
     };
     if let BodyCheck::Check(chosen) = body {
@@ -188,6 +200,14 @@ fn walk(
         rules(exchange, snapshot, peer)?;
     }
     // body
+    if let Some(call) = &exchange.call {
+        if call.held {
+            return Ok(Outcome::Inspect);
+        }
+        limits::read(exchange, None);
+        limits::limits(exchange, snapshot, peer, Phase::Body)?;
+        return Ok(Outcome::Pass);
+    }
     exchange.limited.reading = limits::reading(exchange, snapshot, peer);
     exchange.limited.alone = exchange.chosen.is_none() && limits::collects(exchange);
     if exchange.chosen.is_some() || exchange.limited.alone {
@@ -198,8 +218,30 @@ fn walk(
     Ok(Outcome::Pass)
 }
 
-/// Which operation is called.
-fn endpoint(exchange: &mut Exchange, openapi: &Openapi) -> Result<(), Denial> {
+/// Which operation is called: a method of the host's services by its path alone, whatever the content type says, so that
+/// nobody gets around what is demanded of its messages; else one of the API description.
+fn endpoint(exchange: &mut Exchange, host: &Host) -> Result<(), Denial> {
+    let head = &exchange.head;
+    if let Some(grpc) = &host.grpc {
+        match grpc.find(head.path()) {
+            Some(operation) if head.method() == "POST" => {
+                exchange.operation = Some(operation);
+                return Ok(());
+            }
+            Some(_) => {
+                let denial = Denial { allow: Some("POST".to_owned()), ..Reason::EndpointsMethod.into() };
+                return staged(grpc.action, denial, &mut exchange.logged);
+            }
+            // Who may ask it was settled before: nothing describes it.
+            None if exchange.grpc.is_some() && head.path().starts_with(calling::REFLECTION) => return Ok(()),
+            None if exchange.grpc.is_some() || host.openapi.is_none() => {
+                exchange.found.fallthrough = true;
+                return staged(grpc.fallthrough, Reason::EndpointsFallthrough.into(), &mut exchange.logged);
+            }
+            None => {}
+        }
+    }
+    let Some(openapi) = &host.openapi else { return Ok(()) };
     match openapi.endpoints.find(exchange.head.method(), exchange.head.path(), &mut exchange.captures) {
         Match::Operation(operation) => {
             exchange.operation = Some(operation);
@@ -218,18 +260,21 @@ fn endpoint(exchange: &mut Exchange, openapi: &Openapi) -> Result<(), Denial> {
 
 /// What the description says about the head, and what has to happen to the body.
 fn parameters(exchange: &mut Exchange, openapi: &Openapi, index: u32) -> Result<BodyCheck, Denial> {
-    let operation = &openapi.operations[index as usize];
-    if (operation.action, operation.unknown_query) == (Action::Off, Action::Off) {
+    let Some(operation) = exchange.host().and_then(|host| host.operation(index)) else {
+        return Ok(BodyCheck::Unchecked);
+    };
+    let (action, unknown_query) = (operation.action, operation.unknown_query);
+    if (action, unknown_query) == (Action::Off, Action::Off) {
         return Ok(BodyCheck::Unchecked);
     }
     let found = openapi.schemas.parameters(index, &exchange.head, &exchange.captures, &mut exchange.parameters);
     if let Some(violation) = found.violation {
-        violated(operation.action, violation, exchange)?;
+        violated(action, violation, exchange)?;
     }
     if let Some(violation) = found.unknown {
-        violated(operation.unknown_query, violation, exchange)?;
+        violated(unknown_query, violation, exchange)?;
     }
-    if operation.action == Action::Off {
+    if action == Action::Off {
         return Ok(BodyCheck::Unchecked);
     }
     match openapi.schemas.choose(index, &exchange.head) {
@@ -237,14 +282,14 @@ fn parameters(exchange: &mut Exchange, openapi: &Openapi, index: u32) -> Result<
             if let Framing::Length(length) = exchange.head.framing()
                 && length > MAX_INSPECTED_BYTES
             {
-                staged(operation.action, Reason::HttpBodyTooLarge.into(), &mut exchange.logged)?;
+                staged(action, Reason::HttpBodyTooLarge.into(), &mut exchange.logged)?;
                 return Ok(BodyCheck::Unchecked);
             }
             Ok(BodyCheck::Check(chosen))
         }
         Ok(body) => Ok(body),
         Err(violation) => {
-            violated(operation.action, violation, exchange)?;
+            violated(action, violation, exchange)?;
             Ok(BodyCheck::Unchecked)
         }
     }
@@ -275,12 +320,12 @@ fn request<'a>(exchange: &'a Exchange, snapshot: &'a Snapshot, peer: &'a Peer) -
     let now = exchange.started.unix_ms / 1000;
     let host = exchange.host.map(|host| &snapshot.hosts[host]);
     let credentials = host.and_then(|host| host.credentials.as_ref());
-    let openapi = host.and_then(|host| host.openapi.as_ref());
-    let operation = openapi.zip(exchange.operation).and_then(|(openapi, index)| openapi.operation(index));
+    let operation = exchange.operation();
     rules::Request {
         head: &exchange.head,
         address: peer.address.to_canonical(),
         identity,
+        hello: peer.hello.as_deref(),
         now,
         found: exchange.found,
         caller: &exchange.caller,
@@ -290,7 +335,7 @@ fn request<'a>(exchange: &'a Exchange, snapshot: &'a Snapshot, peer: &'a Peer) -
             parameters: &operation.parameters,
             captures: &exchange.captures,
         }),
-        beyond: rules::Beyond::default(),
+        beyond: rules::Beyond { message: exchange.call.as_ref().map(|call| call.values()), ..rules::Beyond::default() },
     }
 }
 
@@ -309,7 +354,7 @@ pub fn inspected(exchange: &mut Exchange, peer: &Peer, body: &[u8], violation: O
 
 fn walk_on(exchange: &mut Exchange, peer: &Peer, violation: Option<Violation>) -> Result<(), Denial> {
     if let Some(violation) = violation {
-        let action = operation(exchange).map_or(Action::Block, |operation| operation.action);
+        let action = exchange.operation().map_or(Action::Block, |operation| operation.action);
         violated(action, violation, exchange)?;
     }
     at_last(exchange, peer)
@@ -318,7 +363,7 @@ fn walk_on(exchange: &mut Exchange, peer: &Peer, violation: Option<Violation>) -
 /// A body turned out to be larger than what is inspected: unless that denies the request, the rest streams. Limits alone
 /// deny nothing by it: what they read is missing then.
 pub fn oversized(exchange: &mut Exchange, peer: &Peer) -> Outcome {
-    let action = operation(exchange).map_or(Action::Block, |operation| operation.action);
+    let action = exchange.operation().map_or(Action::Block, |operation| operation.action);
     limits::read(exchange, None);
     let staged = match exchange.limited.alone {
         true => Ok(()),
@@ -332,21 +377,19 @@ pub fn oversized(exchange: &mut Exchange, peer: &Peer) -> Outcome {
 
 /// The rules, when they waited for the body, and the limits that read it.
 fn at_last(exchange: &mut Exchange, peer: &Peer) -> Result<(), Denial> {
-    let Some(snapshot) = exchange.snapshot.clone() else { return Ok(()) };
-    if std::mem::take(&mut exchange.rules_wait) {
+    let waited = std::mem::take(&mut exchange.rules_wait);
+    let looks = |snapshot: &&Arc<Snapshot>| waited || !snapshot.limits.stage(Phase::Body).is_empty();
+    let Some(snapshot) = exchange.snapshot.as_ref().filter(looks).cloned() else { return Ok(()) };
+    if waited {
         rules(exchange, &snapshot, peer)?;
     }
     limits::limits(exchange, &snapshot, peer, Phase::Body)
 }
 
-fn operation(exchange: &Exchange) -> Option<&Operation> {
-    exchange.host()?.openapi.as_ref()?.operation(exchange.operation?)
-}
-
 /// Whether what the origin answers is looked at.
 #[must_use]
 pub fn looks_at_responses(exchange: &Exchange) -> bool {
-    operation(exchange).is_some_and(|operation| operation.responses.is_some())
+    exchange.operation().is_some_and(|operation| operation.responses.is_some())
 }
 
 /// Decides on the head of a response; `fields` are its names, lower-case, and values. `extent` tells of the body, if
@@ -388,7 +431,7 @@ pub fn evaluated(exchange: &mut Exchange, result: &Result<Passed, Violation>) ->
 
 /// A response that is not as it is described. The rules were done with the exchange before it was sent.
 fn answered(exchange: &mut Exchange, violation: Violation) -> ResponseOutcome {
-    let action = match operation(exchange).and_then(|operation| operation.responses) {
+    let action = match exchange.operation().and_then(|operation| operation.responses) {
         Some(ResponseAction::Log) => Action::Log,
         Some(ResponseAction::Block | ResponseAction::Strip) | None => Action::Block,
     };

@@ -71,6 +71,12 @@ pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &P
         text(out, "ClientRequestPath", exchange.head.path());
     }
     clean(out, "ClientRequestProtocol", exchange.head.version().name());
+    if let Some(hello) = peer.hello.as_deref() {
+        clean(out, "JA4", &hello.ja4);
+        if let Some(name) = hello.server_name.as_deref().filter(|name| *name != exchange.head.host()) {
+            text(out, "TLSServerName", name);
+        }
+    }
     if let Some(agent) = exchange.head.field("user-agent") {
         text(out, "ClientRequestUserAgent", agent);
     }
@@ -85,16 +91,18 @@ pub fn write(out: &mut Vec<u8>, dates: &mut Dates, exchange: &Exchange, peer: &P
     }
     caller(out, exchange);
     number(out, "EdgeResponseStatus", u64::from(ending.status));
+    let denied = exchange.denial.as_ref().map(|denial| denial.reason.entry().grpc);
+    if let (Some(_), Some(code)) = (exchange.grpc, denied.or(exchange.grpc_status)) {
+        number(out, "GRPCStatus", u64::from(code));
+    }
     number(out, "EdgeResponseBodyBytes", ending.body_bytes);
     number(out, "EdgeDurationUs", whole_us);
     if exchange.origin_status != 0 {
         number(out, "OriginResponseStatus", u64::from(exchange.origin_status));
         number(out, "OriginResponseDurationUs", exchange.origin_us);
     }
-    if let (Some(openapi), Some(operation)) =
-        (exchange.host().and_then(|host| host.openapi.as_ref()), exchange.operation)
-    {
-        text(out, "OperationID", &openapi.operations[operation as usize].id);
+    if let Some(operation) = exchange.operation() {
+        text(out, "OperationID", &operation.id);
     }
     if let Some(own) = exchange.own {
         clean(out, "OwnPath", own.name());

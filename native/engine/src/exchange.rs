@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::credentials::Caller;
+use crate::grpc::{Call, Dialect};
 use crate::head::Head;
 use crate::limits::{Exceeded, Limited};
 use crate::meters::{Came, Meters, Named, Verdict, Worth};
@@ -10,7 +11,7 @@ use crate::own::Own;
 use crate::reason::Reason;
 use crate::rules::{self, Found};
 use crate::schema::{Chosen, Parameters, Violation, ViolationError};
-use crate::snapshot::{Host, Snapshot};
+use crate::snapshot::{Host, Operation, Snapshot};
 
 /// Two clocks, read together.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,6 +69,12 @@ pub struct Exchange {
     /// The policy this exchange is decided by, from start to end.
     pub snapshot: Option<Arc<Snapshot>>,
     pub host: Option<usize>,
+    /// It is a gRPC call: so are its answers.
+    pub grpc: Option<Dialect>,
+    /// When the call's client stops waiting, by the monotonic clock.
+    pub deadline_us: Option<u64>,
+    /// How the call ended, as far as its client was told.
+    pub grpc_status: Option<u8>,
     /// What the gateway itself answers.
     pub own: Option<Own>,
     pub operation: Option<u32>,
@@ -77,6 +84,8 @@ pub struct Exchange {
     pub found: Found,
     /// What checks the body that is waited for.
     pub chosen: Option<Chosen>,
+    /// Its messages are looked at as they come.
+    pub call: Option<Box<Call>>,
     /// The rules wait for the body too.
     pub rules_wait: bool,
     pub presented: Presented,
@@ -105,11 +114,15 @@ impl Exchange {
         self.id.push_str(id);
         self.snapshot = None;
         self.host = None;
+        self.grpc = None;
+        self.deadline_us = None;
+        self.grpc_status = None;
         self.own = None;
         self.operation = None;
         self.captures.clear();
         self.found = Found::default();
         self.chosen = None;
+        self.call = None;
         self.rules_wait = false;
         self.presented = Presented::NotLooked;
         self.authority = None;
@@ -128,6 +141,12 @@ impl Exchange {
     #[must_use]
     pub fn host(&self) -> Option<&Host> {
         Some(&self.snapshot.as_ref()?.hosts[self.host?])
+    }
+
+    /// The operation that is called.
+    #[must_use]
+    pub fn operation(&self) -> Option<&Operation> {
+        self.host()?.operation(self.operation?)
     }
 
     #[must_use]
@@ -179,8 +198,8 @@ impl Exchange {
             meters.partner(partner.series(), self.verdict());
         }
         let Some(host) = self.host() else { return };
-        let series = match (&host.openapi, self.operation) {
-            (Some(openapi), Some(operation)) => openapi.operations[operation as usize].series,
+        let series = match self.operation.and_then(|operation| host.operation(operation)) {
+            Some(operation) => operation.series,
             _ if self.own.is_some() => host.own_series,
             _ => host.unmatched,
         };

@@ -11,7 +11,7 @@ use crate::head::{Framing, Head};
 use crate::policy::{Action, ResponseAction};
 use crate::reason::Reason;
 use crate::schema::{BodyCheck, Extent, Parameters, Passed, ResponseCheck, Violation};
-use crate::snapshot::{Openapi, Snapshot};
+use crate::snapshot::{Host, Openapi, Snapshot};
 
 /// A response as the origin gave it.
 #[derive(Debug, Clone, Copy)]
@@ -80,9 +80,9 @@ pub fn explain(snapshot: &Snapshot, head: &str, body: &[u8], response: Option<Re
         Match::Method { .. } => found.add(Reason::EndpointsMethod, action(openapi.action)),
         Match::None => found.add(Reason::EndpointsFallthrough, action(openapi.fallthrough)),
         Match::Operation(index) => {
-            found.request(openapi, index, &parsed, &captures, body);
+            found.request(host, openapi, index, &parsed, &captures, body);
             if let Some(response) = response {
-                found.response(openapi, index, parsed.method(), response);
+                found.response(host, openapi, index, parsed.method(), response);
             }
         }
     }
@@ -90,8 +90,16 @@ pub fn explain(snapshot: &Snapshot, head: &str, body: &[u8], response: Option<Re
 }
 
 impl Explanation {
-    fn request(&mut self, openapi: &Openapi, index: u32, head: &Head, captures: &[(u32, u32)], body: &[u8]) {
-        let operation = &openapi.operations[index as usize];
+    fn request(
+        &mut self,
+        host: &Host,
+        openapi: &Openapi,
+        index: u32,
+        head: &Head,
+        captures: &[(u32, u32)],
+        body: &[u8],
+    ) {
+        let operation = &host.operations[index as usize];
         self.operation = Some(operation.id.clone());
         let checked = openapi.schemas.parameters(index, head, captures, &mut Parameters::default());
         if let Some(violation) = checked.violation {
@@ -118,8 +126,8 @@ impl Explanation {
         }
     }
 
-    fn response(&mut self, openapi: &Openapi, index: u32, method: &str, response: Response<'_>) {
-        let Some(responses) = openapi.operations[index as usize].responses else {
+    fn response(&mut self, host: &Host, openapi: &Openapi, index: u32, method: &str, response: Response<'_>) {
+        let Some(responses) = host.operations[index as usize].responses else {
             self.unchecked.push("the response");
             return;
         };

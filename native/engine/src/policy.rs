@@ -86,7 +86,8 @@ pub struct Limit {
     pub at: String,
     /// Which requests it holds for; None: all, or those of `operation`.
     pub expression: Option<Expression>,
-    /// Of the API description: index into [`Policy::hosts`], and into the operations of that host.
+    /// Of the API description: index into [`Policy::hosts`], and into the operations of that host, the methods of its
+    /// services behind those of its API description.
     pub operation: Option<(usize, usize)>,
     /// Which of those count; may read the response. None: all.
     pub counting: Option<Expression>,
@@ -100,6 +101,8 @@ pub struct Limit {
     pub burst: u64,
     /// Most requests under way at once: instead of an amount.
     pub concurrency: Option<u32>,
+    /// What is counted.
+    pub per: Per,
     /// What a request costs; None: 1.
     pub score: Option<Score>,
     /// How long a key that went over is refused whatever it does; 0: the excess only.
@@ -124,6 +127,15 @@ pub enum Algorithm {
     Gcra,
     /// Never more than `amount` in any period; in steps of a fraction of it.
     SlidingWindow,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    #[default]
+    Request,
+    /// Each message of a call, instead of the call.
+    Message,
 }
 
 #[derive(Debug, Deserialize)]
@@ -290,7 +302,7 @@ pub struct HostCredentials {
     pub keys: Vec<CredentialLocation>,
     /// For requests that match no operation, and for hosts without a description.
     pub unmatched: Requirement,
-    /// By the index of [`HostOpenapi::operations`].
+    /// By the index of [`HostOpenapi::operations`], those of [`HostGrpc::operations`] behind them.
     pub operations: Vec<Requirement>,
     /// What identifies a session; the first that a request has.
     pub session: Vec<SessionSource>,
@@ -518,6 +530,8 @@ pub struct Host {
     pub mtls: HostMtls,
     #[serde(default)]
     pub openapi: Option<HostOpenapi>,
+    #[serde(default)]
+    pub grpc: Option<HostGrpc>,
     /// None: whoever comes is not asked for a credential beside the certificate.
     #[serde(default)]
     pub credentials: Option<HostCredentials>,
@@ -796,6 +810,46 @@ pub struct Response {
     /// None: the description says nothing about the body.
     #[serde(default)]
     pub content: Option<Vec<Content>>,
+}
+
+/// What the calls of a host may be, and what their messages may hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostGrpc {
+    pub at: String,
+    /// What happens to a request for a known method that is no call of it.
+    pub action: Action,
+    /// What happens to a call of a method that is not described.
+    pub fallthrough: Action,
+    /// What happens to a message with fields that are not described; `off`: they pass.
+    pub unknown_fields: Action,
+    /// How much of a violation the client is told.
+    pub detail: Detail,
+    /// A FileDescriptorSet with all that it imports, in base64. None: calls are not described, and what follows does
+    /// not matter.
+    pub descriptors: Option<String>,
+    /// Of one message, decoded where it is compressed.
+    pub max_message_bytes: u64,
+    /// Messages within messages.
+    pub max_depth: u32,
+    /// Fields of one message, those of messages within it included.
+    pub max_fields: u32,
+    /// No call lasts longer.
+    pub max_deadline_ms: Option<u64>,
+    /// Calls of `grpc.reflection` pass.
+    pub allow_reflection: bool,
+    /// The methods that exist; what the descriptors have beside them is as unknown as what they lack.
+    pub operations: Vec<GrpcOperation>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrpcOperation {
+    /// `/package.Service/Method`
+    pub path: String,
+    pub at: String,
+    /// What happens to a message that violates its description.
+    pub action: Action,
 }
 
 /// Something in a policy that cannot be compiled. The whole policy is refused.

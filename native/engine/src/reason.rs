@@ -137,11 +137,26 @@ catalogue! {
     SchemaResponseMediaType = "schema.response_media_type", 502, 13, "The origin's answer is not as it is described.", "The response's media type is not among its `content`.";
     SchemaResponseBody = "schema.response_body", 502, 13, "The origin's answer is not as it is described.", "The event's `SchemaViolations` say where; the client is not told.";
 
+    // grpc: calls
+    GrpcCall = "grpc.call", 400, 3, "This is not a valid gRPC call.", "A content type of gRPC with a method other than POST, without `te: trailers`, or with a `grpc-timeout` that is not up to eight digits and one of H, M, S, m, u, n.";
+    GrpcText = "grpc.text", 400, 3, "The call's body is not valid base64.", "A body of `application/grpc-web-text` holds something else, or ends in the middle of a group of four characters.";
+    GrpcReflection = "grpc.reflection", 404, 12, "This service does not describe itself.", "A call of `grpc.reflection`: whoever may make it learns all that can be called. `grpc.allowReflection` of the host lets it through.";
+    GrpcDeadline = "grpc.deadline", 504, 4, "The call's deadline has passed.", "The client's `grpc-timeout`, or the host's `grpc.maxDeadline`, ran out: the event's `OriginResponseDurationUs` tells how much of it the origin took.";
+
+    GrpcMalformed = "grpc.malformed", 400, 3, "A message of the call is malformed.", "Not framed as gRPC frames messages, not in the wire format of Protocol Buffers, or not of the method's type: the answer's `errors` name the place.";
+    GrpcTooLarge = "grpc.message_too_large", 413, 8, "A message of the call is too large.", "Above the host's `grpc.maxMessageBytes`, decoded where it is compressed.";
+    GrpcDepth = "grpc.depth", 400, 3, "A message of the call is nested too deeply.", "More levels than the host's `grpc.maxDepth`, or more fields than its `grpc.maxFields`.";
+    GrpcUnknownField = "grpc.unknown_field", 400, 3, "A message of the call has a field that is not described.", "`grpc.unknownFields` says `block`, and the descriptors have no field of that number, or no such value of a closed enumeration.";
+    GrpcMessage = "grpc.message", 400, 3, "A message of the call does not match its description.", "A rule of its annotations (`buf.validate`) does not hold: the answer's `errors` name the field and what was expected.";
+    GrpcEncoding = "grpc.encoding", 415, 12, "The call's message encoding is not accepted here.", "Messages that have to be checked may be compressed with gzip or deflate (`grpc-encoding`).";
+    GrpcFormat = "grpc.format", 415, 3, "The call's content type is not accepted here.", "A method of the host's descriptors takes `application/grpc` or `application/grpc-web`, with `+proto` or nothing behind it: other formats cannot be checked.";
+
     // origin: not the client's fault
     OriginConnect = "origin.connect", 502, 14, "The origin cannot be reached.", "Connecting failed at every address of the origin.";
     OriginClosed = "origin.closed", 502, 14, "The origin closed the connection.", "The origin ended the connection before a whole response head.";
     OriginMalformed = "origin.malformed", 502, 14, "The origin's response is malformed.", "The response head cannot be parsed, or its framing is ambiguous.";
     OriginTimeout = "origin.timeout", 504, 4, "The origin did not answer in time.", "`timeouts.connect` or `timeouts.firstByte` of the origin ran out.";
+    OriginTls = "origin.tls", 502, 14, "The origin cannot be trusted.", "The TLS handshake with the origin failed: its certificate is expired, is not issued by `tls.authorities`, does not cover `tls.serverName`, it refused ours, or it does not speak HTTP/2 where `protocol: h2` is written.";
     OriginSaturated = "origin.saturated", 503, 14, "The service is busy.", "All connections to the origin are in use and its queue is full.";
 
     // own: what the gateway itself answers

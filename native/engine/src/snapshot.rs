@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::Engine as _;
 use foldhash::HashMap;
 
 use crate::by_host::ByHost;
 use crate::credentials::{Around, Credentials, SessionKey};
 use crate::endpoints::{self, Endpoints};
+use crate::grpc::{self, Bounds, CallTerms, MAX_DEPTH, MAX_MESSAGE_BYTES, Model, Wanted};
 use crate::jwt::Configuration;
 use crate::limits::Limits;
 use crate::meters::{self, HostSeries, LimitSeries, OperationSeries, RuleSeries};
 use crate::mtls::{Authority, Forwarding, TrustSet};
 use crate::policy::{
-    Action, Detail, HostMtls, MtlsMode, Origin, Overload, OwnPaths, PathMtls, Policy, Problem, ResponseAction,
+    self, Action, Detail, HostGrpc, HostMtls, MtlsMode, Origin, Overload, OwnPaths, PathMtls, Policy, Problem,
+    ResponseAction,
 };
-use crate::rules::{Language, Rules};
+use crate::rules::{Language, Messages, Rules};
 use crate::schema::Schemas;
 use crate::schema::pointer::escape;
 
@@ -42,9 +45,13 @@ pub struct Host {
     pub name: String,
     pub origin: usize,
     pub max_body_bytes: u64,
+    pub calls: CallTerms,
     pub forward: Arc<Forward>,
     pub own: OwnPaths,
+    /// Those of the API description, then the methods of the services.
+    pub operations: Vec<Operation>,
     pub openapi: Option<Openapi>,
+    pub grpc: Option<Grpc>,
     /// None: nobody is asked for credentials beside the certificate.
     pub credentials: Option<Credentials>,
     pub series: HostSeries,
@@ -86,7 +93,25 @@ pub struct Openapi {
     pub detail: Detail,
     pub endpoints: Endpoints,
     pub schemas: Arc<Schemas>,
-    pub operations: Vec<Operation>,
+}
+
+/// The calls of a host.
+pub struct Grpc {
+    pub action: Action,
+    pub fallthrough: Action,
+    pub unknown_fields: Action,
+    pub detail: Detail,
+    pub bounds: Bounds,
+    pub max_message_bytes: usize,
+    pub model: Arc<Model>,
+    /// Of [`Host::operations`], by path.
+    by_path: HashMap<Box<str>, u32>,
+    /// Index of the first method in [`Host::operations`].
+    first: u32,
+    /// By operation, from `first` on: its place in the model.
+    methods: Vec<u32>,
+    /// By its place in the model, what rules and limits read of a method's messages.
+    pub(crate) wanted: Vec<Wanted>,
 }
 
 pub struct Operation {
@@ -134,6 +159,8 @@ impl Snapshot {
             jwt: policy.jwt.iter().map(|written| Arc::new(Configuration::compile(written, &mut problems))).collect(),
             by_host: ByHost::default(),
         };
+        let messages = language.take_messages();
+        let mut known = vec![false; messages.paths().count()];
         let mut forwards: HashMap<Forwarding, Arc<Forward>> = HashMap::default();
         let mut forward = |mtls: &HostMtls| {
             let forwarding = Forwarding::new(&mtls.forward, &mtls.by);
@@ -168,27 +195,19 @@ impl Snapshot {
                 detail: openapi.detail,
                 endpoints: Endpoints::compile(&openapi.operations, &mut problems),
                 schemas: Arc::new(Schemas::compile(openapi, &format!("{}/openapi/file", host.at), &mut problems)),
-                operations: openapi
-                    .operations
-                    .iter()
-                    .map(|operation| Operation {
-                        id: operation.id.clone(),
-                        spelled: Some(format!("{} {}", operation.method, operation.path))
-                            .filter(|spelled| *spelled != operation.id),
-                        parameters: endpoints::parameters(&operation.path).map(str::to_owned).collect(),
-                        series: meters::operation_series(&host.name, &operation.id),
-                        action: operation.action,
-                        unknown_query: operation.unknown_query,
-                        responses: operation.responses.as_ref().map(|responses| responses.action),
-                    })
-                    .collect(),
             });
+            let mut operations: Vec<Operation> = described(host).collect();
+            let grpc = host
+                .grpc
+                .as_ref()
+                .and_then(|grpc| Grpc::compile(grpc, operations.len(), &messages, &mut known, &mut problems));
+            operations.extend(methods(host));
             let around = Around {
                 jwt: &policy.jwt,
                 configurations: &snapshot.jwt,
                 authorities: &snapshot.authorities,
                 session_key: &session_key,
-                operations: host.openapi.as_ref().map_or(0, |openapi| openapi.operations.len()),
+                operations: operations.len(),
             };
             let credentials =
                 host.credentials.as_ref().map(|written| Credentials::compile(written, &around, &mut problems));
@@ -203,9 +222,15 @@ impl Snapshot {
                 name: host.name.clone(),
                 origin: host.origin,
                 max_body_bytes: host.max_body_bytes,
+                calls: host.grpc.as_ref().map_or_else(CallTerms::default, |grpc| CallTerms {
+                    max_deadline_us: grpc.max_deadline_ms.map(|most| most.saturating_mul(1000)),
+                    hides_reflection: !grpc.allow_reflection,
+                }),
                 forward: forward(&host.mtls),
                 own: host.mtls.own,
+                operations,
                 openapi,
+                grpc,
                 credentials,
                 series: meters::host_series(&host.name),
                 unmatched: meters::operation_series(&host.name, "-"),
@@ -213,6 +238,9 @@ impl Snapshot {
                 mtls,
                 paths,
             });
+        }
+        if problems.is_empty() {
+            messages.report(&known, &mut problems);
         }
         if problems.is_empty() { Ok(snapshot) } else { Err(problems) }
     }
@@ -229,14 +257,121 @@ impl Snapshot {
     }
 }
 
-impl Openapi {
+/// Operations of a host's API description.
+fn described(host: &policy::Host) -> impl Iterator<Item = Operation> {
+    host.openapi.iter().flat_map(|openapi| &openapi.operations).map(|operation| Operation {
+        id: operation.id.clone(),
+        spelled: Some(format!("{} {}", operation.method, operation.path)).filter(|spelled| *spelled != operation.id),
+        parameters: endpoints::parameters(&operation.path).map(str::to_owned).collect(),
+        series: meters::operation_series(&host.name, &operation.id),
+        action: operation.action,
+        unknown_query: operation.unknown_query,
+        responses: operation.responses.as_ref().map(|responses| responses.action),
+    })
+}
+
+/// Methods of a host's services: each is POST, and takes nothing from its path or query.
+fn methods(host: &policy::Host) -> impl Iterator<Item = Operation> {
+    host.grpc.iter().flat_map(|grpc| &grpc.operations).map(|operation| Operation {
+        id: operation.path.clone(),
+        spelled: Some(format!("POST {}", operation.path)),
+        parameters: Vec::new(),
+        series: meters::operation_series(&host.name, &operation.path),
+        action: operation.action,
+        unknown_query: Action::Off,
+        responses: None,
+    })
+}
+
+impl Grpc {
+    fn compile(
+        written: &HostGrpc,
+        first: usize,
+        messages: &Messages,
+        known: &mut [bool],
+        problems: &mut Vec<Problem>,
+    ) -> Option<Grpc> {
+        let at = |inside: &str| format!("{}/{inside}", written.at);
+        let set = match base64::engine::general_purpose::STANDARD.decode(written.descriptors.as_ref()?) {
+            Ok(set) => set,
+            Err(error) => {
+                problems.push(problem(&written.at, &format!("the descriptors are not base64: {error}")));
+                return None;
+            }
+        };
+        let described = match grpc::read(&set) {
+            Ok(described) => described,
+            Err(error) => {
+                problems.push(problem(&written.at, &format!("the descriptors cannot be read: {error}")));
+                return None;
+            }
+        };
+        for fault in &described.faults {
+            problems.push(problem(&written.at, &format!("{}: {}", fault.element, fault.message)));
+        }
+        let (mut by_path, mut methods) = (HashMap::default(), Vec::with_capacity(written.operations.len()));
+        for (index, operation) in written.operations.iter().enumerate() {
+            let Some(method) = described.model.find(&operation.path) else {
+                problems.push(problem(&operation.at, &format!("the descriptors have no method `{}`", operation.path)));
+                continue;
+            };
+            if by_path.insert(operation.path.as_str().into(), (first + index) as u32).is_some() {
+                problems.push(problem(&operation.at, "this method appears twice"));
+            }
+            methods.push(method);
+        }
+        for (value, name) in [(written.max_depth, "maxDepth"), (written.max_fields, "maxFields")] {
+            if value == 0 {
+                problems.push(problem(&at(name), "nothing would pass"));
+            }
+        }
+        let wanted = |method: u32| described.model.wanted(method, messages.paths());
+        let wanted: Vec<Wanted> = (0..described.model.methods.len() as u32).map(wanted).collect();
+        for number in methods.iter().flat_map(|method: &u32| wanted[*method as usize].paths()) {
+            known[number] = true;
+        }
+        Some(Grpc {
+            action: written.action,
+            fallthrough: written.fallthrough,
+            unknown_fields: written.unknown_fields,
+            detail: written.detail,
+            bounds: Bounds { depth: written.max_depth.min(MAX_DEPTH), fields: written.max_fields },
+            max_message_bytes: usize::try_from(written.max_message_bytes).unwrap_or(usize::MAX).min(MAX_MESSAGE_BYTES),
+            model: Arc::new(described.model),
+            by_path,
+            first: first as u32,
+            methods,
+            wanted,
+        })
+    }
+
+    /// The operation of a path, by its place in [`Host::operations`].
     #[must_use]
-    pub fn operation(&self, index: u32) -> Option<&Operation> {
-        self.operations.get(index as usize)
+    pub fn find(&self, path: &str) -> Option<u32> {
+        self.by_path.get(path).copied()
+    }
+
+    /// The method that an operation is, by its place in the model; None: it is none of a service.
+    #[must_use]
+    pub fn method(&self, operation: u32) -> Option<u32> {
+        self.methods.get(operation.checked_sub(self.first)? as usize).copied()
     }
 }
 
 impl Host {
+    #[must_use]
+    pub fn operation(&self, index: u32) -> Option<&Operation> {
+        self.operations.get(index as usize)
+    }
+
+    /// How much of a violation the client of an operation is told.
+    #[must_use]
+    pub fn detail(&self, operation: Option<u32>) -> Detail {
+        let grpc = self.grpc.as_ref().filter(|grpc| operation.is_some_and(|index| grpc.method(index).is_some()));
+        let openapi = self.openapi.as_ref().map(|openapi| openapi.detail);
+        grpc.map(|grpc| grpc.detail).or(openapi).unwrap_or_default()
+    }
+
     /// What holds for a normalised path: the longest prefix of whole segments, else what holds for the host.
     #[must_use]
     pub fn mtls(&self, path: &str) -> &Mtls {

@@ -27,6 +27,7 @@ fn heads(criterion: &mut Criterion) {
         caller: "",
         told: &[],
         stripped: &[],
+        call: None,
         body: Framing::None,
     };
     let mut out = Vec::new();

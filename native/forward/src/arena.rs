@@ -17,7 +17,7 @@ pub struct Token {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Kind {
-    /// A whole response: head and body, nothing follows.
+    /// A whole response: head and body, nothing follows. Also a head alone that ends its stream: gRPC's trailers-only.
     Whole = 1,
     /// A response head; Chunk entries and one End (or Failed) follow.
     Head = 2,
@@ -80,11 +80,15 @@ impl Entry {
     pub const EARLY: u32 = 8;
     /// The request went out on a connection that had served before.
     pub const REUSED: u32 = 16;
+    /// Chunk and Trailers: nothing follows. Never set here: whoever hands rows on may put it where an End would be one
+    /// row too many.
+    pub const LAST: u32 = 32;
 
     pub const NO_FAULT: u32 = u32::MAX;
     pub const NO_ADDRESS: u32 = u32::MAX;
 
-    pub(crate) fn of(token: Token, kind: Kind) -> Entry {
+    #[must_use]
+    pub fn of(token: Token, kind: Kind) -> Entry {
         Entry {
             slot: token.slot,
             generation: token.generation,
@@ -121,7 +125,8 @@ pub(crate) struct Turn {
     count: usize,
     /// Between `take` and `reset` JavaScript reads the memory: nothing may be written.
     taken: bool,
-    /// Entries that found no place; they carry no bytes, and each exchange has at most two of them (Drained, Failed).
+    /// Entries that found no place; they carry no bytes, and each exchange has at most three of them (Drained, Failed, one of
+    /// the caller's own).
     deferred: VecDeque<Entry>,
 }
 

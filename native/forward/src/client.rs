@@ -6,7 +6,10 @@
 //! at in `client/timers.rs`. Nothing here calls back: what happened is entries, handed over once a turn.
 
 mod assign;
+mod link_timers;
 mod receive;
+mod stream_receive;
+mod streams;
 mod timers;
 mod transmit;
 
@@ -19,9 +22,11 @@ use crate::arena::{Arena, Entry, Kind, Token, Turn};
 use crate::connection::{Connection, Place};
 use crate::counters::{self, Counters};
 use crate::exchange::{Exchange, Stage};
+use crate::h2::Links;
 use crate::origin::{Origin, OriginId, OriginSpec};
 use crate::poller::{Key, Poller};
 
+pub(crate) use timers::NEVER;
 pub use timers::TICK_MS;
 
 /// Length of a request's id.
@@ -89,6 +94,9 @@ pub struct Client<P: Poller> {
     /// every tick.
     deadlines_ms: Vec<u64>,
     exchanges: Vec<Exchange>,
+    h2: Links,
+    /// TLS connections with decrypted bytes that found no room.
+    unread: Vec<Key>,
     /// Origins where a connection became free while requests wait.
     relieved: Vec<u32>,
     scratch: Box<[u8]>,
@@ -116,6 +124,8 @@ impl<P: Poller> Client<P> {
             free_places: Vec::new(),
             deadlines_ms: Vec::new(),
             exchanges: Vec::new(),
+            h2: Links::default(),
+            unread: Vec::new(),
             relieved: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             is_shut: false,
@@ -182,9 +192,16 @@ impl<P: Poller> Client<P> {
             Stage::Waiting => self.leave_queue(token),
             // Part of a request or of a response is under way: the connection serves nobody else.
             Stage::On(connection) => self.close(connection),
+            Stage::Stream => self.leave_link(token.slot),
         }
         self.exchanges[token.slot as usize].clear();
         self.settle();
+        self.wake_if_waiting();
+    }
+
+    /// Adds a row of the caller's own, to be seen in its order.
+    pub fn tell(&mut self, entry: Entry) {
+        self.turn.push(entry);
         self.wake_if_waiting();
     }
 
@@ -225,6 +242,8 @@ impl<P: Poller> Client<P> {
     /// The entries were read; their memory is used again.
     pub fn reset(&mut self) {
         self.turn.reset();
+        self.read_on();
+        self.feed_streams();
         self.wake_if_waiting();
     }
 
@@ -239,6 +258,12 @@ impl<P: Poller> Client<P> {
         self.is_shut = true;
         for index in 0..self.connections.len() {
             self.close(index as u32);
+        }
+        for key in self.h2.keys() {
+            if let Some(link) = self.h2.remove(key) {
+                link.stop();
+                counters::sub(&self.counters.open_now);
+            }
         }
         self.exchanges.clear();
         self.origins.clear();

@@ -1,9 +1,12 @@
 //! One connection to an origin.
 
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::chunked::Chunked;
 use crate::poller::Interest;
+use crate::socket;
+use crate::tls::Session;
 
 /// What the next bytes from the origin are.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Connection<W> {
     pub(crate) fd: OwnedFd,
+    /// None in the clear.
+    pub(crate) tls: Option<Box<Session>>,
     pub(crate) watch: W,
     pub(crate) interest: Interest,
     pub(crate) origin: u32,
@@ -50,6 +55,45 @@ pub(crate) struct Connection<W> {
 const KEPT_CAPACITY: usize = 4 * 1024;
 
 impl<W> Connection<W> {
+    /// Sends as much as is taken of the parts, in one call.
+    pub(crate) fn send(&mut self, parts: &[&[u8]]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => socket::send(self.fd.as_raw_fd(), parts),
+            Some(tls) => tls.send(self.fd.as_raw_fd(), parts),
+        }
+    }
+
+    /// 0 at the end of the stream.
+    pub(crate) fn recv(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => socket::recv(self.fd.as_raw_fd(), into),
+            Some(tls) => tls.recv(self.fd.as_raw_fd(), into),
+        }
+    }
+
+    /// Whether the origin has said nothing, neither bytes nor the end.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        match &mut self.tls {
+            None => socket::is_quiet(self.fd.as_raw_fd()),
+            Some(tls) => tls.is_quiet(self.fd.as_raw_fd()),
+        }
+    }
+
+    /// Bytes of ours that wait encrypted for the socket.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    /// A read that did not fill its buffer may have left something that the loop does not tell of.
+    pub(crate) fn may_have_more(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.may_have_more())
+    }
+
+    /// Decrypted bytes that nobody took yet: the loop does not tell of them.
+    pub(crate) fn has_plaintext(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.has_plaintext())
+    }
+
     /// Ready for the next exchange.
     pub(crate) fn renew(&mut self, phase: Phase, exchange: u32) {
         self.phase = phase;

@@ -6,6 +6,7 @@ use portcullis_engine::reason::Reason;
 
 use crate::arena::{Entry, Kind, Token};
 use crate::client::ID_BYTES;
+use crate::h2::stream::Stream;
 use crate::response::Added;
 
 /// Where an exchange stands.
@@ -17,6 +18,8 @@ pub(crate) enum Stage {
     Waiting,
     /// On a connection, which may still be connecting.
     On(u32),
+    /// On an HTTP/2 connection, which may still be opening: [`Exchange::stream`] says which.
+    Stream,
 }
 
 /// What of the request's body is still to come from the client.
@@ -27,7 +30,6 @@ pub(crate) enum Coming {
     Chunks,
 }
 
-#[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) token: Token,
     pub(crate) id: [u8; ID_BYTES],
@@ -66,6 +68,8 @@ pub(crate) struct Exchange {
     pub(crate) deadline_ms: u64,
     pub(crate) sent_at: Option<Instant>,
     pub(crate) origin_us: u32,
+    /// Its way to an HTTP/2 origin; None towards others.
+    pub(crate) stream: Option<Box<Stream>>,
 }
 
 /// What a slot keeps of its output buffer between exchanges: most heads fit, and 10,000 slots hold 40 MiB at worst.
@@ -99,6 +103,7 @@ impl Exchange {
             deadline_ms: 0,
             sent_at: None,
             origin_us: 0,
+            stream: None,
         }
     }
 

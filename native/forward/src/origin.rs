@@ -7,6 +7,7 @@ use std::sync::Arc;
 use portcullis_engine::policy::{OriginProtocol, OriginTls};
 
 use crate::arena::Token;
+use crate::tls::Identity;
 
 /// Where requests go and how long anything may take. Equal specs share one pool, also across reloads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,6 +60,8 @@ pub(crate) struct Origin {
     pub(crate) queue: VecDeque<Token>,
     /// How many of the queue still wait.
     pub(crate) waiting: u32,
+    /// How it is known over TLS; None in the clear.
+    pub(crate) identity: Option<Arc<Identity>>,
     /// When no policy named it any more.
     pub(crate) retired_ms: Option<u64>,
 }
@@ -67,7 +70,8 @@ pub(crate) struct Address {
     pub(crate) address: SocketAddr,
     /// Connections, connecting ones included.
     pub(crate) open: u32,
-    /// The last to become idle is the first to serve: the others may be given up.
+    /// The last to become idle is the first to serve: the others may be given up. Of HTTP/2 connections, all that
+    /// take streams.
     pub(crate) idle: Vec<u32>,
     failures: u32,
     ejected_ms: u64,
@@ -97,6 +101,7 @@ impl Origin {
             next: 0,
             queue: VecDeque::new(),
             waiting: 0,
+            identity: spec.tls.as_deref().and_then(|tls| Identity::new(tls, spec.protocol)).map(Arc::new),
             retired_ms: None,
         }
     }
@@ -128,6 +133,21 @@ impl Origin {
             }
         }
         outcome
+    }
+
+    /// The addresses, from the one whose turn it is.
+    pub(crate) fn in_turn(&self) -> impl Iterator<Item = usize> + use<> {
+        let (next, count) = (self.next, self.addresses.len());
+        (0..count).map(move |step| (next + step) % count)
+    }
+
+    pub(crate) fn went_to(&mut self, index: usize) {
+        self.next = index + 1;
+    }
+
+    /// It should speak TLS, and cannot: what its policy holds is not to be read.
+    pub(crate) fn is_unusable(&self) -> bool {
+        self.spec.tls.is_some() && self.identity.is_none()
     }
 
     /// Addresses that a request has not tried, at least 1.
@@ -165,6 +185,10 @@ impl Origin {
 }
 
 impl Address {
+    pub(crate) fn is_ejected(&self, now_ms: u64) -> bool {
+        self.ejected_until_ms > now_ms
+    }
+
     fn new(address: SocketAddr) -> Address {
         Address { address, open: 0, idle: Vec::new(), failures: 0, ejected_ms: 0, ejected_until_ms: 0 }
     }

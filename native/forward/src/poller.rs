@@ -44,6 +44,9 @@ pub trait Poller {
     /// From now on [`crate::Client::tick`] is to be called about every [`crate::client::TICK_MS`], or no longer.
     fn tick(&mut self, on: bool);
 
+    /// From now on [`crate::Client::serve_streams`] is to be called whenever the [`crate::Client::bell`] rings.
+    fn serve_streams(&mut self);
+
     /// Entries came up outside the loop's poll phase: the next turn must not wait for a socket.
     fn wake(&mut self);
 }

@@ -30,8 +30,38 @@ pub struct Forwarded<'a> {
     pub told: &'a [String],
     /// Where the credentials stood that stay behind.
     pub stripped: &'a [&'a CredentialLocation],
+    /// It is a gRPC call.
+    pub call: Option<Call<'a>>,
     /// How the body will be framed towards the origin: `Length` for a body that is known whole, else the client's.
     pub body: Framing,
+}
+
+/// What a call's origin is told in place of what the client said: `te: trailers`, and these.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Call<'a> {
+    /// Of a call that came as gRPC-Web: what it is made into.
+    pub content_type: Option<&'a str>,
+    /// What is left of the time that the client gives it.
+    pub timeout: Option<&'a str>,
+}
+
+impl Call<'_> {
+    /// Fields that only a gateway or a server writes, or that are written anew. Other names with `grpc-` are for the
+    /// origin: they belong to the protocol, now or one day (PROTOCOL-HTTP2, "Custom-Metadata").
+    fn replaces(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        match name.len() {
+            10 => self.content_type.is_some() && is(name, b"x-grpc-web"),
+            11 => is(name, b"grpc-status"),
+            12 => {
+                is(name, b"grpc-timeout")
+                    || is(name, b"grpc-message")
+                    || (self.content_type.is_some() && is(name, b"content-type"))
+            }
+            23 => is(name, b"grpc-status-details-bin"),
+            _ => false,
+        }
+    }
 }
 
 /// Room for everything of ours but the certificate and what repeats the Host field.
@@ -68,6 +98,7 @@ fn copy_fields<'a>(out: &mut Vec<u8>, head: &'a Head, forwarded: &Forwarded<'_>)
         match fate(name.as_bytes()) {
             Fate::Pass if told.iter().any(|ours| folds_to(name, ours)) || stripped.iter().any(|at| holds(at, name)) => {
             }
+            Fate::Pass if forwarded.call.is_some_and(|call| call.replaces(name)) => {}
             Fate::Pass if name == "cookie" && !stripped.is_empty() => put_cookies(out, value, stripped),
             Fate::Pass => put!(out, [name, ": ", value, "\r\n"]),
             Fate::Host => {
@@ -161,6 +192,15 @@ fn put_ours(out: &mut Vec<u8>, host: &str, forwarded: &Forwarded<'_>) {
         put!(out, ["traceparent: ", trace, "\r\n"]);
     }
     put!(out, [forwarded.certificate, forwarded.caller]);
+    if let Some(Call { content_type, timeout }) = forwarded.call {
+        put!(out, ["te: trailers\r\n"]);
+        if let Some(content_type) = content_type {
+            put!(out, ["content-type: ", content_type, "\r\n"]);
+        }
+        if let Some(timeout) = timeout {
+            put!(out, ["grpc-timeout: ", timeout, "\r\n"]);
+        }
+    }
     match forwarded.body {
         Framing::None => {}
         Framing::Length(length) => put!(out, ["content-length: ", itoa::Buffer::new().format(length), "\r\n"]),

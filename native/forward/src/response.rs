@@ -109,7 +109,7 @@ pub(crate) fn parse(input: &[u8], is_head: bool, added: Added<'_>, block: &mut [
 
 /// What the fields say about the message itself.
 #[derive(Default)]
-struct Facts {
+pub(crate) struct Facts {
     length: Option<u64>,
     chunked: bool,
     keep_alive: bool,
@@ -122,7 +122,7 @@ struct Facts {
 impl Facts {
     /// Whether the field is between us and the origin only (RFC 9110, 7.6.1), or written by the front door itself
     /// (Date, Content-Length), or ours alone (X-Request-Id).
-    fn learn(&mut self, name: &str, value: &[u8]) -> Result<bool, Malformed> {
+    pub(crate) fn learn(&mut self, name: &str, value: &[u8]) -> Result<bool, Malformed> {
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
         Ok(match name.len() {
             2 => is("te"),
@@ -168,6 +168,10 @@ impl Facts {
         }
     }
 
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.length
+    }
+
     fn drop_named(&mut self, fields: &[httparse::Header<'_>]) {
         for connection in fields.iter().filter(|field| field.name.eq_ignore_ascii_case("connection")) {
             for option in connection.value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
@@ -195,13 +199,8 @@ impl Facts {
     }
 }
 
-fn write_block(
-    status: u16,
-    added: Added<'_>,
-    fields: &[httparse::Header<'_>],
-    dropped: u128,
-    block: &mut [u8],
-) -> usize {
+/// The block up to the origin's own fields.
+pub(crate) fn write_start(status: u16, added: Added<'_>, block: &mut [u8]) -> usize {
     let mut at = 0;
     let mut put = |part: &[u8]| {
         block[at..at + part.len()].copy_from_slice(part);
@@ -214,6 +213,21 @@ fn write_block(
         put(b"\r\nConnection: close");
     }
     put(added.fields);
+    at
+}
+
+fn write_block(
+    status: u16,
+    added: Added<'_>,
+    fields: &[httparse::Header<'_>],
+    dropped: u128,
+    block: &mut [u8],
+) -> usize {
+    let mut at = write_start(status, added, block);
+    let mut put = |part: &[u8]| {
+        block[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    };
     for (index, field) in fields.iter().enumerate() {
         if dropped & (1 << index) == 0 {
             put(b"\r\n");

@@ -28,15 +28,15 @@ registered! {
     426 "Upgrade Required", 428 "Precondition Required", 431 "Request Header Fields Too Large",
     451 "Unavailable For Legal Reasons", 501 "Not Implemented", 505 "HTTP Version Not Supported",
     506 "Variant Also Negotiates", 507 "Insufficient Storage", 508 "Loop Detected", 510 "Not Extended",
-    511 "Network Authentication Required",
+    511 "Network Authentication Required", 100 "Continue", 102 "Processing", 103 "Early Hints",
 }
 
-/// Codes nobody registered: three digits, no phrase. Made once, for 200 to 999.
+/// Codes nobody registered: three digits, no phrase. Made once, for 100 to 999.
 fn bare(status: u16) -> &'static str {
     use std::sync::LazyLock;
     static CODES: LazyLock<Vec<&'static str>> =
-        LazyLock::new(|| (200..1000).map(|code| &*Box::leak(code.to_string().into_boxed_str())).collect());
-    CODES.get(usize::from(status).wrapping_sub(200)).copied().unwrap_or("502 Bad Gateway")
+        LazyLock::new(|| (100..1000).map(|code| &*Box::leak(code.to_string().into_boxed_str())).collect());
+    CODES.get(usize::from(status).wrapping_sub(100)).copied().unwrap_or("502 Bad Gateway")
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ struct Shared {
     idle: Cell<*mut Handle>,
     timer: Cell<*mut Handle>,
     is_idling: Cell<bool>,
+    /// A task of the reactor serves the client's streams.
+    serves_streams: Cell<bool>,
     open_handles: Cell<usize>,
     is_shut: Cell<bool>,
 }
@@ -67,6 +69,7 @@ impl InLoop {
             idle: Cell::default(),
             timer: Cell::default(),
             is_idling: Cell::new(false),
+            serves_streams: Cell::new(false),
             open_handles: Cell::new(0),
             is_shut: Cell::new(false),
         });
@@ -271,6 +274,29 @@ impl Poller for UvPoller {
             let _ =
                 if on { (self.uv.timer_start)(timer, on_tick, TICK_MS, TICK_MS) } else { (self.uv.timer_stop)(timer) };
         }
+    }
+
+    fn serve_streams(&mut self) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        if shared.serves_streams.replace(true) {
+            return;
+        }
+        let shared = self.shared.clone();
+        portcullis_reactor::spawn(async move {
+            let Some(bell) = shared.upgrade().and_then(|it| Some(it.client.try_borrow().ok()?.as_ref()?.bell())) else {
+                return;
+            };
+            loop {
+                bell.rung().await;
+                let Some(shared) = shared.upgrade() else { return };
+                let serve = || shared.with_client(Client::serve_streams);
+                if catch_unwind(AssertUnwindSafe(serve)).is_err() {
+                    let condemn = || shared.with_client(Client::condemn_stream);
+                    let _ = catch_unwind(AssertUnwindSafe(condemn));
+                    shared.count_panic();
+                }
+            }
+        });
     }
 
     fn wake(&mut self) {

@@ -2,7 +2,7 @@
 
 use portcullis_engine::head::{Framing, Head};
 use portcullis_engine::policy::CredentialLocation;
-use portcullis_forward::request::{Forwarded, client_traceparent, write_head};
+use portcullis_forward::request::{Call, Forwarded, client_traceparent, write_head};
 use proptest::prelude::*;
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -17,6 +17,7 @@ fn ours() -> Forwarded<'static> {
         caller: "",
         told: &[],
         stripped: &[],
+        call: None,
         body: Framing::None,
     }
 }
@@ -393,4 +394,28 @@ fn told_name() -> impl Strategy<Value = String> {
         .prop_map(str::to_owned),
         "[a-z_-]{1,10}"
     ]
+}
+
+#[test]
+fn a_calls_origin_is_told_what_is_left_of_its_time_and_nothing_of_the_web() {
+    let text = "POST /a.B/C\nhost:a\nte:trailers\ncontent-type:application/grpc-web-text+proto\nx-grpc-web:1\n\
+                x-user-agent:web\ngrpc-timeout:5S\ngrpc-status:0\ngrpc_message:x\ngrpc-encoding:gzip\nk-bin:AAEC\n\
+                grpc-status-details-bin:AA";
+    let call = Call { content_type: Some("application/grpc+proto"), timeout: Some("4999m") };
+    let out = written(text, &Forwarded { call: Some(call), ..ours() });
+    let lines: Vec<&str> = out.split("\r\n").collect();
+    for gone in ["content-type: application/grpc-web-text+proto", "x-grpc-web: 1", "grpc-timeout: 5S", "grpc-status: 0"]
+    {
+        assert!(!lines.contains(&gone), "{out}");
+    }
+    assert!(!out.contains("grpc_message") && !out.contains("details"), "{out}");
+    let added = ["te: trailers", "content-type: application/grpc+proto", "grpc-timeout: 4999m"];
+    let theirs = ["x-user-agent: web", "grpc-encoding: gzip", "k-bin: AAEC"];
+    for there in added.iter().chain(&theirs) {
+        assert_eq!(lines.iter().filter(|line| line == &there).count(), 1, "{there} in {out}");
+    }
+    // One that came as gRPC keeps its content type.
+    let text = "POST /a.B/C\nhost:a\nte:trailers\ncontent-type:application/grpc+json";
+    let out = written(text, &Forwarded { call: Some(Call::default()), ..ours() });
+    assert!(out.contains("\r\ncontent-type: application/grpc+json\r\n") && !out.contains("grpc-timeout"), "{out}");
 }

@@ -105,6 +105,7 @@ fuzz_target!(|text: &str| {
         caller: told.caller(),
         told: told.headers(),
         stripped: told.stripped(),
+        call: None,
         body: Framing::None,
     };
     write_head(&mut out, &exchange.head, &forwarded);

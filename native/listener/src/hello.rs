@@ -70,6 +70,7 @@ pub fn look(bytes: &[u8], whole: &mut Vec<u8>) -> Seen {
         if length > MAX_RECORD_BYTES {
             return Seen::Refused(Fault::Oversize);
         }
+        let end = whole.len() + length;
         let (piece, behind) = behind.split_at_checked(length).unwrap_or((behind, &[]));
         let is_whole = piece.len() == length;
         // Most messages are one record: nothing is copied then.
@@ -85,16 +86,15 @@ pub fn look(bytes: &[u8], whole: &mut Vec<u8>) -> Seen {
         if expected > MAX_HELLO_BYTES {
             return Seen::Refused(Fault::Oversize);
         }
+        // A second message in front of the server's answer: nobody has a use for it.
+        if message.len() >= MESSAGE_HEADER && end > expected {
+            return Seen::Refused(Fault::Garbage);
+        }
         if !is_whole {
             return Seen::Partial { wants: at + RECORD_HEADER + length };
         }
-        match message.len().cmp(&expected) {
-            std::cmp::Ordering::Less => {}
-            std::cmp::Ordering::Equal => {
-                return parse(message).map_or(Seen::Refused(Fault::Garbage), Seen::Whole);
-            }
-            // A second message in front of the server's answer: nobody has a use for it.
-            std::cmp::Ordering::Greater => return Seen::Refused(Fault::Garbage),
+        if message.len() == expected {
+            return parse(message).map_or(Seen::Refused(Fault::Garbage), Seen::Whole);
         }
         if whole.is_empty() {
             whole.extend_from_slice(piece);

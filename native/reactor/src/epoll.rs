@@ -2,11 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use crate::driver::{Driver, Interest};
@@ -27,14 +29,23 @@ const EVENTS: usize = 256;
 /// Runs a future, and what it spawns, until it is ready; what is not over by then is dropped.
 ///
 /// # Panics
-/// When the thread has a reactor already, or the system gives no descriptors.
+/// When the future does, when the thread has a reactor already, or when the system gives no descriptors.
 pub fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> T {
     assert!(tasks::with(|_| ()).is_none(), "this thread has a reactor");
     let shared = Rc::new(Epoll::new().expect("two descriptors"));
     tasks::enter(Box::new(Turns(Rc::clone(&shared))));
     let answer = Rc::new(RefCell::new(None));
     let place = Rc::clone(&answer);
-    tasks::spawn(async move { *place.borrow_mut() = Some(future.await) });
+    tasks::spawn(async move {
+        let mut future = Box::pin(future);
+        // A panic ends the task alone, and its caller would wait for ever.
+        let outcome = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Ready(answer)) => Poll::Ready(Ok(answer)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panic) => Poll::Ready(Err(panic)),
+        });
+        *place.borrow_mut() = Some(outcome.await);
+    });
     let answer = loop {
         tasks::run();
         if let Some(answer) = answer.borrow_mut().take() {
@@ -43,7 +54,7 @@ pub fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> T {
         shared.turn();
     };
     tasks::leave();
-    answer
+    answer.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 struct Turns(Rc<Epoll>);

@@ -21,9 +21,7 @@ export const connections = z
       .max(MOST)
       .default(4_096)
       .describe('Connections that have not sent their ClientHello yet; above, the one that waited longest is closed.'),
-    helloTimeout: duration('100ms', '1m')
-      .prefault('5s')
-      .describe('How long a client may take for its ClientHello.'),
+    helloTimeout: duration('100ms', '1m').prefault('5s').describe('How long a client may take for its ClientHello.'),
   })
   .describe('Bounds on client connections; with `h2: false` nobody holds them.');
 

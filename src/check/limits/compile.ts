@@ -25,7 +25,7 @@ export interface Around {
   readPair: ReadPair;
 }
 
-export interface CompiledLimits {
+interface CompiledLimits {
   policy: PolicyLimits;
   /** null: nothing is counted together with others. */
   shared: SharedPlan | null;

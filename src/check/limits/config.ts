@@ -4,13 +4,15 @@ import { duration, file } from '../../config/units.js';
 
 /** What tells counters apart: more is nobody's intention, and each is looked up for every request. */
 const MAX_CHARACTERISTICS = 8;
+/** In a second, one per nanosecond: a local counter's clock does not tell more apart. */
+const MAX_AMOUNT = 1_000_000_000;
 /** A table of them takes a gigabyte (docs/limits.md). */
 const MAX_ENTRIES = 2 ** 24;
 /** Cluster and Sentinel tell of the nodes that are not listed. */
 const MAX_NODES = 64;
 
 const expression = z.string().min(1).max(4_096).meta({ title: 'expression' });
-const amount = z.int().min(1).max(1_000_000_000);
+const amount = z.int().min(1).max(MAX_AMOUNT);
 
 const mode = z.enum(['local', 'fast', 'strict']);
 const fallback = z.enum(['local', 'open', 'closed']);
@@ -43,6 +45,10 @@ const common = {
   requestsPerPeriod: amount.optional().describe('How many requests. This, `scorePerPeriod` or `concurrency`.'),
   scorePerPeriod: amount.optional().describe('How much `score`, all requests together.'),
   score: score.optional().describe('What a request costs, with `scorePerPeriod`.'),
+  per: z
+    .enum(['request', 'message'])
+    .default('request')
+    .describe('What is counted. `message`: each message of a gRPC call whose services are described, not the call.'),
   concurrency: z.int().min(1).max(1_000_000).optional().describe('How many requests under way at once.'),
   period: duration('1s', '24h').optional().describe('The time that the amount speaks of; not with `concurrency`.'),
   burst: amount

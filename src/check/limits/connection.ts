@@ -22,7 +22,7 @@ const REDIRECTIONS = 4;
 const SLOTS_MS = 30_000;
 
 /** What is told of connections; calls are told of apart. */
-export interface Hearing {
+interface Hearing {
   connected(): void;
   failed(error: Error): void;
   /** There is none any more. */
@@ -33,6 +33,8 @@ export type Done = (error: Error | null, reply?: unknown) => void;
 
 export class Connection {
   readonly #client: Redis | Cluster;
+  /** Calls are made where the plan says, and nowhere else: not before the server has said that this is so. */
+  #ready = false;
   /** Since a call was answered: a server that lets nobody in takes connections all the same. */
   #attempts = 0;
 
@@ -44,13 +46,25 @@ export class Connection {
     this.#client = plan.kind === 'cluster' ? cluster(plan, retry) : new Redis(server(plan, retry));
     this.#client.on('error', failed);
     this.#client.on('node error', failed);
-    this.#client.on('close', lost);
-    this.#client.on('connect', connected);
+    this.#client.on('close', () => {
+      this.#ready = false;
+      lost();
+    });
+    const ready = () => {
+      this.#ready = true;
+      connected();
+    };
+    const database = plan.kind === 'cluster' ? 0 : plan.database;
+    this.#client.on('connect', () => (database === 0 ? ready() : this.#select(database, ready, failed)));
     this.#client.on('+node', (node: Redis) => node.on('connect', connected));
   }
 
   /** Calls a function. `done` is called once, never within this call. */
   call(name: string, keys: readonly string[], args: readonly (string | Buffer)[], done: Done): void {
+    if (!this.#ready) {
+      setImmediate(done, new Error("Connection isn't ready."));
+      return;
+    }
     const command = new Command('fcall', [name, String(keys.length), ...keys, ...args], {}, done as never);
     this.#client.sendCommand(command);
   }
@@ -84,6 +98,18 @@ export class Connection {
 
   close(): void {
     this.#client.disconnect();
+  }
+
+  /** The library asks for the database too, and makes its calls in database 0 where that is refused. */
+  #select(database: number, ready: () => void, failed: (error: Error) => void): void {
+    const selected = (error: Error | null) => {
+      if (error === null) return ready();
+      if (this.#client.status !== 'ready') return;
+      failed(error);
+      // What was refused may be allowed when it is asked for again.
+      this.#client.disconnect(true);
+    };
+    this.#client.sendCommand(new Command('select', [String(database)], {}, selected as never));
   }
 }
 

@@ -12,10 +12,10 @@ import { createHash } from 'node:crypto';
 /** Of the records in front of the first: the birth that is known. */
 export const KNOWN_BYTES = 8;
 /** Bytes of a record: eight doubles. */
-export const RECORD_BYTES = 64;
+const RECORD_BYTES = 64;
 /** Of a reply: of the call, and of each record. */
-export const REPLY_HEAD_BYTES = 16;
-export const REPLY_RECORD_BYTES = 24;
+const REPLY_HEAD_BYTES = 16;
+const REPLY_RECORD_BYTES = 24;
 
 /** `NAME` stands for what tells this text from others. */
 const TEXT = `

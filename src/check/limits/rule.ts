@@ -5,10 +5,8 @@ import { child } from '../../config/pointer.js';
 import type { PolicyExpression, PolicyLimit, PolicySharing } from '../../config/policy.js';
 import type { LimitConfig } from './config.js';
 
-/** One per nanosecond: a local counter's clock does not tell more apart. The schema's bounds keep within it. */
-export const MOST_PER_SECOND = 1_000_000_000;
 /** One per microsecond: what the servers' clock tells. */
-export const MOST_SHARED_PER_SECOND = 1_000_000;
+const MOST_SHARED_PER_SECOND = 1_000_000;
 /** Of an eighth of a window: native/engine/src/limits/window.rs. */
 const MOST_IN_WINDOW = 2 ** 21 - 1;
 /** Of the amount, unless `advance` is given. */
@@ -51,6 +49,7 @@ export function compileLimit(written: Written, loading: Loading): PolicyLimit {
     period_ms: timed ? (limit.period ?? 1_000) : 0,
     burst: limit.burst ?? amount,
     concurrency: limit.concurrency ?? null,
+    per: limit.per,
     score: scoreOf(limit, at),
     mitigation_timeout_ms: limit.mitigationTimeout ?? 0,
     action: limit.action === 'delay' ? { delay: limit.delay ?? 1 } : limit.action,
@@ -59,7 +58,7 @@ export function compileLimit(written: Written, loading: Loading): PolicyLimit {
 }
 
 /** Its cost is known when it is answered. */
-export function countsAnswers({ countingExpression, score }: LimitConfig): boolean {
+function countsAnswers({ countingExpression, score }: LimitConfig): boolean {
   return score?.responseHeader !== undefined || readsAnswer(countingExpression);
 }
 

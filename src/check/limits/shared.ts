@@ -10,7 +10,7 @@ import type { SharedConfig } from './config.js';
 const PORT = 6_379;
 const URL_HINT = '`rediss://user:password@host:6379/0`; special characters of a password as %XX';
 
-export interface CountersNode {
+interface CountersNode {
   /** A name or an address, IPv6 without brackets. */
   host: string;
   port: number;
@@ -33,7 +33,7 @@ export type SharedPlan = SharedCommon &
       }
   );
 
-export interface SharedCommon {
+interface SharedCommon {
   /** ACL user; null with a password: the default user. */
   user: string | null;
   password: string | null;
@@ -44,7 +44,7 @@ export interface SharedCommon {
   prefix: string;
 }
 
-export interface SharedTls {
+interface SharedTls {
   /** PEM; null: the system's authorities. */
   ca: string | null;
   /** PEM; null: no certificate is shown. */

@@ -5,6 +5,7 @@ import type { Loading } from '../../config/loading.js';
 import { child } from '../../config/pointer.js';
 import type { PolicyOrigin } from '../../config/policy.js';
 import { type Origin, originDefaults } from './config.js';
+import { compileTls, nodesAuthorities, type ReadPair } from './tls.js';
 
 /** Addresses taken from one name; a name with more is a mistake or an attack on the resolver. */
 const MAX_ADDRESSES = 64;
@@ -16,18 +17,19 @@ export async function compileOrigins(
   written: readonly { origin: Origin; at: string }[],
   loading: Loading,
   resolve: Resolve,
+  readPair: ReadPair,
 ): Promise<{ origins: PolicyOrigin[]; chosen: (number | null)[] }> {
   const origins: PolicyOrigin[] = [];
   const seen = new Map<string, number>();
   const chosen: (number | null)[] = [];
   for (const origin of await Promise.all(
-    written.map(({ origin, at }) => compileOrigin(origin, at, loading, resolve)),
+    written.map(({ origin, at }) => compileOrigin(origin, at, loading, resolve, readPair)),
   )) {
     if (!origin) {
       chosen.push(null);
       continue;
     }
-    const same = JSON.stringify(origin);
+    const same = JSON.stringify(origin, (_, value) => (value === nodesAuthorities() ? null : value));
     const index = seen.get(same) ?? origins.push(origin) - 1;
     seen.set(same, index);
     chosen.push(index);
@@ -40,20 +42,26 @@ async function compileOrigin(
   at: string,
   loading: Loading,
   resolve: Resolve,
+  readPair: ReadPair,
 ): Promise<PolicyOrigin | null> {
   const bare = typeof origin === 'string';
-  const { connections, timeouts } = bare ? originDefaults() : origin;
+  const { connections, timeouts, protocol, tls } = bare ? originDefaults() : origin;
   const urls = bare ? [origin] : origin.urls;
   const places = urls.map((_, index) => {
     if (bare) return at;
     return origin.written === 'url' ? child(at, 'url') : child(child(at, 'addresses'), index);
   });
-  const found = await Promise.all(urls.map((url, index) => addresses(url, places[index] as string, loading, resolve)));
-  if (found.some(some => some === null)) return null;
+  const parsed = urls.map((url, index) => parse(url, places[index] as string, loading));
+  const good = parsed.flatMap((url, index) => (url ? [{ url, at: places[index] as string }] : []));
+  const [found, known] = await Promise.all([
+    Promise.all(good.map(({ url, at }) => addresses(url, at, loading, resolve))),
+    compileTls(good, tls, at, loading, readPair),
+  ]);
+  if (good.length < urls.length || known === 'faulty' || found.some(some => some === null)) return null;
   return {
     addresses: [...new Set(found.flatMap(some => some ?? []))],
-    protocol: 'http1',
-    tls: null,
+    protocol,
+    tls: known,
     connections,
     connect_timeout_ms: timeouts.connect,
     first_byte_timeout_ms: timeouts.firstByte,
@@ -61,11 +69,9 @@ async function compileOrigin(
   };
 }
 
-async function addresses(written: string, at: string, loading: Loading, resolve: Resolve): Promise<string[] | null> {
-  const url = parse(written, at, loading);
-  if (!url) return null;
+async function addresses(url: URL, at: string, loading: Loading, resolve: Resolve): Promise<string[] | null> {
   const name = url.hostname.replace(/^\[|\]$/g, '');
-  const port = url.port || '80';
+  const port = url.port || (url.protocol === 'https:' ? '443' : '80');
   if (isIP(name)) return [join(name, port)];
   try {
     const resolved = await resolve(name);
@@ -85,20 +91,14 @@ function parse(written: string, at: string, loading: Loading): URL | null {
     loading.problem(at, message, { hint });
     return null;
   };
-  if (/^https:/i.test(written)) {
-    return refuse(
-      'TLS to origins is not available yet',
-      'use `http://` on a network that only the gateway and the origin share',
-    );
-  }
   const url = URL.canParse(written) ? new URL(written) : null;
-  if (url?.protocol !== 'http:' || !url.hostname) {
-    return refuse('not an origin URL', 'such as `http://127.0.0.1:3000` or `http://orders.internal:8080`');
+  if (!url || !/^https?:$/.test(url.protocol) || !url.hostname) {
+    return refuse('not an origin URL', 'such as `http://127.0.0.1:3000` or `https://orders.internal:8443`');
   }
   if (url.username || url.password || url.search || url.hash || url.pathname !== '/') {
     return refuse(
       'an origin is a host and a port, nothing else',
-      `\`http://${url.host}\`: paths, queries and credentials are passed on as the client sent them`,
+      `\`${url.protocol}//${url.host}\`: paths, queries and credentials are passed on as the client sent them`,
     );
   }
   return url;

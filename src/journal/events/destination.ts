@@ -4,7 +4,7 @@
 // nothing is drained, the native rings overflow, and what they drop is counted there: memory stays bounded
 // and no exchange waits.
 
-import { closeSync, fsyncSync, openSync, write } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, openSync, write } from 'node:fs';
 
 /** An event may wait this long; at 50,000 exchanges a second it is 5,000 lines, and each turn costs some 100 us. */
 const DRAIN_INTERVAL_MS = 100;
@@ -14,6 +14,14 @@ const BUFFER_BYTES = 1024 * 1024;
 const RETRY_MS = 1_000;
 /** A pipe that is full right now. */
 const BUSY_MS = 10;
+
+/** Of several processes that write to the same place; src/journal/events/turn.ts. */
+export interface TakesTurns {
+  take(): boolean;
+  pass(): void;
+}
+
+const ALWAYS_OURS: TakesTurns = { take: () => true, pass: () => {} };
 
 /** Moves whole lines into the buffer and answers how many bytes they are. */
 export type Drain = (buffer: Uint8Array) => number;
@@ -28,6 +36,7 @@ export class Destination {
   readonly #drain: Drain;
   readonly #stdout: number;
   readonly #log: Complaints;
+  readonly #turns: TakesTurns;
   #written: string;
   #fd: number;
   #timer: NodeJS.Timeout | undefined;
@@ -38,10 +47,12 @@ export class Destination {
   #idle: (() => void) | null = null;
 
   /** `stdout` is the descriptor that stands for standard output. Throws when a file cannot be opened. */
-  constructor(written: string, stdout: number, drain: Drain, log: Complaints) {
+  constructor(written: string, stdout: number, drain: Drain, log: Complaints, turns = ALWAYS_OURS) {
     this.#stdout = stdout;
     this.#drain = drain;
     this.#log = log;
+    // A file is appended to in whole writes, whoever does it.
+    this.#turns = fstatSync(stdout).isFile() ? ALWAYS_OURS : turns;
     this.#written = written;
     this.#fd = this.#open(written);
     this.#next(DRAIN_INTERVAL_MS);
@@ -67,6 +78,7 @@ export class Destination {
     if (!this.#busy) this.#next(0);
     await Promise.race([emptied, new Promise(resolve => setTimeout(resolve, boundMs).unref())]);
     clearTimeout(this.#timer);
+    this.#turns.pass();
     if (this.#fd === this.#stdout) return;
     try {
       fsyncSync(this.#fd);
@@ -90,8 +102,13 @@ export class Destination {
       this.#end = this.#drain(this.#buffer);
     }
     if (this.#end === 0) {
+      this.#turns.pass();
       this.#idle?.();
       this.#next(DRAIN_INTERVAL_MS);
+      return;
+    }
+    if (this.#fd === this.#stdout && !this.#turns.take()) {
+      this.#next(BUSY_MS);
       return;
     }
     this.#busy = true;
@@ -108,6 +125,7 @@ export class Destination {
         this.#next(0);
         return;
       }
+      this.#turns.pass();
       const more = this.#end > BUFFER_BYTES / 2;
       this.#start = this.#end = 0;
       this.#next(more || this.#idle ? 0 : DRAIN_INTERVAL_MS);

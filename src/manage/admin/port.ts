@@ -4,8 +4,8 @@ import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { loopback } from '../../config/units.js';
 import type { Log } from '../log.js';
-import { freePort } from '../port.js';
 import type { Store } from '../store/open.js';
+import type { TakeSocket } from '../supervision.js';
 import type { Api } from './api.js';
 import { certificatesOf, type Judge } from './certificates.js';
 import type { AdminPlan } from './compile.js';
@@ -22,6 +22,7 @@ export interface Behind {
   judge: Judge;
   /** One more failed authentication, for the metric. */
   counted(why: string): void;
+  takeSocket: TakeSocket;
   /** Each capability's own operations. */
   capabilities: readonly ((api: Api) => void)[];
 }
@@ -36,7 +37,6 @@ export class AdminPort {
   readonly #tokens: Tokens;
   readonly #failures: Failures;
   #server: AdminServer | null = null;
-  #plan: AdminPlan | null = null;
 
   constructor(behind: Behind) {
     this.#behind = behind;
@@ -55,7 +55,7 @@ export class AdminPort {
    */
   async open(plan: AdminPlan, clientAuthorities: string[]): Promise<Opening> {
     const { address, port, tls, clients } = plan;
-    const { log } = this.#behind;
+    const { takeSocket, log } = this.#behind;
     const app = routes({
       ...this.#behind,
       tokens: this.#tokens,
@@ -66,36 +66,33 @@ export class AdminPort {
       ours: namesOf(plan),
     });
     const { listen } = prepareAdmin(app, tls && { ...tls, clientAuthorities: clients ? clientAuthorities : null });
-    const before = this.#server;
-    if (before && address === this.#plan?.address && port === this.#plan.port) {
-      // Two cannot listen there: the old one has to let go first.
-      const settle = async () => {
-        this.#plan = plan;
-        void before.close();
-        await freePort({ address, port: before.port }, 'listen.admin').catch(() => {});
-        try {
-          this.#server = await listen(address, before.port);
-        } catch (error) {
-          // Everything else of the configuration is in force by now.
-          log.error({ error: (error as Error).message }, 'the admin port is lost: restart the gateway');
-        }
-      };
-      return { settle, abandon: async () => {} };
-    }
-    await freePort({ address, port }, 'listen.admin');
-    const server = await listen(address, port);
+    const { handle, port: settled } = await takeSocket({ what: 'listen.admin', address, port, shared: false });
+    if (handle === null) throw new Error('there is no socket for the admin port');
     const settle = async () => {
-      // The answer to the reload itself may still be on its way through the old one.
+      const before = this.#server;
+      try {
+        this.#server = await listen({ handle, port: settled });
+      } catch (error) {
+        if (before === null) throw error;
+        // Everything else of the configuration is in force by now.
+        log.error({ error: (error as Error).message }, 'the admin port stays where it was');
+        return;
+      }
+      // Both listened for a moment, so that no connection is refused. The answer to a reload may still be on its way.
       void before?.close();
-      [this.#server, this.#plan] = [server, plan];
     };
-    return { settle, abandon: () => server.close() };
+    return { settle, abandon: async () => handle.close() };
   }
 
   /** Shows the first token of an empty store on standard error, once and past the log. */
   async introduce(): Promise<void> {
     const token = await firstToken(this.#behind.store);
     if (token !== null) process.stderr.write(introduced(token));
+  }
+
+  /** Another process answers from now on. */
+  retire(): void {
+    this.#server?.retire();
   }
 
   async close(): Promise<void> {

@@ -4,6 +4,7 @@ import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import { flat, type Problem } from '../../config/problem.js';
 import type { Log } from '../log.js';
+import type { Upgraded } from '../messages.js';
 import type { Store } from '../store/open.js';
 import { Api, BASE, Refusal } from './api.js';
 import { routes as auditRoutes } from './audit-routes.js';
@@ -22,6 +23,8 @@ export interface Managed {
   ready(): boolean;
   metrics(): Promise<{ contentType: string; text: string }>;
   reload(why: string): Promise<ReloadResult>;
+  /** Has another gateway process started from what is on the disk now, which takes the place of this one. */
+  upgrade(): Promise<Upgraded>;
 }
 
 export interface Surface extends Doorkeeping, Guarded {
@@ -43,6 +46,7 @@ export function routes(surface: Surface): Hono {
     failed: (operation, error) => log.error({ operation, error: (error as Error).stack }, 'the admin API failed'),
   });
   reloadRoute(api, gateway, store);
+  upgradeRoute(api, gateway, store);
   meRoutes(api);
   tokenRoutes(api, store, tokens);
   auditRoutes(api, store);
@@ -94,6 +98,38 @@ function reloadRoute(api: Api, gateway: Managed, store: Store): void {
         audit(tx, revisions, { action: 'config.reload', target: 'configuration', after: { generation } }),
       );
       return { body: { generation } };
+    },
+  );
+}
+
+function upgradeRoute(api: Api, gateway: Managed, store: Store): void {
+  api.operation(
+    {
+      id: 'upgrade',
+      method: 'post',
+      path: '/upgrade',
+      summary: 'Put another gateway process, started from what is on the disk now, in the place of this one.',
+      role: 'operator',
+      tag: 'configuration',
+      answer: z.object({
+        version: z.string().describe('Of the program that serves from now on.'),
+        process: z.int().describe('Its process id.'),
+      }),
+    },
+    async ({ audit }) => {
+      const result = await gateway.upgrade();
+      if (!result.upgraded) {
+        const { why, message, problems } = result;
+        if (why === 'busy') throw new Refusal(409, 'There is no upgrade now.', `${message}.`);
+        throw new Refusal(422, 'The upgrade failed; the gateway before goes on.', `${message}.`, [], {
+          members: { problems },
+        });
+      }
+      const { version, process } = result;
+      await store.write([], (tx, revisions) =>
+        audit(tx, revisions, { action: 'gateway.upgrade', target: 'gateway', after: { version, process } }),
+      );
+      return { body: { version, process } };
     },
   );
 }

@@ -5,6 +5,8 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Hono } from 'hono';
+import { Leaving } from '../leaving.js';
+import type { Bound } from '../port.js';
 import { PROBLEM_TYPE } from './problem.js';
 
 /** Prometheus, probes and people: none of them may hold the port for ever. */
@@ -21,6 +23,8 @@ export interface AdminServer {
   port: number;
   /** No new connections from now on; resolves when those that are open have ended. */
   close(): Promise<void>;
+  /** The same, but connections that are idle are not closed under a client's next request. */
+  retire(): void;
 }
 
 export interface AdminTls {
@@ -36,18 +40,14 @@ export function prepareAdmin(app: Hono, tls: AdminTls | null) {
   const server = makeServer(app, tls);
   server.maxConnections = MAX_CONNECTIONS;
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(socket, error.code));
-  const close = () =>
-    new Promise<void>(resolve => {
-      server.close(() => resolve());
-      server.closeIdleConnections();
-    });
-  const listen = (address: string, port: number) =>
+  const leaving = new Leaving(server);
+  const [close, retire] = [() => leaving.atOnce(), () => void leaving.gently()];
+  const listen = ({ handle, port }: Pick<Bound, 'handle' | 'port'>) =>
     new Promise<AdminServer>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(port, address, () => {
-        const bound = server.address();
+      server.listen(handle, () => {
         server.off('error', reject);
-        resolve({ port: typeof bound === 'object' && bound ? bound.port : port, close });
+        resolve({ port, close, retire });
       });
     });
   return { listen };

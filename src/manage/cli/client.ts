@@ -130,6 +130,8 @@ interface ProblemJson {
   title?: string;
   detail?: string;
   errors?: { pointer?: string; detail?: string }[];
+  /** In files, on the gateway's side. */
+  problems?: { file?: string; line?: number; column?: number; message?: string; hint?: string }[];
 }
 
 /** What a 401 is told to have been asked with. */
@@ -138,9 +140,15 @@ type Shown = 'nothing' | 'token' | 'certificate';
 /** RFC 9457, as a person reads it. */
 export function refusal(answer: Answered, shown: Shown): Fault {
   const { status, contentType } = answer;
-  const { title, detail, errors } = (contentType === 'application/problem+json' ? json(answer) : {}) as ProblemJson;
+  const { title, detail, errors, problems } = (
+    contentType === 'application/problem+json' ? json(answer) : {}
+  ) as ProblemJson;
   const lines = [
     ...(errors ?? []).map(error => [error.pointer, error.detail].filter(Boolean).join(': ')),
+    ...(problems ?? []).flatMap(({ file, line, column, message, hint }) => [
+      `${file}:${line}:${column}: ${message}`,
+      ...(hint === undefined ? [] : [`  ${hint}`]),
+    ]),
     ...(detail ? [detail] : []),
   ];
   const sentence = title ?? `the gateway answered ${status}`;

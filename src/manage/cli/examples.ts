@@ -5,6 +5,11 @@ import type { Command } from 'commander';
 /** By the words after `portcullis`; `#` begins what is said about the line below. */
 export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   run: ['portcullis run', 'portcullis run -c /etc/portcullis/portcullis.yaml'],
+  upgrade: [
+    '# after another version was installed: the one before goes on if it cannot serve',
+    'portcullis upgrade',
+    'portcullis upgrade -c /etc/portcullis/portcullis.yaml -o json',
+  ],
   check: [
     'portcullis check',
     '# who may call what: a line an operation',

@@ -1,5 +1,6 @@
 // What limits will be enforced, as `portcullis check` tells it: a line a limit; and which of them hold for an operation.
 
+import { operationsOf } from '../../config/operations.js';
 import type { Policy, PolicyLimit } from '../../config/policy.js';
 import { printable } from '../../config/problem.js';
 import { aligned } from './aligned.js';
@@ -37,7 +38,7 @@ export interface Limiting {
 export function limiting({ limits, hosts }: Policy): Limiting[] {
   return limits.rules.map(limit => {
     const host = limit.operation === null ? undefined : hosts[limit.operation[0]];
-    const operation = limit.operation === null ? undefined : host?.openapi?.operations[limit.operation[1]];
+    const operation = host && limit.operation ? operationsOf(host)[limit.operation[1]] : undefined;
     const timed = limit.concurrency === null;
     const { mode, fallback, advance } = limit.sharing;
     const delay = typeof limit.action === 'object' ? limit.action.delay : null;

@@ -5,7 +5,7 @@ import type { z } from 'zod';
 import type { recommendation, recommendations, simulated } from '../limits/volume-shapes.js';
 import { connect } from './client.js';
 import { usage } from './fault.js';
-import { mostOf } from './limit.js';
+import { MOST_AT_ONCE, numberOf } from './limit.js';
 import { count, moment, print, say } from './print.js';
 import { type ReachOptions, reaching } from './reach.js';
 import { pairs, shownTable } from './table.js';
@@ -62,7 +62,7 @@ export function addVolume(group: Command, terminal: Terminal): void {
     .action(async (operation: string, options: Simulate) => {
       const { host, since, requests, period, burst, counters, most, output } = options;
       const body = {
-        ...{ host, operation, counters, most: mostOf(most) },
+        ...{ host, operation, counters, most: numberOf(most, '--most', MOST_AT_ONCE) },
         requests_per_period: wholeOf(requests, '--requests'),
         period_seconds: secondsOf(period),
         burst: burst === undefined ? undefined : wholeOf(burst, '--burst'),

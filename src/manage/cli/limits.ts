@@ -5,7 +5,7 @@ import type { z } from 'zod';
 import type { exemption, limit, limitedKey, resetAnswer } from '../limits/shapes.js';
 import { at, type Client, connect, type Page } from './client.js';
 import { Exit, Fault, usage } from './fault.js';
-import { mostOf } from './limit.js';
+import { MOST_AT_ONCE, mostOf, numberOf } from './limit.js';
 import { addVolume } from './limits-volume.js';
 import { moment, print, say } from './print.js';
 import { type ReachOptions, reaching } from './reach.js';
@@ -39,7 +39,7 @@ export function addLimits(program: Command, terminal: Terminal): void {
     .action(async (name: string, options: ReachOptions) => {
       const client = connect(options, terminal);
       const found = await client.get<Limit>(at`/limits/rules/${name}`);
-      const exempt = await client.list<Exemption>('/limits/exemptions', { rule: name }, mostOf(SHOWN));
+      const exempt = await client.list<Exemption>('/limits/exemptions', { rule: name }, Number(SHOWN));
       const both = { ...found, exemptions: exempt.items };
       print(terminal, options.output, both, () => described(terminal, found, exempt.items));
       if (exempt.next !== null) say(terminal, 'more keys are exempt: see `portcullis limits exemptions`');
@@ -48,7 +48,7 @@ export function addLimits(program: Command, terminal: Terminal): void {
     .description('list the keys that are counted by this gateway, those that were refused most first')
     .option('--most <number>', 'how many at most', TOP)
     .action(async (name: string | undefined, { most, ...options }: ReachOptions & { most: string }) => {
-      const query = { rule: name, most: mostOf(most) };
+      const query = { rule: name, most: numberOf(most, '--most', MOST_AT_ONCE) };
       const found = await connect(options, terminal).get<{ items: Counted[] }>('/limits/top', query);
       print(terminal, options.output, found, () => tops(terminal, found.items));
     });

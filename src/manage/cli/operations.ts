@@ -1,5 +1,6 @@
 // What of each described operation will be enforced, as `portcullis check` tells it: a line an operation.
 
+import { operationsOf } from '../../config/operations.js';
 import type {
   Policy,
   PolicyContent,
@@ -44,8 +45,8 @@ export interface Enforced {
 }
 
 export function enforced(policy: Policy, stated: StatedByHost): Enforced[] {
-  return policy.hosts.flatMap(({ name, openapi }) =>
-    (openapi?.operations ?? []).map((operation, index) => ({
+  return policy.hosts.flatMap(({ name, openapi, grpc }) =>
+    operationsOf({ openapi, grpc }).map((operation, index) => ({
       host: name,
       id: operation.id,
       method: operation.method,
@@ -70,10 +71,12 @@ export function enforced(policy: Policy, stated: StatedByHost): Enforced[] {
 /** A table for each host, under a line for what matches no operation. */
 export function table(policy: Policy, stated: StatedByHost): string {
   const rows = enforced(policy, stated);
-  const parts = policy.hosts.flatMap(({ name, openapi, credentials }) => {
-    if (!openapi) return [];
+  const parts = policy.hosts.flatMap(({ name, openapi, grpc, credentials }) => {
+    if (!openapi && !grpc?.descriptors) return [];
     const lines = rows.filter(({ host }) => host === name).map(row => cells(row, credentials).map(printable));
-    const head = `${name}: other paths ${openapi.fallthrough}, other methods ${openapi.action}`;
+    const others = openapi ? `other paths ${openapi.fallthrough}, other methods ${openapi.action}` : null;
+    const calls = grpc?.descriptors ? `other calls ${grpc.fallthrough}` : null;
+    const head = `${name}: ${[others, calls].filter(said => said !== null).join(', ')}`;
     return [[head, ...aligned([HEADINGS, ...lines])].join('\n')];
   });
   return parts.join('\n\n');

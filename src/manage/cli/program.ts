@@ -20,6 +20,7 @@ import { addRun, type Processes } from './run.js';
 import { addSchema } from './schema.js';
 import { systemTerminal, type Terminal } from './terminal.js';
 import { addToken } from './token.js';
+import { addUpgrade } from './upgrade.js';
 import { addVersion } from './version.js';
 
 /** What src/main.ts hands over: the native door is opened only by the commands that need it. */
@@ -48,6 +49,7 @@ export function makeProgram(parts: Parts): Command {
       getErrHelpWidth: () => widthOf(terminal.error),
     });
   addRun(program, processes);
+  addUpgrade(program, terminal);
   addCheck(program, compile, lookups);
   addExplain(program, explain, lookups);
   addPki(program, parts);

@@ -1,5 +1,6 @@
 // What an operation requires of who calls it, in a line: `jwt customers[orders:read] or key and certificate devices`.
 
+import { operationsOf } from '../../config/operations.js';
 import type {
   Policy,
   PolicyAction,
@@ -44,7 +45,7 @@ export function requiresOf(
 ): Requires | null {
   const found = policy.hosts.find(({ name }) => name === host);
   if (!found?.credentials) return null;
-  const index = found.openapi?.operations.findIndex(({ id }) => id === operation) ?? -1;
+  const index = operationsOf(found).findIndex(({ id }) => id === operation);
   if (index >= 0) return requires(policy, stated, host, index);
   const { action, any } = found.credentials.unmatched;
   return { action, public: false, saidBy: stated.get(host)?.unmatched.by ?? 'default', any };

@@ -72,8 +72,9 @@ export class Observed {
         all.set(place, one);
         one.recommending.add(bucket);
       }
+      const hosts = this.#hosts();
       return [...all.values()].map(({ host, operation, recommending }) => {
-        return recommending.result(host, operation, this.#described(host, operation));
+        return recommending.result(host, operation, described(hosts, host, operation));
       });
     });
   }
@@ -104,12 +105,6 @@ export class Observed {
     throw new Refusal(422, 'Several hosts have such an operation.', `Say \`host\`: ${[first, ...others].join(', ')}.`);
   }
 
-  #described(host: string, operation: string): Described {
-    const { operations = [], sessions = false } = this.#hosts().find(({ name }) => name === host) ?? {};
-    const { method = null, path = null } = operations.find(({ id }) => id === operation) ?? {};
-    return { method, path, sessions };
-  }
-
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(act);
     this.#turn = result.catch(() => {});
@@ -118,6 +113,12 @@ export class Observed {
 }
 
 export const NOTHING_YET = 'Volume is recorded in steps of ten minutes, from the first request on.';
+
+function described(hosts: Operations, host: string, operation: string): Described {
+  const { operations = [], sessions = false } = hosts.find(({ name }) => name === host) ?? {};
+  const { method = null, path = null } = operations.find(({ id }) => id === operation) ?? {};
+  return { method, path, sessions };
+}
 
 function shownRow({ host, operation, bucket, node, data }: VolumesTable) {
   const volume = unpack(data);

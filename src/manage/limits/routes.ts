@@ -32,8 +32,6 @@ export interface LimitRouting {
 
 export function limitRoutes(api: Api, routing: LimitRouting): void {
   const { native, exemptions, limits, hosts, inForce } = routing;
-  const shownAs = (limit: PolicyLimit, figures: ReadonlyMap<string, Figures>) =>
-    shown(limit, hosts(), figures.get(limit.name));
   const known = (name: string) => {
     const limit = limits().find(one => one.name === name) ?? null;
     if (limit === null && name !== QUOTA && !figuresOf(native).has(name)) throw noSuchLimit(name);
@@ -51,8 +49,8 @@ export function limitRoutes(api: Api, routing: LimitRouting): void {
       answer: page(shapes.limit),
     },
     async () => {
-      const figures = figuresOf(native);
-      return { body: { items: limits().map(limit => shownAs(limit, figures)), next: null } };
+      const [described, figures] = [hosts(), figuresOf(native)];
+      return { body: { items: limits().map(limit => shown(limit, described, figures.get(limit.name))), next: null } };
     },
   );
 
@@ -70,7 +68,7 @@ export function limitRoutes(api: Api, routing: LimitRouting): void {
     async ({ params: { name } }) => {
       const limit = limits().find(one => one.name === name);
       if (!limit) throw noSuchLimit(name);
-      return { body: shownAs(limit, figuresOf(native)) };
+      return { body: shown(limit, hosts(), figuresOf(native).get(name)) };
     },
   );
 

@@ -5,6 +5,7 @@ import type { Tell } from '../../journal/events/notices.js';
 import type { RevocationMetrics } from '../../journal/metrics/revocation.js';
 import type { Api } from '../admin/api.js';
 import type { Log } from '../log.js';
+import type { Bound } from '../port.js';
 import type { Store } from '../store/open.js';
 import { type Answering, Asking, type SeenCertificate } from './asking.js';
 import { type Brought, type BroughtAuthority, Issuers } from './brought.js';
@@ -101,10 +102,10 @@ export class RevocationFlow {
     }
   }
 
-  /** Publishes lists, OCSP and certificates. Rejects with the system's error when the address is taken. */
-  listen(address: string | null, port: number): Promise<Listening> {
+  /** Publishes lists, OCSP and certificates. */
+  listen(socket: Pick<Bound, 'handle' | 'port'>): Promise<Listening> {
     const parts = { ...this.#parts, lists: this.#ownLists, responder: this.#responder };
-    return publish(publishing(parts), address, port);
+    return publish(publishing(parts), socket);
   }
 
   /** Its operations of the admin API. */

@@ -6,6 +6,8 @@ import { createAdaptorServer } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import type { RevocationMetrics } from '../../journal/metrics/revocation.js';
 import { readBody } from '../admin/body.js';
+import { Leaving } from '../leaving.js';
+import type { Bound } from '../port.js';
 import type { Store } from '../store/open.js';
 import { generationsOf, issuingOf, isTrusted, pemsOf } from './authorities.js';
 import type { Clock } from './clock.js';
@@ -31,6 +33,8 @@ export interface Published {
 export interface Listening {
   port: number;
   close(): Promise<void>;
+  /** Another process answers from now on. */
+  retire(): void;
 }
 
 export function publishing({ store, lists, responder, metrics, clock }: Published): Hono {
@@ -104,25 +108,26 @@ export function publishing({ store, lists, responder, metrics, clock }: Publishe
   return app;
 }
 
-/** Rejects with the system's error when the address cannot be listened on. */
-export function publish(app: Hono, address: string | null, port: number): Promise<Listening> {
+/** Rejects with the system's error when the socket cannot be listened on. */
+export function publish(app: Hono, { handle, port }: Pick<Bound, 'handle' | 'port'>): Promise<Listening> {
   const server = createAdaptorServer({ fetch: app.fetch }) as Server;
   server.maxConnections = MAX_CONNECTIONS;
   server.requestTimeout = REQUEST_MS;
   server.headersTimeout = HEAD_MS;
   server.keepAliveTimeout = IDLE_MS;
-  const close = () =>
-    new Promise<void>(resolve => {
-      server.close(() => resolve());
-      server.closeIdleConnections();
-      setTimeout(() => server.closeAllConnections(), REQUEST_MS).unref();
-    });
+  const leaving = new Leaving(server);
+  const bounded = () => void setTimeout(() => server.closeAllConnections(), REQUEST_MS).unref();
+  const close = () => {
+    bounded();
+    return leaving.atOnce();
+  };
+  const retire = () => {
+    bounded();
+    void leaving.gently();
+  };
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ port, ...(address !== null && { host: address }) }, () => {
-      const bound = server.address();
-      resolve({ port: typeof bound === 'object' && bound ? bound.port : port, close });
-    });
+    server.listen(handle, () => resolve({ port, close, retire }));
   });
 }
 

@@ -169,7 +169,8 @@ impl Edge {
         if !head.has_body() && is_websocket(head.method(), head.field("upgrade")) {
             return Next::Upgrade;
         }
-        let framing = head.framing();
+        let framing = self.framing_onwards(index);
+        let slot = &mut self.slots[index as usize];
         if matches!(framing, Framing::None | Framing::Length(0)) {
             return self.send(index, framing, Body::None);
         }
@@ -198,7 +199,10 @@ impl Edge {
         if !gathered.is_empty() && self.client.client().body(token, gathered, false) == Flow::Pause {
             return Next::Pause;
         }
-        if length.is_some() { Next::Body } else { Next::LastBody }
+        match self.slots[index as usize].exchange.head.framing() {
+            Framing::Length(_) => Next::Body,
+            Framing::None | Framing::Chunked => Next::LastBody,
+        }
     }
 
     /// Waits for the whole body, which is inspected then.

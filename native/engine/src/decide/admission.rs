@@ -136,8 +136,7 @@ impl Admission {
             Err(_) => false,
             Ok(None) => true,
             Ok(Some(partner)) => {
-                let openapi = host.openapi.as_ref();
-                let operation = openapi.zip(operation).and_then(|(openapi, index)| openapi.operation(index));
+                let operation = operation.and_then(|index| host.operation(index));
                 partner.admits(now.unix_ms).is_ok() && may_call(&partner, &self.host, operation)
             }
         }

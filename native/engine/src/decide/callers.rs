@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Known, operation, staged};
+use super::{Known, staged};
 use crate::credentials::{self, Caller, Credentials, Shown};
 use crate::exchange::{Denial, Exchange, Presented};
 use crate::jwt::{self, Token};
@@ -26,7 +26,7 @@ pub(super) fn callers(
     }
     partners(exchange, peer)?;
     let Some(partner) = &exchange.caller.partner else { return Ok(()) };
-    match may_call(partner, exchange.head.host(), operation(exchange)) {
+    match may_call(partner, exchange.head.host(), exchange.operation()) {
         true => Ok(()),
         false => staged(Action::Block, Reason::PartnersOperation.into(), &mut exchange.logged),
     }

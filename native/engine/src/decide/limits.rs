@@ -4,6 +4,8 @@
 //! refuses longest answers. What a refused request has spent of others is given back. Limits that a fleet counts at every
 //! request are gathered, and asked together when everything else has passed.
 
+use std::sync::Arc;
+
 use super::{MAX_INSPECTED_BYTES, Outcome, denied, request, staged};
 use crate::exchange::{Denial, Exchange};
 use crate::head::Framing;
@@ -38,6 +40,18 @@ pub(super) fn limits(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer, 
     refused.map_or(Ok(()), Err)
 }
 
+/// Asks the limits that count messages, for one message. Of a call whose head has gone on, nothing but what this message
+/// has spent is given back, and the answer's fields are written.
+pub(super) fn message(exchange: &mut Exchange, snapshot: &Snapshot, peer: &Peer) -> Result<(), Denial> {
+    if snapshot.limits.stage(Phase::Message).is_empty() {
+        return Ok(());
+    }
+    let kept = exchange.limited.keep();
+    let asked = limits(exchange, snapshot, peer, Phase::Message);
+    exchange.limited.restore(kept);
+    asked
+}
+
 /// Lends what a walk needs from the exchange.
 fn with_walk<T>(
     exchange: &mut Exchange,
@@ -51,7 +65,10 @@ fn with_walk<T>(
     let mut logged = std::mem::take(&mut exchange.logged);
     let read = limited.read.take();
     scratch.begin();
-    let request = Request { beyond: Beyond { response, body: read.as_ref() }, ..request(exchange, snapshot, peer) };
+    let request = Request {
+        beyond: Beyond { response, body: read.as_ref(), ..request(exchange, snapshot, peer).beyond },
+        ..request(exchange, snapshot, peer)
+    };
     let mut walk = Walk {
         limits: &snapshot.limits,
         counters: snapshot.limits.counters(),
@@ -110,10 +127,7 @@ impl<'a> Walk<'a, '_> {
         let terms = rule.terms();
         if let Some(most) = rule.concurrency {
             self.limited.checked.push(number);
-            let taken = self.counters.enter(key, most, self.limited.now_us);
-            if matches!(taken, Taken::Admitted { .. }) {
-                self.limited.held.push(key);
-            }
+            let taken = self.limited.held.enter(self.counters, key, most, self.limited.now_us);
             // How long others take is nobody's to say.
             let taken = if let Taken::Refused { penalty, .. } = taken {
                 Taken::Refused { wait_us: SOON_US, penalty }
@@ -237,22 +251,15 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn refused(&mut self, number: u32, terms: &Terms<'_>, key: Key, wait_us: u64, reason: Reason) {
-        let identity = self.limits.allow_identities.then(|| self.identity(number));
-        self.counters.refused(key, terms.name, || identity, self.limited.now_us);
+        let Walk { limits, counters, request, scratch, .. } = self;
+        let stands_for = || limits.allow_identities.then(|| identity(limits, number, request, scratch));
+        counters.refused(key, terms.name, stands_for);
         let retry_after_s = wait_us.div_ceil(1_000_000).max(1);
         let denial = Denial { limit: Some(Box::new(Exceeded { rule: number, key, retry_after_s })), ..reason.into() };
         let action = if terms.is_enforced() { Action::Block } else { Action::Log };
         let Err(denial) = staged(action, denial, self.logged) else { return };
         if self.strictest.as_ref().is_none_or(|(longest, _)| *longest < wait_us) {
             self.strictest = Some((wait_us, denial));
-        }
-    }
-
-    /// What a key stands for.
-    fn identity(&mut self, number: u32) -> String {
-        match self.limits.rule(number) {
-            Some(rule) => rule.identity(self.request, self.scratch),
-            None => self.request.caller.partner.as_ref().map_or_else(String::new, |partner| partner.name.to_string()),
         }
     }
 
@@ -266,9 +273,7 @@ impl<'a> Walk<'a, '_> {
                 SpentOf::Share => self.limits.fleet().give_back_share(&ask, taken_us),
             }
         }
-        for key in self.limited.held.drain(..) {
-            self.counters.leave(key);
-        }
+        self.limited.held.leave();
         self.limited.pending.clear();
         self.limited.asks.clear();
         (self.limited.delay_us, self.limited.delayed) = (0, None);
@@ -303,6 +308,14 @@ impl<'a> Walk<'a, '_> {
             SharingMode::Fast => self.limits.fleet().spend(&ask, now),
             SharingMode::Strict => self.limited.asks.push(ask),
         }
+    }
+}
+
+/// What a key stands for.
+fn identity(limits: &Limits, number: u32, request: &Request<'_>, scratch: &mut Scratch) -> String {
+    match limits.rule(number) {
+        Some(rule) => rule.identity(request, scratch),
+        None => request.caller.partner.as_ref().map_or_else(String::new, |partner| partner.name.to_string()),
     }
 }
 
@@ -351,9 +364,9 @@ pub(super) fn passed(exchange: &mut Exchange, peer: &Peer) -> Outcome {
 }
 
 fn admitted(exchange: &mut Exchange, peer: &Peer) -> Outcome {
-    if let Some(snapshot) = exchange.snapshot.clone()
-        && snapshot.limits.headers
-        && !exchange.limited.left.is_empty()
+    let tells = |snapshot: &&Arc<Snapshot>| snapshot.limits.headers;
+    if !exchange.limited.left.is_empty()
+        && let Some(snapshot) = exchange.snapshot.as_ref().filter(tells).cloned()
     {
         with_walk(exchange, &snapshot, peer, None, |walk, _| walk.tell());
     }
@@ -447,33 +460,45 @@ pub fn settled<'a>(
 
 /// The exchange is over, however it ended.
 pub fn released(exchange: &mut Exchange) {
-    if let Some(snapshot) = &exchange.snapshot {
-        for key in exchange.limited.held.drain(..) {
-            snapshot.limits.counters().leave(key);
-        }
-    }
+    exchange.limited.held.leave();
 }
 
-/// Places among those under way, of what goes on when its exchange has ended: left when this is dropped.
-#[derive(Debug)]
+/// Places among those under way, of an exchange or of what goes on when it has ended. Left when this is dropped: counters
+/// outlive a panic that is caught, and the thread.
+#[derive(Debug, Default)]
 pub struct Places {
-    counters: &'static Counters,
-    keys: Vec<Key>,
+    held: Vec<(&'static Counters, Key)>,
 }
 
 impl Places {
     /// Out of an exchange, before it is over; None: it has none.
     pub fn of(exchange: &mut Exchange) -> Option<Places> {
-        let counters = exchange.snapshot.as_ref()?.limits.counters();
-        let keys = std::mem::take(&mut exchange.limited.held);
-        (!keys.is_empty()).then_some(Places { counters, keys })
+        let places = std::mem::take(&mut exchange.limited.held);
+        (!places.held.is_empty()).then_some(places)
+    }
+
+    /// Takes one, if it is free.
+    fn enter(&mut self, counters: &'static Counters, key: Key, most: u64, now_us: u64) -> Taken {
+        let taken = counters.enter(key, most, now_us);
+        if matches!(taken, Taken::Admitted { .. }) {
+            self.held.push((counters, key));
+        }
+        taken
+    }
+
+    /// All of them; its room stays.
+    pub(crate) fn leave(&mut self) {
+        for (counters, key) in self.held.drain(..) {
+            counters.leave(key);
+        }
     }
 }
 
 impl Drop for Places {
     fn drop(&mut self) {
-        for &key in &self.keys {
-            self.counters.leave(key);
-        }
+        self.leave();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,38 @@
 //! A call is told by its content type alone (gRPC over HTTP/2; gRPC-Web). Its path is its operation:
 //! `/package.Service/Method`.
 
+mod annotations;
+pub mod answer;
+mod call;
+mod constraints;
+pub mod deadline;
+mod descriptors;
+mod formats;
+pub mod framing;
+mod message;
+mod model;
+pub mod outline;
+mod sources;
+pub mod status;
+mod values;
+pub mod web;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use call::{Call, Next, Terms};
+pub use descriptors::{Described, Remarked, read};
+pub use message::{Bounds, Room, Verdict};
+pub use model::{Method, Model};
+pub use sources::{SourceProblem, Sources, compile};
+pub use values::{Values, Wanted};
+
+/// Deepest nesting that may be allowed: the walk over a message is recursive. Readers of Protocol Buffers stop at 100.
+pub const MAX_DEPTH: u32 = 100;
+/// Largest message that may be allowed: it is held in memory whole. Servers take 4 MiB unless they are told otherwise.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
 /// How a request's messages are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
@@ -21,18 +53,32 @@ impl Dialect {
     pub fn of(content_type: &str) -> Option<Dialect> {
         let essence = content_type.split(';').next().unwrap_or_default().trim_ascii();
         let (kind, _) = essence.split_once('+').unwrap_or((essence, ""));
-        [
-            ("application/grpc", Dialect::Grpc),
-            ("application/grpc-web", Dialect::Web),
-            ("application/grpc-web-text", Dialect::WebText),
-        ]
-        .into_iter()
-        .find_map(|(name, dialect)| kind.eq_ignore_ascii_case(name).then_some(dialect))
+        let all = [Dialect::Grpc, Dialect::Web, Dialect::WebText];
+        all.into_iter().find(|dialect| kind.eq_ignore_ascii_case(dialect.essence()))
+    }
+
+    /// The content type without a format.
+    #[must_use]
+    pub fn essence(self) -> &'static str {
+        match self {
+            Dialect::Grpc => "application/grpc",
+            Dialect::Web => "application/grpc-web",
+            Dialect::WebText => "application/grpc-web-text",
+        }
     }
 }
 
+/// What a host demands of its calls, whatever their messages are.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CallTerms {
+    /// No call lasts longer.
+    pub max_deadline_us: Option<u64>,
+    /// Calls of `grpc.reflection` are refused.
+    pub hides_reflection: bool,
+}
+
 #[cfg(test)]
-mod tests {
+mod dialect {
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@ use super::rule::{Cost, Phase, Rule};
 use super::told;
 use super::{Limits, MOST_OF_WINDOW, Quota, Stage};
 use crate::credentials::SessionKey;
-use crate::policy::{Algorithm, Expression, Limit, LimitAction, Policy, Problem, Score};
+use crate::policy::{Algorithm, Expression, Limit, LimitAction, Per, Policy, Problem, Score, SharingMode};
 use crate::rules::{Language, Place, Reads, Selection, Test, Value};
 
 /// Most limits: with more, lists and characteristics are the better tool.
@@ -149,6 +149,9 @@ fn compile(limit: &Limit, key: &SessionKey, language: &mut Language<'_>, problem
             hint: Some("leave out `countingExpression` and `score`, or `concurrency`".to_owned()),
         });
     }
+    if limit.per == Per::Message {
+        problems.extend(of_messages(limit, reads, settles));
+    }
     if problems.len() > before {
         return None;
     }
@@ -165,7 +168,8 @@ fn compile(limit: &Limit, key: &SessionKey, language: &mut Language<'_>, problem
         concurrency: limit.concurrency.map(u64::from),
         sharing: limit.sharing,
         phase: match reads {
-            Reads { body: true, .. } | Reads { verdict: true, .. } => Phase::Body,
+            _ if limit.per == Per::Message => Phase::Message,
+            Reads { body: true, .. } | Reads { verdict: true, .. } | Reads { message: true, .. } => Phase::Body,
             Reads { caller: true, .. } => Phase::Caller,
             _ => Phase::Endpoint,
         },
@@ -181,5 +185,28 @@ fn compile(limit: &Limit, key: &SessionKey, language: &mut Language<'_>, problem
         } else {
             told::policy(&limit.name, limit.amount, limit.period_ms)
         },
+    })
+}
+
+/// A message of a call waits for nobody, and is no request: what does not go together with that.
+fn of_messages(limit: &Limit, reads: Reads, settles: bool) -> Option<Problem> {
+    let message = if limit.concurrency.is_some() {
+        "messages are not under way at once"
+    } else if limit.sharing.mode == SharingMode::Strict {
+        "a message does not wait for the fleet's counters"
+    } else if matches!(limit.action, LimitAction::Delay(_)) {
+        "a message does not wait for its turn"
+    } else if settles {
+        "a message has no response to count by"
+    } else if reads.body {
+        "a message is not the request's body"
+    } else {
+        return None;
+    };
+    Some(Problem {
+        at: limit.at.clone(),
+        span: None,
+        message: message.to_owned(),
+        hint: Some("leave out `per: message`, and requests are counted".to_owned()),
     })
 }

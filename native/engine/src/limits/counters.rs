@@ -262,8 +262,8 @@ impl Counters {
 
     /// Notes that a limit refused a key, for [`Counters::top`]. `identity`: what the key stands for, asked for once and
     /// cut; None: nobody may know.
-    pub fn refused(&self, key: Key, limit: &str, identity: impl FnOnce() -> Option<String>, now_us: u64) {
-        self.refusals.note(key, limit, identity, now_us);
+    pub fn refused(&self, key: Key, limit: &str, identity: impl FnOnce() -> Option<String>) {
+        self.refusals.note(key, limit, identity);
     }
 
     /// The keys that were refused most, of one limit or of all, those with most refusals first.

@@ -45,7 +45,7 @@ pub const QUOTA: u32 = u32::MAX;
 pub struct Limits {
     /// By their place in the policy.
     rules: Box<[Rule]>,
-    stages: [Stage; 3],
+    stages: [Stage; 4],
     /// Whether one is spent when the answer is known.
     settles: bool,
     quota_keys: Option<Keys>,
@@ -144,7 +144,7 @@ pub struct Limited {
     /// Counted when the answer is known.
     pub(crate) pending: Vec<Ask>,
     /// Places among those under way.
-    pub(crate) held: Vec<Key>,
+    pub(crate) held: crate::decide::Places,
     /// Phases that were done.
     pub(crate) reached: u8,
     /// A limit refused the request, or its answer was counted.
@@ -172,12 +172,51 @@ impl Limited {
         self.left.clear();
         self.spent.clear();
         self.pending.clear();
-        self.held.clear();
+        self.held.leave();
         self.reached = 0;
         self.over = false;
         self.reading = None;
         self.read = None;
         self.alone = false;
+    }
+}
+
+/// What one of many messages leaves as it was.
+pub(crate) struct Kept {
+    left: Vec<(u32, Left)>,
+    spent: Vec<(Ask, u64, SpentOf)>,
+    held: crate::decide::Places,
+    pending: Vec<Ask>,
+    fields: String,
+    over: bool,
+    checked: usize,
+}
+
+impl Limited {
+    /// To be called before the limits of a message are asked.
+    pub(crate) fn keep(&mut self) -> Kept {
+        Kept {
+            left: std::mem::take(&mut self.left),
+            spent: std::mem::take(&mut self.spent),
+            held: std::mem::take(&mut self.held),
+            pending: std::mem::take(&mut self.pending),
+            fields: std::mem::take(&mut self.fields),
+            over: self.over,
+            checked: self.checked.len(),
+        }
+    }
+
+    /// To be called when they were.
+    pub(crate) fn restore(&mut self, kept: Kept) {
+        let Kept { left, spent, held, pending, fields, over, checked } = kept;
+        (self.left, self.spent, self.held, self.pending) = (left, spent, held, pending);
+        self.fields = fields;
+        self.over = over;
+        // Each limit once, however many messages it was asked for.
+        let (before, new) = self.checked.split_at(checked);
+        let new: Vec<u32> = new.iter().filter(|number| !before.contains(number)).copied().collect();
+        self.checked.truncate(checked);
+        self.checked.extend(new);
     }
 }
 

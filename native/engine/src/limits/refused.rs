@@ -29,8 +29,6 @@ pub struct Refused {
     pub refused: u64,
     /// So many of those may have been of other keys.
     pub uncertain: u64,
-    /// When it was last.
-    pub last_us: u64,
 }
 
 #[derive(Debug, Default)]
@@ -47,16 +45,14 @@ struct Shard {
 }
 
 impl Refusals {
-    pub(super) fn note(&self, key: Key, limit: &str, identity: impl FnOnce() -> Option<String>, now_us: u64) {
+    pub(super) fn note(&self, key: Key, limit: &str, identity: impl FnOnce() -> Option<String>) {
         self.with(key, |shard| {
             if let Some(&at) = shard.places.get(&key) {
-                let known = &mut shard.keys[at];
-                known.refused += 1;
-                known.last_us = known.last_us.max(now_us);
+                shard.keys[at].refused += 1;
                 return;
             }
             let identity = identity().map(|text| text[..text.floor_char_boundary(MAX_IDENTITY_BYTES)].into());
-            shard.add(Refused { key, limit: limit.into(), identity, refused: 1, uncertain: 0, last_us: now_us });
+            shard.add(Refused { key, limit: limit.into(), identity, refused: 1, uncertain: 0 });
         });
     }
 

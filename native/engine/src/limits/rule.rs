@@ -12,12 +12,14 @@ pub enum Phase {
     Endpoint,
     /// Also the key, the token, the partner and the session.
     Caller,
-    /// Also the body, and the verdict on it.
+    /// Also the body, and the verdict on it; of a call, its first message.
     Body,
+    /// Each message of a call.
+    Message,
 }
 
 impl Phase {
-    pub const ALL: [Phase; 3] = [Phase::Endpoint, Phase::Caller, Phase::Body];
+    pub const ALL: [Phase; 4] = [Phase::Endpoint, Phase::Caller, Phase::Body, Phase::Message];
 }
 
 /// What a request costs.

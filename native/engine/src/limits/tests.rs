@@ -182,9 +182,9 @@ fn those_refused_most_are_told_however_many_others_are() {
     let counters = Counters::new(1_024);
     let flood = |number: u64| Key([number.wrapping_mul(0x9e37_79b9_7f4a_7c15), number]);
     for number in 0..100_000 {
-        counters.refused(flood(number), "flood", || None, number);
+        counters.refused(flood(number), "flood", || None);
         if number % 100 == 0 {
-            counters.refused(Key([7, 7]), "logins", || Some("é".repeat(200)), number);
+            counters.refused(Key([7, 7]), "logins", || Some("é".repeat(200)));
         }
     }
     let top = counters.top(None, 1);

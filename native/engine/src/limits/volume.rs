@@ -77,8 +77,8 @@ impl Asked {
         if exchange.own.is_some() {
             return None;
         }
-        let operation = match (&host.openapi, exchange.operation) {
-            (Some(openapi), Some(operation)) => openapi.operations[operation as usize].series,
+        let operation = match exchange.operation.and_then(|operation| host.operation(operation)) {
+            Some(operation) => operation.series,
             _ => host.unmatched,
         };
         let certificate = peer.certificate.as_ref().filter(|_| exchange.presented == Presented::Verified);

@@ -9,6 +9,7 @@ use super::body::{Want, Wanted};
 use super::condition::{Condition, Number, Text, TextTest};
 use super::field::{self, Boolean, Field, Graphql};
 use super::function;
+use super::language::Messages;
 use super::list::{List, ListItems};
 use super::pattern::Patterns;
 use super::place::{Place, Reads};
@@ -71,11 +72,14 @@ impl Typed {
 /// What an expression may refer to, and where its regular expressions are counted.
 pub(super) struct Scope<'p> {
     pub text: &'p str,
+    /// Pointer of the expression.
+    pub at: &'p str,
     pub lists: &'p HashMap<&'p str, List>,
     /// Names of the token configurations.
     pub configurations: &'p [&'p str],
     pub patterns: &'p mut Patterns,
     pub wanted: &'p mut Wanted,
+    pub messages: &'p mut Messages,
     pub place: Place,
     /// What was read so far.
     pub reads: Reads,
@@ -182,6 +186,15 @@ impl Scope<'_> {
         })
     }
 
+    /// The number of a path into messages.
+    fn message(&mut self, path: &str, span: &Span) -> Result<usize, Fault> {
+        if path.split('.').any(str::is_empty) {
+            return Err(Fault::new(span.clone(), "this is no path to a field".to_owned())
+                .hint("names with dots between them: `grpc.message[\"user.id\"]`"));
+        }
+        Ok(self.messages.number(path, self.at, span))
+    }
+
     fn index(&mut self, typed: Typed, of: &Node, index: &Index, span: &Span) -> Result<Typed, Fault> {
         let name = self.quote(&of.span).to_owned();
         let name = name.as_str();
@@ -200,6 +213,7 @@ impl Scope<'_> {
                     }
                     MapField::ResponseHeaders => Source::ResponseHeader(self.header(key, name, span)?),
                     MapField::Form => Source::Body(self.wanted.number(Want::Form(key.as_slice().into()))),
+                    MapField::Message => Source::Message(self.message(&text(), span)?),
                     MapField::Headers => Source::Header(self.header(key, name, span)?),
                     MapField::Arguments => Source::Argument(key.as_slice().into()),
                     MapField::Cookies => Source::Cookie(key.as_slice().into()),
@@ -213,6 +227,7 @@ impl Scope<'_> {
                     | MapField::Path
                     | MapField::Claims
                     | MapField::Form
+                    | MapField::Message
                     | MapField::ResponseHeaders => fault.hint(format!("expected `{name}[\"name\"]`")),
                     _ => fault.hint(format!("expected `{name}[\"name\"]`; for all of them, `{name}.values[*]`")),
                 })

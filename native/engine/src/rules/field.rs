@@ -43,6 +43,9 @@ pub(super) const FIELDS: &[(&str, Field)] = {
     use CertificateNames as Names;
     use Field::{Address, Array, Body, Boolean as Bool, Map, Number, Numbers, Text};
     &[
+        ("grpc.message", Map(MapField::Message)),
+        ("grpc.method", Text(TextField::Procedure)),
+        ("grpc.service", Text(TextField::Service)),
         ("http.host", Text(TextField::Host)),
         ("http.request.method", Text(TextField::Method)),
         ("http.request.uri", Text(TextField::Uri)),
@@ -93,6 +96,8 @@ pub(super) const FIELDS: &[(&str, Field)] = {
         ("cf.api_gateway.auth_id_present", Bool(Boolean::Finding(Finding::Identified))),
         ("cf.api_gateway.fallthrough_detected", Bool(Boolean::Finding(Finding::Fallthrough))),
         (VIOLATED, Bool(Boolean::Finding(Finding::Violated))),
+        ("cf.bot_management.ja4", Text(TextField::Ja4)),
+        ("cf.tls_client_hello_length", Number(NumberField::HelloLength)),
         ("cf.tls_client_auth.cert_presented", Bool(Boolean::Certificate(Certified::Presented))),
         ("cf.tls_client_auth.cert_verified", Bool(Boolean::Certificate(Certified::Verified))),
         ("cf.tls_client_auth.cert_revoked", Bool(Boolean::Certificate(Certified::Revoked))),

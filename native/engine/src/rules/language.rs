@@ -9,7 +9,7 @@ use super::list::{self, List};
 use super::parse;
 use super::pattern::Patterns;
 use super::place::{Place, Reads};
-use super::syntax::{Fault, Node};
+use super::syntax::{Fault, Node, Span};
 use super::value::Value;
 use super::{Request, Scratch};
 use crate::policy::{self, Problem};
@@ -19,6 +19,40 @@ pub struct Language<'p> {
     configurations: Vec<&'p str>,
     patterns: Patterns,
     wanted: Wanted,
+    messages: Messages,
+}
+
+/// Paths into messages that expressions read.
+#[derive(Debug, Default)]
+pub struct Messages {
+    /// Each once, with the place where it was read first.
+    paths: Vec<(String, String, Span)>,
+}
+
+impl Messages {
+    pub(super) fn number(&mut self, path: &str, at: &str, span: &Span) -> usize {
+        if let Some(number) = self.paths.iter().position(|(known, ..)| known == path) {
+            return number;
+        }
+        self.paths.push((path.to_owned(), at.to_owned(), span.clone()));
+        self.paths.len() - 1
+    }
+
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(|(path, ..)| path.as_str())
+    }
+
+    /// A path that no message has never holds anything, which nobody means.
+    pub fn report(&self, found: &[bool], problems: &mut Vec<Problem>) {
+        for ((path, at, span), _) in self.paths.iter().zip(found).filter(|(_, found)| !**found) {
+            problems.push(Problem {
+                at: at.clone(),
+                span: Some((span.start, span.end)),
+                message: format!("no method of a host's services is sent a message with a value at `{path}`"),
+                hint: Some("names of fields with dots between them, as the descriptors write them".to_owned()),
+            });
+        }
+    }
 }
 
 /// An expression that is true or false.
@@ -37,6 +71,7 @@ impl<'p> Language<'p> {
             configurations: configurations.iter().map(|written| written.name.as_str()).collect(),
             patterns: Patterns::default(),
             wanted: Wanted::default(),
+            messages: Messages::default(),
         }
     }
 
@@ -59,6 +94,12 @@ impl<'p> Language<'p> {
         std::mem::take(&mut self.wanted)
     }
 
+    /// What they read of messages.
+    #[must_use]
+    pub fn take_messages(&mut self) -> Messages {
+        std::mem::take(&mut self.messages)
+    }
+
     fn compiled<T>(
         &mut self,
         at: &str,
@@ -67,9 +108,10 @@ impl<'p> Language<'p> {
         problems: &mut Vec<Problem>,
         make: impl FnOnce(&mut Scope<'_>, &Node) -> Result<T, Fault>,
     ) -> Option<T> {
-        let Language { lists, configurations, patterns, wanted } = self;
+        let Language { lists, configurations, patterns, wanted, messages } = self;
         let made = parse::parse(text).and_then(|node| {
-            let mut scope = Scope { text, lists, configurations, patterns, wanted, place, reads: Reads::default() };
+            let mut scope =
+                Scope { text, at, lists, configurations, patterns, wanted, messages, place, reads: Reads::default() };
             make(&mut scope, &node)
         });
         made.map_err(|Fault { span, message, hint }| {

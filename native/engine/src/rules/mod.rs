@@ -39,7 +39,7 @@ use index::{Cursors, Index};
 use request::Buffers;
 
 pub use body::{Read, Reading, Wanted};
-pub use language::{Language, Test};
+pub use language::{Language, Messages, Test};
 pub use place::{Place, Reads};
 pub use request::{Beyond, Called, Found, Request, Response};
 pub use selection::Selection;

@@ -121,6 +121,7 @@ fn equal(field: TextField, literal: &[u8]) -> Option<Facts> {
         | TextField::UserAgent
         | TextField::Referer
         | TextField::Version
+        | TextField::Ja4
         | TextField::Cookie
         | TextField::VerifyError
         | TextField::Authority
@@ -128,6 +129,8 @@ fn equal(field: TextField, literal: &[u8]) -> Option<Facts> {
         | TextField::Key
         | TextField::Session
         | TextField::Operation
+        | TextField::Service
+        | TextField::Procedure
         | TextField::Country => return None,
     })
 }
@@ -164,7 +167,8 @@ fn needs(source: &Source) -> Option<Vec<Facts>> {
         | Source::Claim(_)
         | Source::ClaimOf(..)
         | Source::ResponseHeader(_)
-        | Source::Body(_) => return None,
+        | Source::Body(_)
+        | Source::Message(_) => return None,
     };
     Some(vec![Facts { header: Some(header), ..Facts::default() }])
 }

@@ -26,6 +26,8 @@ pub struct Reads {
     pub verdict: bool,
     /// The response.
     pub response: bool,
+    /// Messages of a call.
+    pub message: bool,
 }
 
 impl Reads {
@@ -36,6 +38,7 @@ impl Reads {
             body: self.body || other.body,
             verdict: self.verdict || other.verdict,
             response: self.response || other.response,
+            message: self.message || other.message,
         }
     }
 
@@ -68,5 +71,6 @@ fn of(field: &Field) -> Reads {
     let body = matches!(field, Field::Body | Field::Graphql(_) | Field::Map(MapField::Form));
     let response = matches!(field, Field::Number(NumberField::ResponseCode) | Field::Map(MapField::ResponseHeaders));
     let verdict = matches!(field, Field::Boolean(Boolean::Finding(Finding::Violated)));
-    Reads { caller, body, verdict, response }
+    let message = matches!(field, Field::Map(MapField::Message));
+    Reads { caller, body, verdict, response, message }
 }

@@ -231,7 +231,7 @@ proptest! {
             let identity = Identity::default();
             let (caller, operation) = (Caller::default(), None);
             let (address, found) = (address.parse().unwrap(), Default::default());
-            let request = Request { head: &head, address, identity, now: 0, found, caller: &caller, configurations: &[], operation, beyond: Beyond::default() };
+            let request = Request { head: &head, address, identity, hello: None, now: 0, found, caller: &caller, configurations: &[], operation, beyond: Beyond::default() };
             let (mut logged, mut expected) = (Vec::new(), Vec::new());
             let blocked = compiled.evaluate(&request, &mut scratch, &mut logged);
             let oracle = compiled.evaluate_all(&request, &mut scratch, &mut expected);

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use super::body::Read;
 use crate::credentials::Caller;
+use crate::grpc::{Dialect, Values};
 use crate::head::Head;
 use crate::jwt::Configuration;
 use crate::limits::geo;
 use crate::mtls::{CertificateField, CertificateNames};
 use crate::pairs::{arguments, cookies, decodes_to, escape};
-use crate::peer::Identity;
+use crate::peer::{ClientHello, Identity};
 
 /// One request as rules see it.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,8 @@ pub struct Request<'a> {
     pub address: IpAddr,
     /// `cf.tls_client_auth.*`
     pub identity: Identity<'a>,
+    /// `cf.bot_management.ja4`, `cf.tls_client_hello_length`; None where nobody looked.
+    pub hello: Option<&'a ClientHello>,
     /// Unix seconds.
     pub now: u64,
     pub found: Found,
@@ -35,13 +38,15 @@ pub struct Request<'a> {
     pub beyond: Beyond<'a>,
 }
 
-/// What only limits read.
+/// What is known late: most of it only limits read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Beyond<'a> {
     /// `http.response.*`
     pub response: Option<Response<'a>>,
     /// `http.request.body.*`, `portcullis.graphql.*`
     pub body: Option<&'a Read>,
+    /// `grpc.message[..]`, which rules read as well.
+    pub message: Option<&'a Values>,
 }
 
 /// What a request was answered.
@@ -146,6 +151,7 @@ pub(super) enum TextField {
     Cookie,
     Referer,
     Version,
+    Ja4,
     Certificate(CertificateField),
     VerifyError,
     Authority,
@@ -154,6 +160,9 @@ pub(super) enum TextField {
     Session,
     Operation,
     Country,
+    /// `package.Service` of a call.
+    Service,
+    Procedure,
 }
 
 impl TextField {
@@ -163,6 +172,7 @@ impl TextField {
             TextField::Host => head.host().as_bytes(),
             TextField::Method => head.method().as_bytes(),
             TextField::Version => head.version().name().as_bytes(),
+            TextField::Ja4 => request.hello.map_or("", |hello| &*hello.ja4).as_bytes(),
             TextField::Path => head.path().as_bytes(),
             TextField::Query => head.query().as_bytes(),
             TextField::Uri if head.query().is_empty() => head.path().as_bytes(),
@@ -191,9 +201,19 @@ impl TextField {
                 buffers.text.extend_from_slice(&code);
                 return Value::Built(start..buffers.text.len());
             }
+            TextField::Service => called(head).0.as_bytes(),
+            TextField::Procedure => called(head).1.as_bytes(),
             TextField::Operation => request.operation.map_or("", |operation| operation.id).as_bytes(),
         })
     }
+}
+
+/// Service and method of a call; empty for what is none.
+fn called(head: &Head) -> (&str, &str) {
+    if head.field("content-type").is_none_or(|content_type| Dialect::of(content_type).is_none()) {
+        return ("", "");
+    }
+    head.path().strip_prefix('/').and_then(|path| path.rsplit_once('/')).unwrap_or_default()
 }
 
 /// All lines of a header as one value, as an origin would join them (RFC 9110, 5.2; RFC 9113, 8.2.3 for cookies):
@@ -256,15 +276,17 @@ pub(super) enum NumberField {
     DaysToExpiry,
     ResponseCode,
     Asn,
+    HelloLength,
 }
 
 const DAY_SECONDS: i64 = 86_400;
 
 impl NumberField {
-    /// None without a certificate, without an answer, or with one that cannot be read.
+    /// None without a certificate, without an answer, with one that cannot be read, or where nobody looked.
     pub fn value(self, request: &Request<'_>) -> Option<i64> {
         match self {
             NumberField::Asn => geo::place(request.address.to_canonical()).asn.map(i64::from),
+            NumberField::HelloLength => request.hello.map(|hello| i64::from(hello.length)),
             NumberField::ResponseCode => request.beyond.response.map(|response| i64::from(response.status)),
             NumberField::DaysToExpiry => {
                 let certificate = request.identity.certificate.filter(|certificate| certificate.fault().is_none())?;
@@ -351,6 +373,8 @@ pub(super) enum MapField {
     Claims,
     /// By the name of the configuration that the token counts for, as Cloudflare has it.
     Claim(Claim),
+    /// Values of a message by their path: of the first of a call, for limits of messages of the one that is counted.
+    Message,
 }
 
 /// The claims that have fields of their own (RFC 7519, 4.1).
@@ -412,6 +436,8 @@ pub(super) enum Source {
     ResponseHeader(Box<str>),
     /// By its number among what is wanted of the body.
     Body(usize),
+    /// By its number among what is wanted of messages.
+    Message(usize),
 }
 
 impl Source {
@@ -424,7 +450,8 @@ impl Source {
             | Source::Argument(_)
             | Source::Cookie(_)
             | Source::ResponseHeader(_)
-            | Source::Body(_) => false,
+            | Source::Body(_)
+            | Source::Message(_) => false,
         }
     }
 
@@ -471,6 +498,10 @@ impl Source {
             }
             Source::Body(number) => match request.beyond.body {
                 Some(read) => read.texts(*number).try_for_each(visit),
+                None => ControlFlow::Continue(()),
+            },
+            Source::Message(number) => match request.beyond.message {
+                Some(values) => values.of(*number).try_for_each(visit),
                 None => ControlFlow::Continue(()),
             },
             Source::Header(name) => head.values(name).try_for_each(|value| visit(value.as_bytes())),

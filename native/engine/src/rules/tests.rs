@@ -19,7 +19,7 @@ use crate::head::Head;
 use crate::jwt::{Cache, Configuration, Presenting, Token};
 use crate::keys::Key;
 use crate::mtls::Certificate;
-use crate::peer::Identity;
+use crate::peer::{ClientHello, Identity};
 use crate::policy::{Jwt, List, Operation, Problem, Rule, RuleAction};
 use crate::reason::Reason;
 
@@ -46,6 +46,8 @@ struct Group {
     caller: Option<CallerOf>,
     #[serde(default)]
     operation: Option<OperationOf>,
+    #[serde(default)]
+    hello: Option<HelloOf>,
     cases: Vec<Case>,
 }
 
@@ -113,6 +115,13 @@ impl CallerOf {
             ..Caller::default()
         }
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HelloOf {
+    ja4: String,
+    length: u32,
 }
 
 #[derive(Deserialize)]
@@ -245,11 +254,14 @@ fn expressions_of_the_corpus_match_as_written() {
             let token_for = group.caller.as_ref().map(|caller| caller.token_for.as_slice()).unwrap_or_default();
             let configurations: Vec<_> = token_for.iter().map(|name| configuration(name)).collect();
             let caller = group.caller.map(CallerOf::caller).unwrap_or_default();
+            let hello =
+                group.hello.map(|HelloOf { ja4, length }| ClientHello { ja4, length, ..ClientHello::default() });
             let called = group.operation.map(|operation| operation.called(&head));
             let request = Request {
                 head: &head,
                 address: group.address,
                 identity,
+                hello: hello.as_ref(),
                 now,
                 found: Default::default(),
                 caller: &caller,
@@ -313,6 +325,7 @@ fn outcome(rules: &[(&str, RuleAction)]) -> (Option<u32>, Vec<u32>) {
         head: &head,
         address: loopback(),
         identity: Identity::default(),
+        hello: None,
         now: NOW,
         found: Default::default(),
         caller: &Caller::default(),
@@ -459,6 +472,7 @@ fn every_certificate_field_is_the_certificates_own() {
         head: &head,
         address,
         identity,
+        hello: None,
         now,
         found,
         caller,

@@ -75,18 +75,16 @@ impl Value {
     }
 
     /// Feeds it to a hash, so that no two values, and no two rows of values, feed the same: whether it is there, then
-    /// its bytes with their length before them. False: it is missing, which is a value of its own.
-    pub fn feed(&self, request: &Request<'_>, scratch: &mut Scratch, hasher: &mut impl Hasher) -> bool {
+    /// its bytes with their length before them. Missing is a value of its own.
+    pub fn feed(&self, request: &Request<'_>, scratch: &mut Scratch, hasher: &mut impl Hasher) {
         let buffers = &mut scratch.buffers;
         match &self.of {
             Of::Address(v4, v6) => {
                 let (bytes, length) = prefix(request.address.to_canonical(), *v4, *v6);
                 hasher.write(&bytes[..length]);
-                true
             }
             Of::Boolean(condition) => {
                 hasher.write(&[1, u8::from(condition.holds(request, b"", buffers))]);
-                true
             }
             Of::Number(number) => feed_number(number.value(request, b"", buffers), hasher),
             Of::Text(text) => {
@@ -95,15 +93,11 @@ impl Value {
                 let is_field = matches!(text, Text::Field(_));
                 let value = text.value(request, b"", buffers);
                 let bytes = value.as_ref().map(|value| value.bytes(buffers));
-                let there = match bytes.filter(|bytes| !(is_field && bytes.is_empty())) {
-                    Some(bytes) => {
-                        feed_bytes(bytes, hasher);
-                        true
-                    }
+                match bytes.filter(|bytes| !(is_field && bytes.is_empty())) {
+                    Some(bytes) => feed_bytes(bytes, hasher),
                     None => missing(hasher),
-                };
+                }
                 buffers.text.truncate(mark);
-                there
             }
             Of::Texts(source, of) => feed_all(source, request, hasher, |element, hasher| {
                 let mark = buffers.text.len();
@@ -174,9 +168,8 @@ fn show_bytes(bytes: &[u8], out: &mut String) {
     out.extend(shown.chars().map(|c| if c.is_control() { ' ' } else { c }));
 }
 
-fn missing(hasher: &mut impl Hasher) -> bool {
+fn missing(hasher: &mut impl Hasher) {
     hasher.write(&[0]);
-    false
 }
 
 fn feed_bytes(bytes: &[u8], hasher: &mut impl Hasher) {
@@ -187,12 +180,11 @@ fn feed_bytes(bytes: &[u8], hasher: &mut impl Hasher) {
     hasher.write(bytes);
 }
 
-fn feed_number(number: Option<i64>, hasher: &mut impl Hasher) -> bool {
+fn feed_number(number: Option<i64>, hasher: &mut impl Hasher) {
     let Some(number) = number else { return missing(hasher) };
     let mut bytes = [1; 9];
     bytes[1..].copy_from_slice(&number.to_le_bytes());
     hasher.write(&bytes);
-    true
 }
 
 /// No element at all is a missing value.
@@ -201,7 +193,7 @@ fn feed_all<'v, H: Hasher>(
     request: &Request<'v>,
     hasher: &mut H,
     mut feed: impl FnMut(&'v [u8], &mut H),
-) -> bool {
+) {
     let mut some = false;
     let _ = source.each(request, |element| {
         some = true;
@@ -214,7 +206,6 @@ fn feed_all<'v, H: Hasher>(
     let mut end = [1; 5];
     end[1..].copy_from_slice(&END.to_le_bytes());
     hasher.write(&end);
-    true
 }
 
 /// Presence, length and bytes of an address of which only so many bits count: 4 and 16 bytes are never the same.

@@ -105,6 +105,22 @@ pub fn with_decoded<T>(
     kept::lend(&OUTPUT, work, |output| output.bytes.capacity() <= MAX_KEPT_BYTES)
 }
 
+/// The same for a message of a call, with another bound.
+///
+/// # Errors
+/// It cannot be decoded: true, because it gets too large.
+pub fn with_expanded<T>(coding: Coding, message: &[u8], most: usize, then: impl FnOnce(&[u8]) -> T) -> Result<T, bool> {
+    thread_local! {
+        static OUTPUT: RefCell<Output> = RefCell::default();
+    }
+    let work = |output: &mut Output| {
+        (output.length, output.limit) = (0, message.len().saturating_mul(MAX_RATIO).max(MIN_RATIO_BYTES).min(most));
+        decode(coding, message, output).map_err(|fault| fault == Fault::Large)?;
+        Ok(then(output.written()))
+    };
+    kept::lend(&OUTPUT, work, |output| output.bytes.capacity() <= MAX_KEPT_BYTES)
+}
+
 /// Most bytes that `length` encoded ones may become.
 pub fn limit(length: usize) -> usize {
     length.saturating_mul(MAX_RATIO).max(MIN_RATIO_BYTES).min(MAX_INSPECTED_BYTES as usize)

@@ -29,7 +29,7 @@ pub(super) fn in_head(errors: &mut [ViolationError], head: &Head) {
         let found = match error.location {
             Location::Query => head.query().split('&').find_map(|pair| pair.strip_prefix(&*name)?.strip_prefix('=')),
             Location::Header => head.field(&name),
-            Location::Body | Location::Path | Location::Cookie | Location::Response => None,
+            Location::Body | Location::Path | Location::Cookie | Location::Response | Location::Message => None,
         };
         if let Some(found) = found {
             add(&mut error.message, &quoted(found));

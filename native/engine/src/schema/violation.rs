@@ -24,7 +24,7 @@ const MAX_NAMES: usize = 3;
 /// Why a value is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// One of `Schema*`.
+    /// One of `Schema*` or `Grpc*`.
     pub reason: Reason,
     /// At least one, at most [`MAX_ERRORS`].
     pub errors: Vec<ViolationError>,
@@ -36,7 +36,8 @@ pub struct ViolationError {
     pub location: Location,
     pub class: Class,
     /// JSON Pointer (RFC 6901): into the body, or `/name` of a parameter and on from there. Of a response: `/status`,
-    /// `/headers/name`, `/body` and on from there. Empty for the whole body.
+    /// `/headers/name`, `/body` and on from there. Empty for the whole body. Of a message, the way to a field:
+    /// `user.items[3].id`.
     pub pointer: String,
     /// What is expected there.
     pub message: String,
@@ -51,6 +52,8 @@ pub enum Location {
     Header,
     Cookie,
     Response,
+    /// One message of a call.
+    Message,
 }
 
 impl Location {
@@ -63,6 +66,7 @@ impl Location {
             Location::Header => "header",
             Location::Cookie => "cookie",
             Location::Response => "response",
+            Location::Message => "message",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
+use portcullis_engine::policy::OriginProtocol;
 use portcullis_engine::reason::Reason;
 
 use super::{Body, Client, NOBODY, Request};
@@ -9,15 +10,17 @@ use crate::arena::Token;
 use crate::connection::{Connection, Phase, Place};
 use crate::counters;
 use crate::exchange::{Coming, Stage};
+use crate::h2::stream::Stream;
 use crate::origin::{Origin, OriginId, Pick};
 use crate::poller::{Interest, Key, Poller};
 use crate::response::MAX_ADDED_BYTES;
 use crate::socket;
+use crate::tls::Session;
 
 use super::timers::NEVER;
 
 /// How long a pooled connection is kept without a word from the origin: nginx's `keepalive_timeout` of an upstream.
-const POOLED_MS: u64 = 60_000;
+pub(super) const POOLED_MS: u64 = 60_000;
 /// A request that can't be repeated is not put on a connection that was idle for this long before a look whether the
 /// origin has closed it. Within it the loop has told already, but for one turn.
 const LOOK_AFTER_MS: u64 = 100;
@@ -46,6 +49,13 @@ impl<P: Poller> Client<P> {
             return self.fail(token.slot, Reason::OriginConnect);
         };
         exchange.deadline_ms = now + u64::from(live.spec.connect_timeout_ms);
+        if live.is_unusable() {
+            return self.fail(token.slot, Reason::OriginTls);
+        }
+        if live.spec.protocol == OriginProtocol::H2 {
+            exchange.stream = Some(Box::new(Stream::new(request)));
+            return self.assign_stream(token.slot);
+        }
         self.assign(token.slot, Some(request), false);
     }
 
@@ -111,11 +121,10 @@ impl<P: Poller> Client<P> {
         counters::sub(&self.counters.idle_now);
         let exchange = &mut self.exchanges[slot as usize];
         let Some(connection) = self.connections[index as usize].connection.as_mut() else { return false };
-        let fd = connection.fd.as_raw_fd();
         let repeatable = exchange.idempotent && exchange.is_whole;
-        let looked_at = repeatable || now < connection.idle_since_ms + LOOK_AFTER_MS || socket::is_quiet(fd);
+        let looked_at = repeatable || now < connection.idle_since_ms + LOOK_AFTER_MS || connection.is_quiet();
         connection.renew(Phase::Head, slot);
-        let sent = if looked_at { exchange.transmit_start(fd, *request) } else { None };
+        let sent = if looked_at { exchange.transmit_start(connection, *request) } else { None };
         let Some(sent) = sent else {
             // Dead, and nothing of this request was sent: its exchange is where it was before.
             connection.exchange = NOBODY;
@@ -139,10 +148,12 @@ impl<P: Poller> Client<P> {
         let Some(origin) = self.origins[exchange.origin as usize].as_mut() else { return false };
         exchange.address = address;
         exchange.reused = false;
+        let tls = origin.identity.as_deref().and_then(Session::new).map(Box::new);
+        let encrypted = tls.is_some();
         let opened = socket::connect(&origin.addresses[address as usize].address).and_then(|(fd, established)| {
             let index = self.free_places.pop().unwrap_or(self.connections.len() as u32);
             let generation = self.connections.get(index as usize).map_or(0, |place| place.generation);
-            let interest = if established { Interest::READ } else { Interest::BOTH };
+            let interest = if established && tls.is_none() { Interest::READ } else { Interest::BOTH };
             match self.poller.watch(fd.as_raw_fd(), Key { index, generation }, interest) {
                 Ok(watch) => Ok((fd, established, index, watch, interest)),
                 Err(error) => {
@@ -163,6 +174,7 @@ impl<P: Poller> Client<P> {
         let share = exchange.deadline_ms.saturating_sub(now) / origin.untried(exchange.tried);
         let mut connection = Connection {
             fd,
+            tls,
             watch,
             interest,
             origin: exchange.origin,
@@ -191,7 +203,10 @@ impl<P: Poller> Client<P> {
             self.poller.tick(true);
         }
         if established {
-            self.established(index);
+            match encrypted {
+                true => self.finish_connecting(index),
+                false => self.established(index),
+            }
         }
         true
     }
@@ -239,7 +254,10 @@ impl<P: Poller> Client<P> {
     /// Closes a connection. Its exchange, if it has one, is the caller's to end or to assign again.
     pub(super) fn close(&mut self, index: u32) {
         let Some(place) = self.connections.get_mut(index as usize) else { return };
-        let Some(connection) = place.connection.take() else { return };
+        let Some(mut connection) = place.connection.take() else { return };
+        if let Some(tls) = &mut connection.tls {
+            tls.close(connection.fd.as_raw_fd());
+        }
         place.generation = place.generation.wrapping_add(1);
         self.poller.unwatch(connection.watch);
         drop(connection.fd);
@@ -262,7 +280,7 @@ impl<P: Poller> Client<P> {
         }
     }
 
-    fn enqueue(&mut self, slot: u32) {
+    pub(super) fn enqueue(&mut self, slot: u32) {
         let exchange = &mut self.exchanges[slot as usize];
         let Some(origin) = self.origins[exchange.origin as usize].as_mut() else { return };
         if origin.waiting >= origin.spec.queue {
@@ -297,6 +315,9 @@ impl<P: Poller> Client<P> {
     fn serve_waiting(&mut self, index: u32) -> bool {
         let now = self.poller.now_ms();
         let Some(origin) = self.origins[index as usize].as_mut() else { return false };
+        if origin.spec.protocol == OriginProtocol::H2 {
+            return self.serve_waiting_stream(index);
+        }
         let Some(token) = next_waiting(origin, &self.exchanges) else { return false };
         let pick = origin.pick(now, 0, false);
         if matches!(pick, Pick::Full | Pick::Exhausted) {

@@ -16,9 +16,10 @@ use crate::chunked::Chunked;
 use crate::connection::Phase;
 use crate::counters;
 use crate::exchange::Exchange;
-use crate::poller::Poller;
+use crate::poller::{Interest, Key, Poller};
 use crate::response::{self, BLOCK_GROWTH, Framing, Head, Parsed};
 use crate::socket;
+use crate::tls;
 
 /// A body of known length up to this is handed over together with its head, even if it comes in several reads.
 const SMALL_BODY_BYTES: u64 = 64 * 1024;
@@ -27,7 +28,7 @@ const TURN_BYTES: usize = 256 * 1024;
 /// Less room than this in the arena is left for the next turn: tiny reads cost more than waiting.
 const MIN_READ_BYTES: usize = 8 * 1024;
 /// Most 1xx responses ahead of a final one. Node.js and Envoy send at most one or two.
-const MAX_INTERIM: u32 = 8;
+pub(super) const MAX_INTERIM: u32 = 8;
 
 /// How a step of reading ended.
 enum Step {
@@ -45,7 +46,12 @@ impl<P: Poller> Client<P> {
             Phase::Connecting if readable || writable => self.finish_connecting(index),
             Phase::Connecting => {}
             // Closed by the origin, or bytes that nobody asked for: either way not to be used again.
-            Phase::Idle => self.close(index),
+            Phase::Idle => {
+                // TLS has things to say between two requests.
+                if connection.tls.is_none() || !connection.is_quiet() {
+                    self.close(index);
+                }
+            }
             _ => {
                 if writable {
                     self.flush(index);
@@ -57,22 +63,47 @@ impl<P: Poller> Client<P> {
         }
     }
 
-    fn finish_connecting(&mut self, index: u32) {
+    pub(super) fn finish_connecting(&mut self, index: u32) {
         let Some(connection) = self.connection(index) else { return };
-        let slot = connection.exchange;
-        match socket::connected(connection.fd.as_raw_fd()) {
-            Ok(()) => self.established(index),
-            Err(_) => {
+        let (slot, fd) = (connection.exchange, connection.fd.as_raw_fd());
+        let shaken = match (socket::connected(fd), &mut connection.tls) {
+            (Ok(()), None) => Ok(true),
+            (Ok(()), Some(tls)) => tls.shake(fd).map_err(|_| Reason::OriginTls),
+            (Err(_), _) => Err(Reason::OriginConnect),
+        };
+        match shaken {
+            Ok(true) => self.established(index),
+            Ok(false) => {
+                let interest = Interest { readable: true, writable: connection.is_stuck() };
+                self.set_interest(index, interest);
+            }
+            Err(reason) => {
                 self.close(index);
-                self.connect_failed(slot, Reason::OriginConnect);
+                self.connect_failed(slot, reason);
                 self.assign(slot, None, false);
             }
         }
     }
 
-    fn receive(&mut self, index: u32) {
+    pub(super) fn receive(&mut self, index: u32) {
         let mut left = TURN_BYTES;
         while let Step::More = self.receive_once(index, &mut left) {}
+        if let Some(place) = self.connections.get(index as usize)
+            && let Some(connection) = &place.connection
+            && connection.has_plaintext()
+            && !connection.paused
+        {
+            self.unread.push(Key { index, generation: place.generation });
+        }
+    }
+
+    /// Decrypted bytes that found no room in the turn before: the loop would not tell of them again.
+    pub(super) fn read_on(&mut self) {
+        if !self.unread.is_empty() {
+            for key in std::mem::take(&mut self.unread) {
+                self.ready(key, true, false);
+            }
+        }
     }
 
     fn receive_once(&mut self, index: u32, left: &mut usize) -> Step {
@@ -91,13 +122,13 @@ impl<P: Poller> Client<P> {
             if room < MIN_READ_BYTES {
                 return Step::Stop;
             }
-            let outcome = socket::recv(connection.fd.as_raw_fd(), &mut self.turn.tail()[..most]);
+            let outcome = connection.recv(&mut self.turn.tail()[..most]);
             return match outcome {
                 Ok(0) => self.ended(index),
                 Ok(read) => {
                     *left -= read;
                     let over = self.direct_piece(index, read);
-                    if over || read < most { Step::Stop } else { Step::More }
+                    if over || (read < most && !self.may_have_more(index)) { Step::Stop } else { Step::More }
                 }
                 Err(error) => self.read_failed(index, &error),
             };
@@ -113,18 +144,22 @@ impl<P: Poller> Client<P> {
             // A panic that was caught has lost it.
             scratch = vec![0; SCRATCH_BYTES].into_boxed_slice();
         }
-        let outcome = socket::recv(connection.fd.as_raw_fd(), &mut scratch[..most]);
+        let outcome = connection.recv(&mut scratch[..most]);
         let step = match outcome {
             Ok(0) => self.ended(index),
             Ok(read) => {
                 *left -= read;
                 let over = self.understand(index, &scratch[..read]);
-                if over || read < most { Step::Stop } else { Step::More }
+                if over || (read < most && !self.may_have_more(index)) { Step::Stop } else { Step::More }
             }
             Err(error) => self.read_failed(index, &error),
         };
         self.scratch = scratch;
         step
+    }
+
+    fn may_have_more(&mut self, index: u32) -> bool {
+        self.connection(index).is_some_and(|connection| connection.may_have_more())
     }
 
     /// Bytes of a long body that lie in the arena's tail; true when they were its last.
@@ -344,7 +379,10 @@ impl<P: Poller> Client<P> {
     }
 
     fn read_failed(&mut self, index: u32, error: &io::Error) -> Step {
-        if error.kind() != io::ErrorKind::WouldBlock {
+        if tls::is_fault(error) {
+            // What the handshake's end left for later: a certificate of ours that is refused, in TLS 1.3.
+            self.abandon(index, Reason::OriginTls);
+        } else if error.kind() != io::ErrorKind::WouldBlock {
             self.died(index, false);
         }
         Step::Stop

@@ -10,7 +10,7 @@ use crate::poller::Poller;
 /// How often timers are looked at: timeouts are told in seconds, and looking costs a microsecond.
 pub const TICK_MS: u64 = 50;
 /// No deadline.
-pub(super) const NEVER: u64 = u64::MAX;
+pub(crate) const NEVER: u64 = u64::MAX;
 /// How long an origin that no policy names is remembered: longer than any request takes to be decided.
 pub const RETIRED_MS: u64 = 10 * 60_000;
 
@@ -23,6 +23,12 @@ impl<P: Poller> Client<P> {
                 self.expire(index as u32, now);
             }
         }
+        for slot in 0..self.h2.deadlines_ms.len() {
+            if self.h2.deadlines_ms[slot] <= now {
+                self.expire_stream(slot as u32, now);
+            }
+        }
+        self.look_after_links(now);
         for index in 0..self.origins.len() {
             self.expire_waiting(index, now);
         }

@@ -4,7 +4,6 @@
 //! the socket is writable. Only then is the socket watched for writing.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::time::Instant;
 
 use portcullis_engine::reason::Reason;
@@ -12,15 +11,16 @@ use portcullis_engine::reason::Reason;
 use super::timers::NEVER;
 use super::{Body, Client, Flow, Request};
 use crate::arena::{Kind, Token};
-use crate::connection::Phase;
+use crate::connection::{Connection, Phase};
 use crate::exchange::{Coming, Exchange, Stage};
+use crate::h2::head::read_trailers;
 use crate::poller::{Interest, Poller};
-use crate::socket;
+use crate::trailers::{self, MAX_TRAILER_BYTES};
 
 /// More than this waiting to be written pauses a streamed body: one read of the front door.
-const PAUSE_BYTES: usize = 64 * 1024;
+pub(super) const PAUSE_BYTES: usize = 64 * 1024;
 /// At most this waiting lets it go on.
-const DRAINED_BYTES: usize = 16 * 1024;
+pub(super) const DRAINED_BYTES: usize = 16 * 1024;
 
 impl<P: Poller> Client<P> {
     /// The next piece of a streamed request body. More or fewer bytes than the head promised fail the exchange: what
@@ -31,6 +31,9 @@ impl<P: Poller> Client<P> {
             return Flow::Continue;
         }
         let exchange = &mut self.exchanges[token.slot as usize];
+        if exchange.stream.is_some() {
+            return self.stream_body(token, piece, last);
+        }
         let mut size = [0; SIZE_LINE];
         let parts: [&[u8]; 3] = match exchange.coming {
             Coming::Bytes(left) => {
@@ -57,6 +60,43 @@ impl<P: Poller> Client<P> {
             Coming::Nothing if piece.is_empty() => return Flow::Continue,
             Coming::Nothing => return self.break_off(token.slot, stage),
         };
+        self.transmit_parts(token.slot, stage, parts)
+    }
+
+    /// Ends a streamed request body with trailers: `Name: value` lines, CR LF between them. In place of the last piece
+    /// of [`Client::body`]; what a body of known length cannot carry is left out.
+    pub fn trailers(&mut self, token: Token, block: &[u8]) {
+        let stage = self.stage_of(token);
+        if stage == Stage::Free {
+            return;
+        }
+        let exchange = &mut self.exchanges[token.slot as usize];
+        if exchange.stream.is_some() {
+            return self.stream_trailers(token, block);
+        }
+        let mut lines = vec![0; MAX_TRAILER_BYTES + b"\r\n".len()];
+        let written = read_trailers(block).and_then(|fields| {
+            let pairs = fields.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+            trailers::write_block(pairs, &mut lines).ok()
+        });
+        match (exchange.coming, written) {
+            (Coming::Chunks, Some(written)) => {
+                exchange.coming = Coming::Nothing;
+                if written > 0 {
+                    lines[written..written + 2].copy_from_slice(b"\r\n");
+                }
+                let lines = &lines[..if written > 0 { written + 2 } else { 0 }];
+                self.transmit_parts(token.slot, stage, [b"0\r\n", lines, b"\r\n"]);
+            }
+            (Coming::Nothing, Some(_)) => {}
+            _ => {
+                self.break_off(token.slot, stage);
+            }
+        }
+    }
+
+    fn transmit_parts(&mut self, slot: u32, stage: Stage, parts: [&[u8]; 3]) -> Flow {
+        let exchange = &mut self.exchanges[slot as usize];
         if exchange.deaf {
             return Flow::Continue;
         }
@@ -64,10 +104,10 @@ impl<P: Poller> Client<P> {
         let mut sent = 0;
         if let Stage::On(index) = stage
             && exchange.pending() == 0
-            && let Some(connection) = self.connections[index as usize].connection.as_ref()
+            && let Some(connection) = self.connections[index as usize].connection.as_mut()
             && !matches!(connection.phase, Phase::Connecting)
         {
-            match socket::send(connection.fd.as_raw_fd(), &parts) {
+            match connection.send(&parts) {
                 Ok(written) => sent = written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // What the origin said before it closed is still to be read: the loop tells.
@@ -118,10 +158,12 @@ impl<P: Poller> Client<P> {
 
     /// Writes what waits.
     pub(super) fn flush(&mut self, index: u32) {
-        let Some(connection) = self.connections[index as usize].connection.as_ref() else { return };
+        let Some(connection) = self.connections[index as usize].connection.as_mut() else { return };
         let Some(exchange) = self.exchanges.get_mut(connection.exchange as usize) else { return };
-        if exchange.pending() > 0 {
-            match socket::send(connection.fd.as_raw_fd(), &[&exchange.output[exchange.written..]]) {
+        if exchange.pending() > 0 || connection.is_stuck() {
+            // With nothing pending it is what TLS has left to write.
+            let pending = if exchange.deaf { &[][..] } else { &exchange.output[exchange.written..] };
+            match connection.send(&[pending]) {
                 Ok(written) => exchange.written += written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => exchange.deaf = true,
@@ -139,7 +181,7 @@ impl<P: Poller> Client<P> {
             return;
         }
         exchange.forget_written_when_all_is();
-        let pending = exchange.pending();
+        let pending = exchange.pending() + usize::from(connection.is_stuck() && !exchange.deaf);
         let awaits_head = matches!(connection.phase, Phase::Head) && connection.needed == 0;
         let was_sent = exchange.sent;
         if pending == 0 && exchange.coming == Coming::Nothing && !exchange.sent {
@@ -171,7 +213,11 @@ impl<P: Poller> Client<P> {
     }
 
     pub(super) fn set_paused(&mut self, token: Token, paused: bool) {
-        let Stage::On(index) = self.stage_of(token) else { return };
+        let index = match self.stage_of(token) {
+            Stage::On(index) => index,
+            Stage::Stream => return self.set_stream_paused(token.slot, paused),
+            Stage::Free | Stage::Waiting => return,
+        };
         let Some(connection) = self.connections[index as usize].connection.as_mut() else { return };
         // Before the head there is nothing that a client could be slower than.
         if matches!(connection.phase, Phase::Connecting | Phase::Idle | Phase::Head) || connection.paused == paused {
@@ -179,18 +225,28 @@ impl<P: Poller> Client<P> {
         }
         connection.paused = paused;
         let interest = Interest { readable: !paused, writable: connection.interest.writable };
+        let has_plaintext = connection.has_plaintext();
         self.deadlines_ms[index as usize] = if paused { NEVER } else { self.idle_deadline(index) };
         self.set_interest(index, interest);
+        if !paused && has_plaintext {
+            self.receive(index);
+            self.settle();
+            self.wake_if_waiting();
+        }
     }
 }
 
 impl Exchange {
     /// The first write of a request on a reused connection: how much was taken, None when the connection is dead.
-    pub(super) fn transmit_start(&mut self, fd: RawFd, request: Option<&Request<'_>>) -> Option<usize> {
+    pub(super) fn transmit_start<W>(
+        &mut self,
+        connection: &mut Connection<W>,
+        request: Option<&Request<'_>>,
+    ) -> Option<usize> {
         let outcome = match request {
-            Some(Request { head, body: Body::Whole(body), .. }) => socket::send(fd, &[head, body]),
-            Some(Request { head, .. }) => socket::send(fd, &[head]),
-            None => socket::send(fd, &[&self.output]),
+            Some(Request { head, body: Body::Whole(body), .. }) => connection.send(&[head, body]),
+            Some(Request { head, .. }) => connection.send(&[head]),
+            None => connection.send(&[&self.output]),
         };
         match outcome {
             Ok(sent) => {

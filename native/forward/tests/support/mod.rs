@@ -43,6 +43,8 @@ impl Poller for PollLoop {
         self.started.elapsed().as_millis() as u64 + self.passed_ms.get()
     }
     fn tick(&mut self, _on: bool) {}
+    // The benches ask in every turn.
+    fn serve_streams(&mut self) {}
     fn wake(&mut self) {
         self.awake.set(true);
     }
@@ -101,6 +103,43 @@ impl Bench {
         self.serve_sockets(wait_ms);
         self.client.tick();
         self.collect();
+    }
+
+    /// One turn of a loop that a reactor drives.
+    pub async fn beat(&mut self) {
+        self.serve_sockets(0);
+        self.client.serve_streams();
+        self.client.tick();
+        self.collect();
+        portcullis_reactor::sleep(Duration::from_millis(1)).await;
+    }
+
+    /// Beats until an entry of that kind was told of that exchange.
+    pub async fn awaited(&mut self, token: Token, kinds: &[Kind]) -> Told {
+        let give_up = Instant::now() + Duration::from_secs(20);
+        loop {
+            let found = self.told.iter().find(|it| it.token == token && kinds.iter().any(|&kind| it.is(kind)));
+            if let Some(found) = found {
+                return found.clone();
+            }
+            assert!(Instant::now() < give_up, "none of {kinds:?} in {:?}", self.kinds(token));
+            self.beat().await;
+        }
+    }
+
+    /// Beats until the exchange is over.
+    pub async fn over(&mut self, token: Token) -> Told {
+        self.awaited(token, &[Kind::Whole, Kind::End, Kind::Failed]).await
+    }
+
+    /// What was told of an exchange, in order.
+    pub fn kinds(&self, token: Token) -> Vec<u32> {
+        self.told.iter().filter(|it| it.token == token).map(|it| it.kind).collect()
+    }
+
+    /// The body of an exchange.
+    pub fn body(&self, token: Token) -> Vec<u8> {
+        self.told.iter().filter(|it| it.token == token).flat_map(|it| it.body.clone()).collect()
     }
 
     pub fn row(&self, index: usize) -> &Entry {
@@ -287,6 +326,9 @@ impl Site {
         matches!(outcome, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 }
+
+pub mod h2;
+pub mod tls;
 
 pub fn spec(addresses: &[SocketAddr]) -> OriginSpec {
     OriginSpec {

@@ -37,12 +37,12 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// A listening socket that somebody else made.
+/// A bound socket that somebody else made. Several processes may have it open; whoever listens anew changes nothing.
 pub(super) fn take_over(fd: &OwnedFd) -> io::Result<()> {
-    if get(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0 {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this socket does not listen"));
-    }
-    prepare(fd)
+    prepare(fd)?;
+    // SAFETY: an open socket.
+    succeeded(unsafe { libc::listen(fd.as_raw_fd(), BACKLOG) })?;
+    Ok(())
 }
 
 /// What accepted connections inherit.
@@ -111,13 +111,6 @@ fn set(fd: &OwnedFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> 
         libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), size_of::<c_int>() as socklen_t)
     })?;
     Ok(())
-}
-
-fn get(fd: &OwnedFd, level: c_int, name: c_int) -> io::Result<c_int> {
-    let (mut value, mut length): (c_int, _) = (0, size_of::<c_int>() as socklen_t);
-    // SAFETY: writes an int of that size.
-    succeeded(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length) })?;
-    Ok(value)
 }
 
 fn succeeded(code: c_int) -> io::Result<c_int> {

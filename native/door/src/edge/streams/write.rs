@@ -43,6 +43,9 @@ impl Edge {
             self.write_head(index, &Bytes::copy_from_slice(block), length)
         } else if is(Kind::Chunk) {
             self.write(index, Bytes::copy_from_slice(body));
+            if entry.flags & Entry::LAST != 0 {
+                self.write_end(index);
+            }
             true
         } else if is(Kind::End) {
             self.write_end(index);
@@ -62,6 +65,9 @@ impl Edge {
         } else if is(Kind::Trailers) {
             self.streams.all[place_of(index)].end =
                 response::trailers(&Bytes::copy_from_slice(block)).map_or(End::Open, End::Trailers);
+            if entry.flags & Entry::LAST != 0 {
+                self.write_end(index);
+            }
             true
         } else if is(Kind::Interim) {
             self.write_interim(index, &Bytes::copy_from_slice(block));
@@ -266,7 +272,7 @@ impl Edge {
 
     /// Writes the answer of the gateway's own that was just rendered, and ends the exchange.
     pub(in crate::edge) fn answer_stream(&mut self, index: u32, line: Vec<u8>, is_head: bool) -> Next {
-        let body = Bytes::copy_from_slice(self.answer.body.as_bytes());
+        let body = Bytes::copy_from_slice(&self.answer.body);
         let (status, length) = (self.answer.status, body.len() as u64);
         if self.slots[index as usize].exchange.denial.as_ref().is_some_and(|it| it.reason == Reason::MtlsRevoked) {
             // Whoever was revoked is no longer a client.
