@@ -469,6 +469,12 @@ process.on('unhandledRejection', error => fail('unhandled', error));
 
 const ticking = setInterval(contained('tick', tick), TICK_MS);
 
+/** Each connection is told that it is its last: by its next answer, or by a GOAWAY. */
+function announce(): void {
+  responses.draining = true;
+  native.drainStreams();
+}
+
 let draining = false;
 
 /** Takes no new connections, lets exchanges end, then closes what is left and ends the thread. */
@@ -493,7 +499,7 @@ function drain(graceMs: number): void {
     if (served > 0 && Date.now() < deadline) return;
     clearInterval(polling);
     clearInterval(ticking);
-    const cut = open + bridges.size;
+    const cut = open + bridges.size + native.openStreams();
     for (const bridge of bridges) bridge.terminate();
     asking?.close();
     listener.close();
@@ -510,7 +516,7 @@ function drain(graceMs: number): void {
 port.on('message', (message: ToEdge) => {
   try {
     if (message.type === 'own') ownPaths.answer(message.id, message);
-    else if (message.type === 'last') responses.draining = true;
+    else if (message.type === 'last') announce();
     else drain(message.graceMs);
   } catch (error) {
     fail('message', error);

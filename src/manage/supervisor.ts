@@ -117,6 +117,8 @@ class Supervisor {
     }
     this.#askedAt = now;
     this.#wake();
+    // From here on connections are refused rather than kept waiting: nobody comes to accept them.
+    this.#sockets.release(new Set());
     for (const child of this.#children) {
       child.kill('SIGTERM');
       this.#bound(child);

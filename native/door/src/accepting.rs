@@ -40,19 +40,12 @@ fn bounds(json: &str) -> Result<Bounds> {
     Ok(Bounds { max, per_address, handshakes, hello_timeout: Duration::from_millis(hello_timeout_ms) })
 }
 
-/// Listens for the whole process; answers the port. `bounds` is JSON: `max`, `per_address`, `handshakes`,
-/// `hello_timeout_ms`. Connections are accepted from the first `serve_accepted` on.
+/// Listens for the whole process on a socket that is bound already, and may listen; answers the port. The descriptor
+/// stays the caller's, who may close it. `bounds` is JSON: `max`, `per_address`, `handshakes`, `hello_timeout_ms`.
+/// Connections are accepted from the first `serve_accepted` on.
 ///
 /// # Errors
 /// The system's code, such as EADDRINUSE.
-#[napi]
-pub fn acceptor_listen(address: String, port: u32, bounds: String) -> Result<u32> {
-    let address = socket_address(&address, port)?;
-    acceptor().bound(self::bounds(&bounds)?);
-    cold(|| acceptor().listen(address)).map(|bound| bound.port().into())
-}
-
-/// The same with a socket that is bound already, and may listen. The descriptor stays the caller's, who may close it.
 #[napi]
 pub fn acceptor_listen_fd(fd: i32, bounds: String) -> Result<u32> {
     acceptor().bound(self::bounds(&bounds)?);

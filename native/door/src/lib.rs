@@ -391,6 +391,12 @@ pub fn stream_connections() -> u32 {
     with_edge(|edge| edge.stream_connections()).unwrap_or(0)
 }
 
+/// HTTP/2 streams that have not all of their answers yet, WebSockets included.
+#[napi]
+pub fn open_streams() -> u32 {
+    with_edge(|edge| edge.open_streams()).unwrap_or(0)
+}
+
 /// Stops reading a response: the client is slower than the origin.
 #[napi]
 pub fn pause(slot: u32) {

@@ -173,10 +173,8 @@ fn an_operator_may_take_any_certificate() {
 fn an_origin_that_asks_is_shown_our_certificate() {
     let authority = Authority::new();
     let (issued, ours) = (authority.issue("a.test"), authority.issue("gateway.test"));
-    let shown = OriginTls {
-        certificate: Some((ours.pem.clone(), ours.key.serialize_pem())),
-        ..authority.trust("a.test")
-    };
+    let shown =
+        OriginTls { certificate: Some((ours.pem.clone(), ours.key.serialize_pem())), ..authority.trust("a.test") };
     for (tls, passes) in [(shown, true), (authority.trust("a.test"), false)] {
         let listener = listen();
         let origin = over_tls(&listener, tls.clone());

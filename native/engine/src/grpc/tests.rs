@@ -323,7 +323,12 @@ fn a_call_is_denied_by_trailers_only() {
 fn an_answer_that_breaks_off_has_a_status_too() {
     let exchange = call(Dialect::Grpc, "content-type:application/grpc");
     let lines = last_words(&exchange, &Reason::OriginClosed.into());
-    assert!(lines.starts_with("grpc-status: 14\r\ngrpc-message: The origin closed the connection.\r\ngrpc-status-details-bin: "), "{lines}");
+    assert!(
+        lines.starts_with(
+            "grpc-status: 14\r\ngrpc-message: The origin closed the connection.\r\ngrpc-status-details-bin: "
+        ),
+        "{lines}"
+    );
 }
 
 #[test]

@@ -107,6 +107,11 @@ impl Edge {
         self.streams.connections
     }
 
+    /// Streams that have not all of their answers yet.
+    pub fn open_streams(&self) -> u32 {
+        u32::try_from(self.streams.open()).unwrap_or(u32::MAX)
+    }
+
     /// Tells a stream's connection to go.
     pub(in crate::edge) fn drain_connection_of(&self, index: u32) {
         let connection = self.slots[index as usize].connection;
