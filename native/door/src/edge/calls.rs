@@ -227,11 +227,9 @@ impl Edge {
     }
 
     /// The time of a call has passed.
-    pub fn expired(&mut self, index: u32, generation: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize).filter(|slot| slot.generation == generation) else {
-            return;
-        };
-        let token = Token { slot: index, generation };
+    fn expired(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let token = Token { slot: index, generation: slot.generation };
         match slot.stage {
             Stage::Free | Stage::Upgraded => return,
             Stage::Answering => {
