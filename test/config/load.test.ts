@@ -158,6 +158,7 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
             own: { renew: false, est: false },
           },
           openapi: null,
+          grpc: null,
           credentials: null,
           grpc: null,
           max_body_bytes: 10 * 2 ** 20,

@@ -39,7 +39,7 @@ use crate::held::{Fields, Held};
 use crate::journal::Journal;
 use crate::policy;
 pub use calls::{Area, FILLED_EIGHTHS};
-use calls::{ToldOfCall, Web};
+use calls::{Deadlines, ToldOfCall, Web};
 use responding::Row;
 use streams::{Native, Streams, is_stream};
 use waiting::settle;
@@ -175,6 +175,7 @@ pub struct Edge {
     arena: *const u8,
     entries: *mut Entry,
     area: Area,
+    deadlines: Deadlines,
     snapshot: arc_swap::Cache<&'static arc_swap::ArcSwap<Snapshot>, Arc<Snapshot>>,
     /// Of the snapshot with this generation.
     origins: (u64, Vec<OriginId>),
@@ -244,6 +245,7 @@ impl Edge {
             arena: shared.arena,
             entries: shared.entries,
             area,
+            deadlines: Deadlines::default(),
             snapshot: arc_swap::Cache::new(policy::current()),
             origins: (0, Vec::new()),
             connections: HashMap::default(),
@@ -769,6 +771,9 @@ impl Edge {
 
     fn finish(&mut self, index: u32, peer: &Peer, status: u16, ended_us: u64) {
         let slot = &mut self.slots[index as usize];
+        if let Some(until) = slot.exchange.deadline_us {
+            self.deadlines.forget(until, index);
+        }
         // What a call's denial says by its status, others say by that of HTTP.
         let denied = slot.exchange.denial.as_ref().filter(|_| slot.exchange.grpc.is_some());
         let meant = denied.map_or(status, |denial| denial.reason.entry().status);
