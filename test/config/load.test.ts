@@ -160,7 +160,6 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
           openapi: null,
           grpc: null,
           credentials: null,
-          grpc: null,
           max_body_bytes: 10 * 2 ** 20,
         },
       ],
