@@ -133,7 +133,7 @@ export declare function drainStreams(): void
 
 /** JavaScript's memory and callback, for the life of an edge thread. */
 export interface EdgeMemory {
-  /** Uint8Array, 1 MiB: what origins answered in a turn. */
+  /** Uint8Array, 2.75 MiB: what origins answered in a turn, and what is made of it. */
   arena: unknown
   /** Uint32Array, sixteen words a row: the turn's entries. */
   entries: unknown

@@ -255,8 +255,10 @@ test('a WebSocket that a rule denies, or whose origin refuses, is answered', asy
   const client = await connect2(front.caller('ws.test'));
   const denied = await answerOf(client.open({ ...SHAKE, ':path': '/secret' }));
   expect([denied.status, JSON.parse(denied.body).reason]).toEqual([403, 'rules.no-secrets']);
-  const refused = await answerOf(client.open({ ...SHAKE, ':path': '/refused', ':authority': 'api.test' }));
+  const refused = await answerOf(client.open({ ...SHAKE, ':path': '/refused', ':authority': 'api.test' }, false));
   expect([refused.status, JSON.parse(refused.body).reason]).toEqual([502, 'origin.connect']);
+  const ended = await answerOf(client.open({ ...SHAKE, ':path': '/chat' }));
+  expect([ended.status, JSON.parse(ended.body).reason]).toEqual([400, 'http.malformed']);
   const tunnel = await answerOf(client.open({ ':method': 'CONNECT', ':protocol': 'connect-udp' }));
   expect([tunnel.status, JSON.parse(tunnel.body).reason]).toEqual([400, 'http.malformed']);
 });

@@ -53,11 +53,12 @@ impl Edge {
     /// The handshake has passed: the origin is asked.
     pub(super) fn open_tunnel(&mut self, index: u32) {
         let stream = &mut self.streams.all[place_of(index)];
-        let (Some(respond), Some(recv)) = (stream.respond.take(), stream.recv.take()) else {
-            // It came as a plain GET with an Upgrade field, which HTTP/2 has not.
+        if stream.recv.is_none() {
+            // Ended with its head: nothing could be said through it.
             let next = self.refuse(index, Reason::HttpMalformed);
             return self.act(index, next);
-        };
+        }
+        let (Some(respond), Some(recv)) = (stream.respond.take(), stream.recv.take()) else { return };
         let generation = self.slots[index as usize].generation;
         let Some(handshake) = self.upgrade(index) else {
             self.streams.all[place_of(index)].respond = Some(respond);
