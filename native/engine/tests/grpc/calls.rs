@@ -55,7 +55,8 @@ fn what_is_no_call_of_a_method_is_refused() {
         walk.reason(walk.exchange.denial.as_ref().unwrap())
     };
     assert_eq!(refused("GET /shop.Orders/Place\nhost:a\n"), "endpoints.method");
-    let post = |kind: &str| format!("POST /shop.Orders/Place\nhost:a\ncontent-type:{kind}\nte:trailers\ncontent-length:10\n");
+    let post =
+        |kind: &str| format!("POST /shop.Orders/Place\nhost:a\ncontent-type:{kind}\nte:trailers\ncontent-length:10\n");
     assert_eq!(refused(&post("application/json")), "grpc.format");
     assert_eq!(refused(&post("application/proto")), "grpc.format");
     assert_eq!(refused(&post("application/grpc+json")), "grpc.format");
