@@ -71,8 +71,17 @@ pub fn explain(snapshot: &Snapshot, head: &str, body: &[u8], response: Option<Re
     if body.len() as u64 > host.max_body_bytes {
         found.add(Reason::HttpBodyTooLarge, "block");
     }
+    let method = host.grpc.as_ref().and_then(|grpc| grpc.find(parsed.path()));
+    if let Some(operation) = method.and_then(|index| host.operation(index)) {
+        found.operation = Some(operation.id.clone());
+        found.unchecked.push("the messages of the call");
+        return found;
+    }
     let Some(openapi) = &host.openapi else {
-        found.unchecked.push("this host has no description");
+        match &host.grpc {
+            Some(grpc) => found.add(Reason::EndpointsFallthrough, action(grpc.fallthrough)),
+            None => found.unchecked.push("this host has no description"),
+        }
         return found;
     };
     let mut captures = Vec::new();
