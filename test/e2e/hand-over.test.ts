@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { createConnection, createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect as tlsConnect } from 'node:tls';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { atTheEnd } from '../support/cleanup.js';
 import { type Front, launchFront, startFront } from '../support/front.js';
@@ -21,7 +21,8 @@ import { until } from '../support/waiting.js';
 const LONG = process.env.HAND_OVER_LONG === '1';
 const TURNS = LONG ? 20 : 2;
 /** A start on a busy machine, and what drains before the next. */
-const TURN_MS = 20_000;
+const TURN_MS = 60_000;
+vi.setConfig({ testTimeout: 3 * TURN_MS });
 const LOAD = { staying: 8, calling: 4, streaming: 4 };
 
 /** Slow enough that requests are under way whenever something happens. */
