@@ -109,8 +109,11 @@ test('who connects while the gateway is killed and started again is served, and 
 });
 
 test('a client that has connected but not spoken yet is served by the gateway that accepted it', async () => {
-  const { gateway, caller } = await front({ 'api.test': { origin: origin.url } });
+  const { gateway, caller } = await front({ 'api.test': { origin: origin.url } }, { drain: { grace: '20s' } });
   const before = gateway.pid;
+  const [https, admin] = [`127.0.0.1:${gateway.https}`, `127.0.0.1:${gateway.admin}`];
+  gateway.writeConfig({ listen: { https, admin, connections: { helloTimeout: '1m' } } });
+  expect((await gateway.ask('/admin/v1/reload', { method: 'POST' })).status, gateway.log).toBe(200);
   const { port, host, ca, cert, key } = caller('api.test') as Required<Caller>;
   const silent = createConnection(port, '127.0.0.1');
   atTheEnd(() => silent.destroy());

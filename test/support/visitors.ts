@@ -126,6 +126,8 @@ async function streams(caller: Caller): Promise<Line> {
   await once(client, 'connect');
   return {
     ask: async () => {
+      // Told to go while nothing was asked.
+      if (client.closed || client.destroyed) return { statuses: [], last: true };
       const answers = await Promise.all(Array.from({ length: STREAMS }, () => askOn(client, caller, '/')));
       return { statuses: answers.map(({ status }) => status), last: client.closed || client.destroyed };
     },
