@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { createConnection, createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect as tlsConnect } from 'node:tls';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { atTheEnd } from '../support/cleanup.js';
 import { type Front, launchFront, startFront } from '../support/front.js';
@@ -21,7 +21,8 @@ import { until } from '../support/waiting.js';
 const LONG = process.env.HAND_OVER_LONG === '1';
 const TURNS = LONG ? 20 : 2;
 /** A start on a busy machine, and what drains before the next. */
-const TURN_MS = 20_000;
+const TURN_MS = 60_000;
+vi.setConfig({ testTimeout: 3 * TURN_MS });
 const LOAD = { staying: 8, calling: 4, streaming: 4 };
 
 /** Slow enough that requests are under way whenever something happens. */
@@ -108,8 +109,11 @@ test('who connects while the gateway is killed and started again is served, and 
 });
 
 test('a client that has connected but not spoken yet is served by the gateway that accepted it', async () => {
-  const { gateway, caller } = await front({ 'api.test': { origin: origin.url } });
+  const { gateway, caller } = await front({ 'api.test': { origin: origin.url } }, { drain: { grace: '20s' } });
   const before = gateway.pid;
+  const [https, admin] = [`127.0.0.1:${gateway.https}`, `127.0.0.1:${gateway.admin}`];
+  gateway.writeConfig({ listen: { https, admin, connections: { helloTimeout: '1m' } } });
+  expect((await gateway.ask('/admin/v1/reload', { method: 'POST' })).status, gateway.log).toBe(200);
   const { port, host, ca, cert, key } = caller('api.test') as Required<Caller>;
   const silent = createConnection(port, '127.0.0.1');
   atTheEnd(() => silent.destroy());

@@ -126,11 +126,21 @@ async function streams(caller: Caller): Promise<Line> {
   await once(client, 'connect');
   return {
     ask: async () => {
-      const answers = await Promise.all(Array.from({ length: STREAMS }, () => askOn(client, caller, '/')));
-      return { statuses: answers.map(({ status }) => status), last: client.closed || client.destroyed };
+      // Told to go while nothing was asked.
+      if (client.closed || client.destroyed) return { statuses: [], last: true };
+      const all = Array.from({ length: STREAMS }, () => askOn(client, caller, '/').catch(unprocessed));
+      const answers = (await Promise.all(all)).filter(answer => answer !== null);
+      const last = client.closed || client.destroyed || answers.length < STREAMS;
+      return { statuses: answers.map(({ status }) => status), last };
     },
     close: () => client.close(),
   };
+}
+
+/** A request that crossed a GOAWAY was not looked at: clients send it again elsewhere (RFC 9113, 8.7). */
+function unprocessed(error: Error): null {
+  if (error.message.includes('NGHTTP2_REFUSED_STREAM')) return null;
+  throw error;
 }
 
 function pause(): Promise<void> {
