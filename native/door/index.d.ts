@@ -10,16 +10,13 @@ export declare function acceptorBound(bounds: string): void
 export declare function acceptorClose(address: string, port: number): void
 
 /**
- * Listens for the whole process; answers the port. `bounds` is JSON: `max`, `per_address`, `handshakes`,
- * `hello_timeout_ms`. Connections are accepted from the first `serve_accepted` on.
+ * Listens for the whole process on a socket that is bound already, and may listen; answers the port. The descriptor
+ * stays the caller's, who may close it. `bounds` is JSON: `max`, `per_address`, `handshakes`, `hello_timeout_ms`.
+ * Connections are accepted from the first `serve_accepted` on.
  *
  * # Errors
  * The system's code, such as EADDRINUSE.
  */
-export declare function acceptorListen(address: string, port: number, bounds: string): number
-
-/** The same with a listening socket that this process was given. It is this function's from here on. */
-/** The same with a socket that is bound already, and may listen. The descriptor stays the caller's, who may close it. */
 export declare function acceptorListenFd(fd: number, bounds: string): number
 
 /** Connections that were accepted and are nobody's yet: their ClientHello is not there, or no edge thread is. */
@@ -136,7 +133,7 @@ export declare function drainStreams(): void
 
 /** JavaScript's memory and callback, for the life of an edge thread. */
 export interface EdgeMemory {
-  /** Uint8Array, 1 MiB: what origins answered in a turn. */
+  /** Uint8Array, 2.75 MiB: what origins answered in a turn, and what is made of it. */
   arena: unknown
   /** Uint32Array, sixteen words a row: the turn's entries. */
   entries: unknown
@@ -253,6 +250,9 @@ export declare function ocspAnswer(answer: string): void
 
 /** A connection was opened. */
 export declare function opened(response: unknown): void
+
+/** HTTP/2 streams that have not all of their answers yet, WebSockets included. */
+export declare function openStreams(): number
 
 /** What the main thread has to know of a request that the gateway itself answers: JSON of edge/owning.rs. */
 export declare function own(slot: number): string | null
