@@ -138,9 +138,10 @@ native.attach(
     responses.turn(count);
     askOn();
   }),
-  contained('wanted', (count: number) => {
+  (count: number) => {
+    // Each by itself: what one throws is no reason to lose the others.
     for (let row = 0; row < count; row++) serve(wanted[2 * row] as number, wanted[2 * row + 1] as number);
-  }),
+  },
 );
 const pool = new InspectPool({
   threads: options.inspect.threads,
@@ -160,12 +161,12 @@ const asking =
 if (asking === null) native.countersUp(false);
 
 /** Does what native code wants done. */
-function serve(kind: number, number: number): void {
+const serve = contained('wanted', (kind: number, number: number) => {
   if (kind === Wanted.Inspect) queue(number);
   else if (kind === Wanted.Own) ownPaths.takeStream(number);
   else if (kind === Wanted.Ask) asking?.wanted();
   else if (kind === Wanted.Adopt && native.adopt(number)) listener.adopt(number);
-}
+});
 
 // --- a request's life ---------------------------------------------------------------------------------------------
 
@@ -409,7 +410,7 @@ function shakeHands(exchange: Exchange, res: HttpResponse, { key, protocols, con
     act(exchange, native.refuse(exchange.slot, originConnect));
     return;
   }
-  connect(address, handshake.head, protocols, WEBSOCKET_BYTES).then(
+  connect({ address, tls: handshake.tls }, handshake.head, protocols, WEBSOCKET_BYTES).then(
     contained('webSocket.connect', result => {
       if (exchange.res !== res) {
         if ('bridge' in result) result.bridge.terminate();

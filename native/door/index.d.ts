@@ -411,6 +411,17 @@ export interface Upgrade {
   addresses: Array<string>
   /** The request head as the origin gets it. */
   head: string
+  /** None: in the clear. */
+  tls?: UpgradeTls
+}
+
+/** How the origin of a WebSocket is known, and what it is shown; all PEM. */
+export interface UpgradeTls {
+  serverName: string
+  roots: string
+  certificate?: string
+  key?: string
+  allowUnverified: boolean
 }
 
 /**

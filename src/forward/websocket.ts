@@ -1,4 +1,8 @@
 import type { WebSocket as ClientSocket } from 'uWebSockets.js';
+import { createHash } from 'node:crypto';
+import { isIP } from 'node:net';
+import { type ConnectionOptions, checkServerIdentity, createSecureContext, type SecureContext } from 'node:tls';
+import { LRUCache } from 'lru-cache';
 import { WebSocket as OriginSocket, type RawData } from 'ws';
 
 /** Bounds of a handshake with the origin: as its first-byte timeout would be, but nothing is waiting behind it. */
@@ -90,11 +94,46 @@ function sendable(code: number): boolean {
   return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
 }
 
+/** How an origin over TLS is known, and what it is shown; all PEM. */
+export interface OriginTls {
+  serverName: string;
+  roots: string;
+  certificate?: string;
+  key?: string;
+  allowUnverified: boolean;
+}
+
+/** Contexts by what they are made of: reading a hundred authorities takes milliseconds. */
+const contexts = new LRUCache<string, SecureContext>({ max: 64 });
+
+function known({ serverName, roots, certificate, key, allowUnverified }: OriginTls): ConnectionOptions {
+  const made = createHash('sha256')
+    .update(JSON.stringify([roots, certificate, key]))
+    .digest('base64');
+  let secureContext = contexts.get(made);
+  if (secureContext === undefined) {
+    secureContext = createSecureContext({ ca: roots, cert: certificate, key, minVersion: 'TLSv1.2' });
+    contexts.set(made, secureContext);
+  }
+  return {
+    secureContext,
+    // An address is no name to ask for (RFC 6066, 3); the certificate has to cover it all the same.
+    servername: isIP(serverName) ? '' : serverName,
+    checkServerIdentity: (_, shown) => checkServerIdentity(serverName, shown),
+    rejectUnauthorized: !allowUnverified,
+  };
+}
+
 /** How the origin took the handshake. */
 export type Handshake = { bridge: WebSocketBridge } | { status: number };
 
 /** Opens the origin's side. `head` is the request head as the origin gets it. */
-export function connect(address: string, head: string, protocols: string, limit: number): Promise<Handshake> {
+export function connect(
+  { address, tls }: { address: string; tls?: OriginTls | undefined },
+  head: string,
+  protocols: string,
+  limit: number,
+): Promise<Handshake> {
   const lines = head.split('\r\n');
   const target = (lines[0] as string).split(' ')[1] as string;
   const headers: Record<string, string | string[]> = {};
@@ -111,7 +150,8 @@ export function connect(address: string, head: string, protocols: string, limit:
     const offered = protocols === '' ? [] : protocols.split(',').map(protocol => protocol.trim());
     let origin: OriginSocket;
     try {
-      origin = new OriginSocket(`ws://${address}${target}`, offered, {
+      origin = new OriginSocket(`${tls ? 'wss' : 'ws'}://${address}${target}`, offered, {
+        ...(tls && known(tls)),
         headers,
         handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
         perMessageDeflate: false,

@@ -72,7 +72,8 @@ export class FakeNative implements Native {
     return true;
   }
   acceptorListenFd(fd: number): number {
-    this.accepting.push(`listen ${fd >= 0}`);
+    if (fd < 0) throw new Error('EBADF');
+    this.accepting.push('listen');
     return 0;
   }
   acceptorBound(bounds: string): void {

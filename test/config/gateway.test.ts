@@ -138,14 +138,12 @@ const accepting = () => native.accepting.filter(told => !told.startsWith('bound'
 
 test('the acceptor listens once, whoever serves; edge threads do not', async () => {
   await start();
-  const listening = gateway.port;
-  expect(accepting()).toEqual([`listen :: ${listening}`]);
   write(configuration.replace('pki/ca.pem', 'pki/ca.pem, intermediates: pki/intermediate.pem'));
   expect(await gateway.reload('test')).toMatchObject({ applied: true });
   expect(threads.started.map(({ options }) => options.listen.h2)).toEqual([true, true]);
-  expect(accepting()).toHaveLength(1);
+  expect(accepting()).toEqual(['listen']);
   await gateway.stop(100);
-  expect(accepting().slice(1)).toEqual(['stop']);
+  expect(accepting()).toEqual(['listen', 'stop']);
 });
 
 test('on another port the acceptor listens before it leaves the old one, and edge threads stay', async () => {
@@ -154,22 +152,25 @@ test('on another port the acceptor listens before it leaves the old one, and edg
   const after = await unused();
   write(configuration.replace('https: 0', `https: "127.0.0.1:${after}"`));
   expect(await gateway.reload('test')).toMatchObject({ applied: true });
-  expect(accepting()).toEqual([`listen :: ${before}`, `listen 127.0.0.1 ${after}`, `close :: ${before}`]);
+  expect(accepting()).toEqual(['listen', 'listen', `close :: ${before}`]);
   expect(gateway.port).toBe(after);
   expect(threads.started).toHaveLength(1);
 });
 
-test('without HTTP/2 edge threads listen themselves, from one reload to the next', async () => {
+test('without HTTP/2 edge threads listen themselves, which another port alone can change', async () => {
   const itself = configuration.replace('https: 0', 'https: 0, h2: false');
   await start(itself);
   expect(accepting()).toEqual([]);
-  const listening = gateway.port;
   write(configuration);
+  const message = expect.stringContaining('takes effect when the service starts');
+  expect(await gateway.reload('test')).toMatchObject({ applied: false, problems: [{ message }] });
+  const after = await unused();
+  write(configuration.replace('https: 0', `https: "127.0.0.1:${after}"`));
   expect(await gateway.reload('test')).toMatchObject({ applied: true });
-  expect(accepting()).toEqual([`listen :: ${listening}`]);
+  expect(accepting()).toEqual(['listen']);
   write(itself);
   expect(await gateway.reload('test')).toMatchObject({ applied: true });
-  expect(accepting()).toEqual([`listen :: ${listening}`, `close :: ${listening}`]);
+  expect(accepting()).toEqual(['listen', `close 127.0.0.1 ${after}`]);
   expect(threads.started.map(({ options }) => options.listen.h2)).toEqual([false, true, false]);
 });
 

@@ -156,6 +156,7 @@ rules: [{ name: a, expression: 'http.host eq "x"', action: log, description: gon
             own: { renew: false, est: false },
           },
           openapi: null,
+          grpc: null,
           credentials: null,
           max_body_bytes: 10 * 2 ** 20,
         },

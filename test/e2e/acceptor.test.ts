@@ -4,6 +4,7 @@
 import { connect as tlsConnect } from 'node:tls';
 import { expect, test } from 'vitest';
 import { startFront } from '../support/front.js';
+import { askH2 } from '../support/http2.js';
 import { type Answered, ask, type Caller, connect, RawClient } from '../support/https.js';
 import { httpOrigin } from '../support/origin.js';
 import { until } from '../support/waiting.js';
@@ -117,9 +118,30 @@ test('the name that TLS was asked for is recorded where it is another than the h
   expect(plainly.TLSServerName).toBeUndefined();
 });
 
-test('a client that offers HTTP/1.1 by ALPN is served', async () => {
+test('ALPN chooses the door, and both know the fingerprint', async () => {
   const offering = { ...caller, tls: { ALPNProtocols: ['http/1.1'] } };
-  expect(await ask(offering, '/')).toMatchObject({ status: 403 });
+  expect(await ask(offering, '/by-http1')).toMatchObject({ status: 200 });
+  expect(await gateway.event(event => event.ClientRequestPath === '/by-http1')).toMatchObject({
+    ClientRequestProtocol: 'HTTP/1.1',
+    JA4: expect.stringMatching(/^t13d\d{4}h1_/),
+  });
+  expect(await askH2(caller, '/by-http2')).toMatchObject({ status: 200 });
+  const { JA4, ...event } = await gateway.event(({ ClientRequestPath }) => ClientRequestPath === '/by-http2');
+  expect(event).toMatchObject({ ClientRequestProtocol: 'HTTP/2', SecurityRuleID: 'rules.length' });
+  expect(JA4).toMatch(/^t13d\d{4}h2_/);
+  const rules = [{ name: 'no-tool', expression: `cf.bot_management.ja4 eq "${JA4}"`, action: 'block' }];
+  gateway.writeConfig({ rules });
+  await until(async () => blockedBy(await askH2(caller, '/again')) === 'rules.no-tool');
+});
+
+test('limits tell callers apart by the fingerprint', async () => {
+  const limit = { name: 'by-client', characteristics: ['cf.bot_management.ja4'], requestsPerPeriod: 2, period: '1h' };
+  gateway.writeConfig({ limits: { rules: [limit] } });
+  const h1 = { ...caller, tls: { ALPNProtocols: ['http/1.1'] } };
+  // Each its own counter, whatever the reload has left of time between the first answers.
+  await until(async () => (await ask(h1, '/limited')).status === 429);
+  const answers = [await ask(caller, '/'), await ask(caller, '/'), await ask(caller, '/')];
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 429]);
 });
 
 test('without HTTP/2 nobody looks, and the field is empty', async () => {

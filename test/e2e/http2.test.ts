@@ -1,10 +1,15 @@
 // HTTP/2 clients get the same answers as HTTP/1.1 clients, and streams do not get into each other's way.
 
+import { once } from 'node:events';
+import { createServer as createH2Server } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
+import { WebSocketServer } from 'ws';
+import { atTheEnd } from '../support/cleanup.js';
 import { startFront } from '../support/front.js';
-import { answerOf, connect2 } from '../support/streams.js';
 import { httpOrigin } from '../support/origin.js';
 import { scriptedOrigin } from '../support/scripted-origin.js';
+import { answerOf, connect2 } from '../support/streams.js';
 import { until } from '../support/waiting.js';
 
 const ORDERS = `
@@ -28,12 +33,42 @@ const echo = await httpOrigin(({ method, url, headers, body }, response) => {
 const large = Buffer.alloc(8 * 1024 * 1024, 'large ');
 const files = await httpOrigin((_, response) => response.end(large));
 const scripted = await scriptedOrigin();
+const h2 = createH2Server();
+h2.on('stream', stream => {
+  const pieces: Buffer[] = [];
+  let saw = {};
+  stream.on('trailers', ({ ...fields }) => {
+    saw = fields;
+  });
+  stream.on('data', (piece: Buffer) => pieces.push(piece));
+  stream.on('end', () => {
+    stream.additionalHeaders({ ':status': 103, link: '</style.css>' });
+    stream.respond({ ':status': 200 }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'x-saw': JSON.stringify(saw) }));
+    stream.end(Buffer.concat(pieces));
+  });
+});
+h2.listen(0, '127.0.0.1');
+await once(h2, 'listening');
+atTheEnd(() => void h2.close());
+const sockets = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => 'orders.v2' });
+sockets.on('connection', socket =>
+  socket.on('message', (message, isBinary) => socket.send(message, { binary: isBinary })),
+);
+await once(sockets, 'listening');
+atTheEnd(() => {
+  for (const socket of sockets.clients) socket.terminate();
+  sockets.close();
+});
+const at = (server: { address(): unknown }) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 const front = await startFront(
   {
     'api.test': { origin: echo.url },
     'open.test': { origin: echo.url, mtls: { mode: 'off' } },
     'files.test': { origin: files.url },
     'scripted.test': { origin: scripted.url },
+    'h2.test': { origin: { url: at(h2), protocol: 'h2' } },
+    'ws.test': { origin: at(sockets) },
     'orders.test': { origin: echo.url, openapi: { file: 'orders.yaml', action: 'block', fallthrough: 'block' } },
   },
   {
@@ -167,4 +202,80 @@ test('HEAD, 204 and empty responses have no body', async () => {
     status: 200,
     headers: { 'content-length': '7' },
   });
+});
+
+test('responses carry a date, as uWebSockets.js gives them one', async () => {
+  const client = await connect2(front.caller('api.test'));
+  for (const headers of [{}, { ':path': '/secret' }]) {
+    const { date } = (await client.ask(headers)).headers;
+    expect(Math.abs(Date.parse(date ?? '') - Date.now())).toBeLessThan(5000);
+  }
+});
+
+test('an HTTP/2 origin and its client exchange trailers, and 1xx responses arrive', async () => {
+  const client = await connect2(front.caller('h2.test'));
+  const stream = client.session.request(
+    { ':method': 'POST', ':path': '/trailers', ':scheme': 'https', ':authority': 'h2.test' },
+    { waitForTrailers: true },
+  );
+  stream.on('wantTrailers', () => stream.sendTrailers({ 'x-sum': '5', authorization: 'no' }));
+  stream.end('hello');
+  const answer = await answerOf(stream);
+  expect(answer).toMatchObject({ status: 200, body: 'hello', interim: [103], trailers: { 'x-saw': '{"x-sum":"5"}' } });
+});
+
+// --- WebSockets ---------------------------------------------------------------------------------------------------
+
+/** A text frame of a client, whose mask is zero (RFC 6455, 5.2); below 126 bytes. */
+function textFrame(text: string): Buffer {
+  return Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);
+}
+
+const SHAKE = { ':method': 'CONNECT', ':protocol': 'websocket', 'sec-websocket-version': '13' };
+
+test('a WebSocket passes both ways, decided and recorded as a request', async () => {
+  const client = await connect2(front.caller('ws.test'));
+  const stream = client.open({ ...SHAKE, ':path': '/chat', 'sec-websocket-protocol': 'orders.v2' }, false);
+  const [head] = await once(stream, 'response');
+  expect(head).toMatchObject({ ':status': 200, 'sec-websocket-protocol': 'orders.v2' });
+  expect(head).not.toHaveProperty('sec-websocket-accept');
+  stream.write(textFrame('hello'));
+  const [echoed] = await once(stream, 'data');
+  expect(echoed).toEqual(Buffer.concat([Buffer.from([0x81, 5]), Buffer.from('hello')]));
+  const event = await front.gateway.event(one => one.ClientRequestPath === '/chat');
+  expect(event).toMatchObject({ ClientRequestMethod: 'GET', ClientRequestProtocol: 'HTTP/2', EdgeResponseStatus: 101 });
+  // Requests go on beside it.
+  expect((await client.ask({ ':authority': 'api.test' })).status).toBe(200);
+  stream.end();
+  await once(stream, 'close');
+  expect(stream.rstCode).toBe(0);
+});
+
+test('a WebSocket that a rule denies, or whose origin refuses, is answered', async () => {
+  const client = await connect2(front.caller('ws.test'));
+  const denied = await answerOf(client.open({ ...SHAKE, ':path': '/secret' }));
+  expect([denied.status, JSON.parse(denied.body).reason]).toEqual([403, 'rules.no-secrets']);
+  const refused = await answerOf(client.open({ ...SHAKE, ':path': '/refused', ':authority': 'api.test' }));
+  expect([refused.status, JSON.parse(refused.body).reason]).toEqual([502, 'origin.connect']);
+  const tunnel = await answerOf(client.open({ ':method': 'CONNECT', ':protocol': 'connect-udp' }));
+  expect([tunnel.status, JSON.parse(tunnel.body).reason]).toEqual([400, 'http.malformed']);
+});
+
+// --- the end ------------------------------------------------------------------------------------------------------
+
+test('a gateway that ends tells its clients, and lets streams end with their answers', async () => {
+  let answerNow = () => {};
+  scripted.on('/last', connection => {
+    answerNow = () => connection.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+  });
+  const client = await connect2(front.caller('scripted.test'));
+  const told = once(client.session, 'goaway');
+  const answer = client.ask({ ':path': '/last' });
+  const arrived = answerNow;
+  await until(() => answerNow !== arrived);
+  front.gateway.signal('SIGTERM');
+  expect((await told)[0]).toBe(0);
+  answerNow();
+  expect(await answer).toMatchObject({ status: 200, body: 'ok' });
+  expect(await front.gateway.ended).toBe(0);
 });

@@ -65,7 +65,7 @@ export function policyLimit(name: string, changes: Partial<PolicyLimit> = {}): P
   return {
     ...{ name, at: '/limits/rules/0', expression: null, operation: null, counting: null },
     characteristics: [{ at: '/limits/rules/0/characteristics/0', expression: 'ip.src' }],
-    ...{ algorithm: 'gcra', amount: 10, period_ms: 60_000, burst: 5, concurrency: null, score: null },
+    ...{ algorithm: 'gcra', amount: 10, period_ms: 60_000, burst: 5, concurrency: null, per: 'request', score: null },
     ...{ mitigation_timeout_ms: 0, action: 'block' },
     sharing: { mode: 'local', fallback: 'local', advance: 1 },
     ...changes,

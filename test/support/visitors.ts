@@ -4,8 +4,10 @@
 // request. What counts against a gateway: a connection that is refused or reset before its first request, and a request
 // whose answer does not come whole.
 
+import { once } from 'node:events';
 import { atTheEnd } from './cleanup.js';
-import { type Caller, connect, type RawClient } from './https.js';
+import { askOn, session } from './http2.js';
+import { type Caller, connect } from './https.js';
 
 export interface Fared {
   answered: number;
@@ -18,29 +20,37 @@ export interface Fared {
 }
 
 export interface Visiting {
+  /** By HTTP/1.1. */
   staying: number;
   calling: number;
-  /** Of one request. */
-  path?: string;
-  /** Between two requests of a client. */
-  pauseMs?: number;
+  /** By HTTP/2, each with several streams at once. */
+  streaming?: number;
+}
+
+/** Of one client, between two requests. */
+const PAUSE_MS = 5;
+/** Of one that streams, at once. */
+const STREAMS = 3;
+
+/** A connection. */
+interface Line {
+  /** Statuses of answers; `last`: it may not be used again. */
+  ask(): Promise<{ statuses: number[]; last: boolean }>;
+  close(): void;
 }
 
 export class Visitors {
   readonly fared: Fared = { answered: 0, connections: 0, refused: [], cut: [] };
-  readonly #caller: Caller;
-  readonly #path: string;
-  readonly #pauseMs: number;
   readonly #ends: Promise<void>[];
   #running = true;
 
-  constructor(caller: Caller, { staying, calling, path = '/', pauseMs = 5 }: Visiting) {
-    this.#caller = caller;
-    this.#path = path;
-    this.#pauseMs = pauseMs;
+  constructor(caller: Caller, { staying, calling, streaming = 0 }: Visiting) {
+    const visits = (count: number, open: () => Promise<Line>, stays: boolean) =>
+      Array.from({ length: count }, () => this.#visit(open, stays));
     this.#ends = [
-      ...Array.from({ length: staying }, () => this.#visit(true)),
-      ...Array.from({ length: calling }, () => this.#visit(false)),
+      ...visits(staying, () => plain(caller), true),
+      ...visits(calling, () => plain(caller), false),
+      ...visits(streaming, () => streams(caller), true),
     ];
     atTheEnd(() => this.stop());
   }
@@ -50,7 +60,7 @@ export class Visitors {
     const [wanted, until] = [this.fared.answered + more, Date.now() + withinMs];
     while (this.fared.answered < wanted) {
       if (Date.now() > until) throw new Error(`not answered in time: ${JSON.stringify(this.fared)}`);
-      await new Promise(resolve => setTimeout(resolve, 5));
+      await pause();
     }
   }
 
@@ -60,22 +70,22 @@ export class Visitors {
     return this.fared;
   }
 
-  async #visit(stays: boolean): Promise<void> {
+  async #visit(open: () => Promise<Line>, stays: boolean): Promise<void> {
     while (this.#running) {
-      const client = await this.#come();
-      if (client !== null) {
-        while (this.#running && (await this.#ask(client)) && stays) await this.#pause();
-        client.close();
+      const line = await this.#come(open);
+      if (line !== null) {
+        while ((await this.#ask(line)) && stays && this.#running) await pause();
+        line.close();
       }
-      await this.#pause();
+      await pause();
     }
   }
 
-  async #come(): Promise<RawClient | null> {
+  async #come(open: () => Promise<Line>): Promise<Line | null> {
     try {
-      const client = await connect(this.#caller);
+      const line = await open();
       this.fared.connections++;
-      return client;
+      return line;
     } catch (error) {
       this.fared.refused.push((error as Error).message);
       return null;
@@ -83,19 +93,46 @@ export class Visitors {
   }
 
   /** Whether the connection may be used again. */
-  async #ask(client: RawClient): Promise<boolean> {
+  async #ask(line: Line): Promise<boolean> {
     try {
-      const { status, headers } = await client.ask(`GET ${this.#path} HTTP/1.1\r\nHost: ${this.#caller.host}\r\n\r\n`);
-      if (status === 200) this.fared.answered++;
-      else this.fared.cut.push(`status ${status}`);
-      return headers.connection !== 'close';
+      const { statuses, last } = await line.ask();
+      for (const status of statuses) {
+        if (status === 200) this.fared.answered++;
+        else this.fared.cut.push(`status ${status}`);
+      }
+      return !last;
     } catch (error) {
       this.fared.cut.push((error as Error).message);
       return false;
     }
   }
+}
 
-  #pause(): Promise<void> {
-    return new Promise(resolve => setTimeout(resolve, this.#pauseMs));
-  }
+/** By HTTP/1.1. */
+async function plain(caller: Caller): Promise<Line> {
+  const client = await connect(caller);
+  return {
+    ask: async () => {
+      const { status, headers } = await client.ask(`GET / HTTP/1.1\r\nHost: ${caller.host}\r\n\r\n`);
+      return { statuses: [status], last: headers.connection === 'close' };
+    },
+    close: () => client.close(),
+  };
+}
+
+/** By HTTP/2. A GOAWAY closes the session for further requests; those under way go on. */
+async function streams(caller: Caller): Promise<Line> {
+  const client = session(caller);
+  await once(client, 'connect');
+  return {
+    ask: async () => {
+      const answers = await Promise.all(Array.from({ length: STREAMS }, () => askOn(client, caller, '/')));
+      return { statuses: answers.map(({ status }) => status), last: client.closed || client.destroyed };
+    },
+    close: () => client.close(),
+  };
+}
+
+function pause(): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, PAUSE_MS));
 }

@@ -25,9 +25,11 @@ use portcullis_engine::limits::volume::{Asked, Recorder};
 use portcullis_engine::meters::{self, Meters};
 use portcullis_engine::mtls::{Certificate, seen};
 use portcullis_engine::peer::Peer;
+use portcullis_engine::policy::{OriginProtocol, OriginTls};
 use portcullis_engine::reason::Reason;
 use portcullis_engine::snapshot::Snapshot;
 use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, write_head};
+use portcullis_forward::tls::Identity;
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Body, Entry, Flow, Kind, OriginId, OriginSpec, Request, Token};
 
@@ -37,7 +39,7 @@ use crate::held::{Fields, Held};
 use crate::journal::Journal;
 use crate::policy;
 pub use calls::{Area, FILLED_EIGHTHS};
-use calls::{ToldOfCall, Web};
+use calls::{Deadlines, ToldOfCall, Web};
 use responding::Row;
 use streams::{Native, Streams, is_stream};
 use waiting::settle;
@@ -117,6 +119,17 @@ enum Stage {
     Upgraded,
 }
 
+/// A WebSocket's handshake towards its origin.
+pub struct Handshake {
+    pub addresses: Vec<String>,
+    /// The head as the origin gets it.
+    pub head: String,
+    /// None in the clear.
+    pub tls: Option<OriginTls>,
+    /// The same, for who shakes hands here.
+    pub identity: Option<Arc<Identity>>,
+}
+
 #[derive(Default)]
 struct Slot {
     generation: u32,
@@ -162,6 +175,7 @@ pub struct Edge {
     arena: *const u8,
     entries: *mut Entry,
     area: Area,
+    deadlines: Deadlines,
     snapshot: arc_swap::Cache<&'static arc_swap::ArcSwap<Snapshot>, Arc<Snapshot>>,
     /// Of the snapshot with this generation.
     origins: (u64, Vec<OriginId>),
@@ -231,6 +245,7 @@ impl Edge {
             arena: shared.arena,
             entries: shared.entries,
             area,
+            deadlines: Deadlines::default(),
             snapshot: arc_swap::Cache::new(policy::current()),
             origins: (0, Vec::new()),
             connections: HashMap::default(),
@@ -658,17 +673,23 @@ impl Edge {
 
     // --- WebSocket ---------------------------------------------------------------------------------------------
 
-    /// What the handshake towards the origin is made of: addresses and the head as the origin gets it.
-    pub fn upgrade(&mut self, index: u32) -> Option<(Vec<String>, String)> {
+    /// What the handshake towards the origin is made of. None where the origin speaks HTTP/2: WebSockets go over HTTP/1.1.
+    pub fn upgrade(&mut self, index: u32) -> Option<Handshake> {
         let slot = &mut self.slots[index as usize];
         let snapshot = slot.exchange.snapshot.clone()?;
         let host = &snapshot.hosts[slot.exchange.host?];
+        let target = &snapshot.origins[host.origin];
+        if target.protocol != OriginProtocol::Http1 {
+            return None;
+        }
         let peer = self.connections.get(&slot.connection)?.peer.as_deref()?;
         write_origin_head(&mut self.head, &slot.exchange, peer, None, Framing::None);
         slot.stage = Stage::Upgraded;
         lock(&self.meters).scalars.websockets_opened += 1;
         let head = String::from_utf8(self.head.clone()).ok()?;
-        Some((snapshot.origins[host.origin].addresses.clone(), head))
+        let id = origin(&self.client, &mut self.origins, &snapshot, host.origin);
+        let identity = self.client.client().identity(id);
+        Some(Handshake { addresses: target.addresses.clone(), head, tls: target.tls.clone(), identity })
     }
 
     /// A WebSocket's handshake is over. Answers the number under which the opened one is told of by [`withdrawn`], or
@@ -750,6 +771,9 @@ impl Edge {
 
     fn finish(&mut self, index: u32, peer: &Peer, status: u16, ended_us: u64) {
         let slot = &mut self.slots[index as usize];
+        if let Some(until) = slot.exchange.deadline_us {
+            self.deadlines.forget(until, index);
+        }
         // What a call's denial says by its status, others say by that of HTTP.
         let denied = slot.exchange.denial.as_ref().filter(|_| slot.exchange.grpc.is_some());
         let meant = denied.map_or(status, |denial| denial.reason.entry().status);

@@ -32,6 +32,7 @@ use napi::{Env, Error, JsValue, Result, sys};
 use napi_derive::napi;
 use portcullis_engine::guard::guarded;
 use portcullis_engine::head::MAX_HEAD_BYTES;
+use portcullis_engine::policy::OriginTls;
 use portcullis_engine::reason::{self, Reason};
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Arena, Entry};
@@ -415,12 +416,30 @@ pub struct Upgrade {
     pub addresses: Vec<String>,
     /// The request head as the origin gets it.
     pub head: String,
+    /// None: in the clear.
+    pub tls: Option<UpgradeTls>,
+}
+
+/// How the origin of a WebSocket is known, and what it is shown; all PEM.
+#[napi(object)]
+pub struct UpgradeTls {
+    pub server_name: String,
+    pub roots: String,
+    pub certificate: Option<String>,
+    pub key: Option<String>,
+    pub allow_unverified: bool,
 }
 
 /// What the handshake towards the origin is made of. From here on the exchange ends with `upgraded`.
 #[napi]
 pub fn upgrade(slot: u32) -> Option<Upgrade> {
-    with_edge(|edge| edge.upgrade(slot)).flatten().map(|(addresses, head)| Upgrade { addresses, head })
+    let handshake = with_edge(|edge| edge.upgrade(slot)).flatten()?;
+    let tls = handshake.tls.map(|tls| {
+        let (certificate, key) = tls.certificate.unzip();
+        let OriginTls { server_name, roots, allow_unverified, .. } = tls;
+        UpgradeTls { server_name, roots, certificate, key, allow_unverified }
+    });
+    Some(Upgrade { addresses: handshake.addresses, head: handshake.head, tls })
 }
 
 /// A WebSocket's handshake is over: 101 when it was opened, else the status the client was given. Answers the number by

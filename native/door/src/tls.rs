@@ -50,10 +50,19 @@ pub fn context(server_name: Option<&str>) -> Option<(Arc<Context>, Option<Asked>
 /// Metric families, as those of native/engine/src/meters.rs.
 pub fn families() -> Vec<Value> {
     let sample = |(outcome, value)| json!({ "labels": { "outcome": outcome }, "value": value });
-    vec![json!({
+    let ended = portcullis_listener::h2::ended();
+    let ended = ended.map(|(ended, value)| json!({ "labels": { "reason": ended.name() }, "value": value }));
+    let connections = json!({
+        "name": "portcullis_http2_connections_ended_total",
+        "help": "HTTP/2 connections that have ended, by why.",
+        "type": "counter",
+        "samples": ended.collect::<Vec<_>>(),
+    });
+    let handshakes = json!({
         "name": "portcullis_http2_handshakes_total",
         "help": "TLS handshakes of HTTP/2 connections, by how they ended.",
         "type": "counter",
         "samples": outcomes().map(sample).collect::<Vec<_>>(),
-    })]
+    });
+    vec![handshakes, connections]
 }

@@ -9,7 +9,7 @@ use portcullis_engine::jwt::Cache;
 use portcullis_engine::peer::Peer;
 use portcullis_engine::policy::Policy;
 use portcullis_engine::snapshot::Snapshot;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const NOW: Now = Now { mono_us: 5_000_000, unix_ms: 1_893_456_000_000 };
 
@@ -20,11 +20,17 @@ fn decided(line: &str, fields: &[&str]) -> (Option<&'static str>, Option<u64>) {
 }
 
 fn exchange(line: &str, fields: &[&str]) -> Exchange {
+    exchange_of(&json!(null), line, fields)
+}
+
+/// `grpc`: what the host says of calls.
+fn exchange_of(grpc: &Value, line: &str, fields: &[&str]) -> Exchange {
     let policy: Policy = serde_json::from_value(json!({
         "session_key": "00".repeat(32),
         "origins": [{ "addresses": ["127.0.0.1:1"], "connections": 1, "connect_timeout_ms": 1,
             "first_byte_timeout_ms": 1, "idle_timeout_ms": 1 }],
-        "hosts": [{ "name": "api", "at": "", "origin": 0, "mtls": { "mode": "off" }, "max_body_bytes": 100 }],
+        "hosts": [{ "name": "api", "at": "", "origin": 0, "mtls": { "mode": "off" }, "max_body_bytes": 100,
+            "grpc": grpc }],
     }))
     .unwrap();
     let snapshot = Arc::new(Snapshot::compile(&policy, 0, 1).unwrap_or_else(|problems| panic!("{problems:?}")));
@@ -66,6 +72,25 @@ fn a_call_ends_when_its_client_says() {
     assert_eq!(decided(CALL, &[GRPC, TE, "grpc-timeout:1S", "grpc-timeout:1S"]).0, Some("grpc.call"));
     // Of what is no call, it is a field as any other.
     assert_eq!(decided(CALL, &["grpc-timeout:soon"]), (None, None));
+}
+
+#[test]
+fn a_host_may_give_less_time_and_hides_what_there_is() {
+    let terms = json!({ "max_deadline_ms": 1000 });
+    let until = |fields: &[&str]| exchange_of(&terms, CALL, fields).deadline_us;
+    assert_eq!(until(&[GRPC, TE]), Some(NOW.mono_us + 1_000_000));
+    assert_eq!(until(&[GRPC, TE, "grpc-timeout:2S"]), Some(NOW.mono_us + 1_000_000));
+    assert_eq!(until(&[GRPC, TE, "grpc-timeout:999m"]), Some(NOW.mono_us + 999_000));
+    let asked = |terms: &Value, service: &str| {
+        let exchange = exchange_of(terms, &format!("POST /{service}/ServerReflectionInfo"), &[GRPC, TE]);
+        exchange.denial.map(|denial| denial.reason.id())
+    };
+    for service in ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"] {
+        assert_eq!(asked(&terms, service), Some("grpc.reflection"));
+        assert_eq!(asked(&json!({ "allow_reflection": true }), service), None);
+        assert_eq!(asked(&json!(null), service), None);
+    }
+    assert_eq!(asked(&terms, "grpc.reflections.Own"), None);
 }
 
 #[test]

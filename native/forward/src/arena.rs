@@ -114,7 +114,7 @@ pub struct Arena {
 impl Arena {
     /// One largest head, one largest whole body and one read must fit together, with room to spare.
     pub const MIN_BYTES: usize = 512 * 1024;
-    /// A read makes at most three entries.
+    /// What one read makes at most has to fit.
     pub const MIN_ENTRIES: usize = 16;
 }
 
@@ -222,5 +222,6 @@ impl Turn {
     }
 }
 
-/// A read makes at most a Head, a Chunk and an End; a connection that is handed on at once may add a Failed.
-const ENTRIES_A_READ: usize = 4;
+/// A read makes at most eight Interims, a Head, a Chunk, Trailers and an End; a connection that is handed on at once
+/// may add a Failed.
+const ENTRIES_A_READ: usize = 13;

@@ -1,16 +1,15 @@
 //! The chunked coding of a response (RFC 9112, 7.1), decoded as it comes, byte position by byte position.
 //!
 //! Strict where readers are known to disagree: CRLF only, hexadecimal digits only, and exactly two bytes behind a
-//! chunk's data. Extensions and trailers are read over, within bounds.
+//! chunk's data. Extensions are read over, and so are trailers unless somebody takes them, both within bounds.
 
 use crate::response::Malformed;
+use crate::trailers::MAX_TRAILER_BYTES;
 
 /// Fifteen hexadecimal digits still fit every reader's signed 64-bit integer.
 const MAX_SIZE_DIGITS: u8 = 15;
 /// Most bytes of one chunk's extensions: nobody sends any, so a line's worth will do.
 const MAX_EXTENSION_BYTES: u32 = 1024;
-/// Most bytes of all trailers: what a server takes for a whole head by default (nginx, 4 x 8 KiB less).
-const MAX_TRAILER_BYTES: u32 = 8 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
@@ -38,6 +37,8 @@ pub(crate) struct Chunked {
     digits: u8,
     /// Bytes of the current extension, or of the trailers.
     skipped: u32,
+    /// The trailers' lines so far; None when nobody takes them.
+    trailers: Option<Vec<u8>>,
 }
 
 /// What one piece of input came to.
@@ -49,8 +50,13 @@ pub(crate) struct Decoded {
 }
 
 impl Chunked {
-    pub(crate) fn new() -> Chunked {
-        Chunked { at: At::Size, size: 0, digits: 0, skipped: 0 }
+    pub(crate) fn new(takes_trailers: bool) -> Chunked {
+        Chunked { at: At::Size, size: 0, digits: 0, skipped: 0, trailers: takes_trailers.then(Vec::new) }
+    }
+
+    /// The lines that came behind the body, each ended by CR LF.
+    pub(crate) fn trailers(&self) -> &[u8] {
+        self.trailers.as_deref().unwrap_or_default()
     }
 
     /// Decodes until the input or the body ends. `out` has to be as long as `input`.
@@ -75,6 +81,14 @@ impl Chunked {
     }
 
     fn step(&mut self, byte: u8) -> Result<(), Malformed> {
+        let is_kept = match self.at {
+            At::Trailer | At::TrailerLf => true,
+            At::TrailerStart => byte != b'\r',
+            _ => false,
+        };
+        if is_kept && let Some(trailers) = &mut self.trailers {
+            trailers.push(byte);
+        }
         self.at = match (self.at, byte) {
             (At::Size, _) if byte.is_ascii_hexdigit() && self.digits < MAX_SIZE_DIGITS => {
                 let digit = (byte as char).to_digit(16).unwrap_or(0);
@@ -100,7 +114,7 @@ impl Chunked {
             }
             (At::TrailerStart, b'\r') => At::EndLf,
             (At::Trailer, b'\r') => At::TrailerLf,
-            (At::TrailerStart | At::Trailer, _) if is_text(byte) => self.skip(At::Trailer, MAX_TRAILER_BYTES)?,
+            (At::TrailerStart | At::Trailer, _) if is_text(byte) => self.skip(At::Trailer, MAX_TRAILER_BYTES as u32)?,
             (At::TrailerLf, b'\n') => At::TrailerStart,
             (At::EndLf, b'\n') => At::End,
             _ => return Err(Malformed),
@@ -127,7 +141,7 @@ mod tests {
 
     fn decode_all(pieces: &[&[u8]]) -> Result<(Vec<u8>, bool, usize), Malformed> {
         let (mut body, mut end, mut read) = (Vec::new(), false, 0);
-        let mut chunked = Chunked::new();
+        let mut chunked = Chunked::new(false);
         for piece in pieces {
             let mut out = vec![0; piece.len()];
             let decoded = chunked.decode(piece, &mut out)?;
@@ -145,6 +159,14 @@ mod tests {
         assert_eq!(body, b"hello world");
         assert!(end);
         assert_eq!(&input[read..], b"left");
+    }
+
+    #[test]
+    fn keeps_trailers_for_who_takes_them() {
+        let mut chunked = Chunked::new(true);
+        let _ = chunked.decode(b"1\r\na\r\n0\r\nX-Sum: 1\r\nY", &mut [0; 100]).unwrap();
+        assert!(chunked.decode(b": 2\r\n\r\nleft", &mut [0; 100]).unwrap().end);
+        assert_eq!(chunked.trailers(), b"X-Sum: 1\r\nY: 2\r\n");
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::exchange::{Exchange, Stage};
 use crate::h2::Links;
 use crate::origin::{Origin, OriginId, OriginSpec};
 use crate::poller::{Key, Poller};
+use crate::tls::Identity;
 
 pub(crate) use timers::NEVER;
 pub use timers::TICK_MS;
@@ -151,6 +152,13 @@ impl<P: Poller> Client<P> {
         }
         self.by_spec.insert(spec.clone(), index as u32);
         OriginId { index: index as u32, generation }
+    }
+
+    /// How an origin is known over TLS; None in the clear.
+    #[must_use]
+    pub fn identity(&self, id: OriginId) -> Option<Arc<Identity>> {
+        let origin = self.origins.get(id.index as usize)?.as_ref()?;
+        origin.identity.clone().filter(|_| origin.generation == id.generation)
     }
 
     /// Names the origins of the policy in force. Others are forgotten once they have been left and idle for long

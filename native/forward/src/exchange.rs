@@ -53,6 +53,8 @@ pub(crate) struct Exchange {
     /// The client was told to pause its body.
     pub(crate) told_pause: bool,
     pub(crate) is_head: bool,
+    pub(crate) takes_trailers: bool,
+    pub(crate) takes_interim: bool,
     pub(crate) idempotent: bool,
     /// All of the request was there at once: nothing comes through `body`.
     pub(crate) is_whole: bool,
@@ -93,6 +95,8 @@ impl Exchange {
             sent: false,
             told_pause: false,
             is_head: false,
+            takes_trailers: false,
+            takes_interim: false,
             idempotent: false,
             is_whole: false,
             reused: false,

@@ -53,8 +53,12 @@ pub(crate) struct Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parsed {
     Partial,
-    /// 1xx, to be skipped: so many bytes.
-    Interim(usize),
+    /// 1xx, which says nothing about the message.
+    Interim {
+        status: u16,
+        len: usize,
+        block_len: usize,
+    },
     Final(Head),
 }
 
@@ -87,8 +91,7 @@ pub(crate) fn parse(input: &[u8], is_head: bool, added: Added<'_>, block: &mut [
     match status {
         // 101 answers an Upgrade that is never sent.
         101 => return Err(Malformed),
-        100..=199 => return Ok(Parsed::Interim(len)),
-        200..=599 => {}
+        100..=599 => {}
         _ => return Err(Malformed),
     }
     let mut facts = Facts { keep_alive: response.version == Some(1), ..Facts::default() };
@@ -101,6 +104,9 @@ pub(crate) fn parse(input: &[u8], is_head: bool, added: Added<'_>, block: &mut [
         facts.drop_named(response.headers);
     }
     let block_len = write_block(status, added, response.headers, facts.dropped, block);
+    if status < 200 {
+        return Ok(Parsed::Interim { status, len, block_len });
+    }
     let framing = facts.framing(status, is_head, response.version)?;
     let Facts { length, keep_alive, keeps_for_s, .. } = facts;
     let keep_alive = keep_alive && framing != Framing::UntilClose;

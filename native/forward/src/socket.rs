@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 ///
 /// # Errors
 /// What the system says.
-pub fn connect(address: &SocketAddr) -> io::Result<(OwnedFd, bool)> {
+pub(crate) fn connect(address: &SocketAddr) -> io::Result<(OwnedFd, bool)> {
     let (storage, len) = encode(address);
     let socket = open(i32::from(storage.ss_family))?;
     let one: libc::c_int = 1;

@@ -43,6 +43,18 @@ pub(crate) fn is_allowed(name: &[u8]) -> bool {
     !ours && !NEVER.iter().any(|never| never.eq_ignore_ascii_case(name))
 }
 
+/// Reads lines of trailers, each ended by CR LF, as strictly as a head, and writes their block.
+pub(crate) fn rewrite(lines: &[u8], out: &mut [u8]) -> Result<usize, Malformed> {
+    let whole = [lines, b"\r\n"].concat();
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    match httparse::parse_headers(&whole, &mut fields) {
+        Ok(httparse::Status::Complete((len, fields))) if len == whole.len() => {
+            write_block(fields.iter().map(|field| (field.name.as_bytes(), field.value)), out)
+        }
+        _ => Err(Malformed),
+    }
+}
+
 /// Writes `Name: value` lines with CR LF between them; how many bytes. `out` has to hold [`MAX_TRAILER_BYTES`].
 pub(crate) fn write_block<'a>(
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,

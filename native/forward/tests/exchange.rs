@@ -737,3 +737,50 @@ proptest! {
         prop_assert_eq!(bench.counter(|it| &it.panics), 0);
     }
 }
+
+#[test]
+fn trailers_and_interim_responses_are_told_to_who_takes_them() {
+    let site = Site::new();
+    let mut bench = Bench::new();
+    let origin = bench.client.origin(&site.spec());
+    let token = Token { slot: 1, generation: 7 };
+    let mut peer = None;
+    for takes in [true, false] {
+        bench.told.clear();
+        let request = Request {
+            id: ID,
+            closes: false,
+            fields: b"",
+            head: b"POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
+            body: Body::Stream { length: None },
+            is_head: false,
+            takes_trailers: takes,
+            takes_interim: takes,
+            idempotent: false,
+        };
+        bench.client.send(token, origin, request);
+        bench.client.body(token, b"hi", false);
+        bench.client.trailers(token, b"X-Sum: 1\r\nContent-Length: 9");
+        bench.settle();
+        let peer = peer.get_or_insert_with(|| site.accept());
+        peer.read_head();
+        let sent = b"2\r\nhi\r\n0\r\nx-sum: 1\r\n\r\n";
+        assert_eq!(peer.read_exact(sent.len()), sent);
+        peer.say("HTTP/1.1 103 Early Hints\r\nLink: a\r\nConnection: x\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n");
+        peer.say(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nGrpc-Status: 0\r\nTE: a\r\n\r\n",
+        );
+        bench.until_kind(token, &[Kind::End, Kind::Whole]);
+        let kinds: Vec<u32> = bench.told.iter().map(|it| it.kind).collect();
+        if takes {
+            let all = [Kind::Interim, Kind::Interim, Kind::Head, Kind::Chunk, Kind::Trailers, Kind::End];
+            assert_eq!(kinds, all.map(|kind| kind as u32));
+            assert_eq!((bench.told[0].status, bench.told[0].fields()), (103, "\r\nLink: a"));
+            assert!(bench.told[1].block.starts_with("102 Processing\r\n"));
+            assert_eq!(bench.told[4].block, "Grpc-Status: 0");
+        } else {
+            assert!(kinds.last() == Some(&(Kind::Whole as u32)) || kinds.last() == Some(&(Kind::End as u32)));
+            assert!(bench.told.iter().all(|it| !it.is(Kind::Interim) && !it.is(Kind::Trailers)));
+        }
+    }
+}

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use portcullis_listener::tls::{ContextSpec, Contexts};
+use portcullis_listener::tls::{Ahead, ContextSpec, Contexts};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
@@ -172,14 +172,14 @@ impl Client {
     }
 }
 
-fn opened() -> (Client, tokio_rustls::server::TlsStream<End>) {
+fn opened() -> (Client, tokio_rustls::server::TlsStream<Ahead<End>>) {
     let (server, roots) = server(true);
     let name = ServerName::try_from("api.test").unwrap();
     let end = End::default();
     let mut connection = ClientConnection::new(client(&roots, true, false), name).unwrap();
     connection.set_buffer_limit(None);
     let mut client = Client(connection, end.clone());
-    let mut accepting = pin!(TlsAcceptor::from(server).accept(end));
+    let mut accepting = pin!(TlsAcceptor::from(server).accept(Ahead::new(end)));
     let context = &mut Context::from_waker(Waker::noop());
     loop {
         client.exchange();

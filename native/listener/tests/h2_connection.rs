@@ -11,7 +11,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{Method, Request, Response};
 use portcullis_listener::h2::guard::Kind;
-use portcullis_listener::h2::{Control, Door, Ended, head, response, serve};
+use portcullis_listener::h2::{Control, Door, Ended, head, response, serve, websocket};
 use portcullis_reactor::{Socket, epoll, sleep, spawn};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
@@ -216,6 +216,85 @@ fn a_client_that_resets_is_told_to_whoever_polls_with_a_waker_of_its_own() {
         let (_, mut respond) = door.0.borrow_mut().pop().unwrap();
         stream.send_reset(Reason::CANCEL);
         assert_eq!(poll_fn(|context| respond.poll_reset(context)).await.unwrap(), Reason::CANCEL);
+    });
+}
+
+/// Joins extended CONNECTs with whoever has the other end of the socket.
+struct Tunnel(Rc<RefCell<Option<Socket>>>);
+
+impl Door for Tunnel {
+    fn request(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let Some(mut origin) = self.0.borrow_mut().take() else {
+            respond.send_response(Response::new(()), true).unwrap();
+            return;
+        };
+        spawn(async move {
+            let accepted =
+                websocket::shake_hands(&mut origin, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"the sample nonce");
+            let accepted = accepted.await.unwrap();
+            let block = Bytes::from([b"200 OK\r\n", accepted.block.as_slice()].concat());
+            let send = respond.send_response(response::response(&block, None).unwrap(), false).unwrap();
+            websocket::tunnel(origin, accepted.behind, request.into_body(), send, std::future::pending()).await;
+        });
+    }
+}
+
+/// A tunnel, and both of its ends.
+async fn tunnelled() -> (RecvStream, h2::SendStream<Bytes>, Socket) {
+    let (near, mut origin) = pair();
+    let place = Rc::new(RefCell::new(None));
+    let (socket, _) = start(Tunnel(Rc::clone(&place)), &Rc::default());
+    let mut send = client(socket).await;
+    ask(&mut send, Request::get("https://a.test/").body(()).unwrap()).await;
+    *place.borrow_mut() = Some(near);
+    let mut request = Request::new(());
+    (*request.method_mut(), *request.uri_mut()) = (Method::CONNECT, "https://a.test/".parse().unwrap());
+    request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+    let (answer, stream) = send.send_request(request, false).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        origin.read_buf(&mut head).await.unwrap();
+    }
+    let expected = "GET / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    assert_eq!(String::from_utf8(head).unwrap(), expected);
+    let yes = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\nfirst";
+    origin.write_all(yes.as_bytes()).await.unwrap();
+    let (parts, mut body) = answer.await.unwrap().into_parts();
+    assert_eq!((parts.status.as_u16(), parts.headers["sec-websocket-protocol"].as_bytes()), (200, &b"chat"[..]));
+    assert_eq!(body.data().await.unwrap().unwrap(), "first");
+    (body, stream, origin)
+}
+
+#[test]
+fn a_tunnel_passes_bytes_in_both_directions_until_both_have_ended() {
+    epoll::block_on(async {
+        let (mut body, mut stream, mut origin) = tunnelled().await;
+        stream.send_data(Bytes::from_static(b"up"), false).unwrap();
+        let mut place = [0; 2];
+        origin.read_exact(&mut place).await.unwrap();
+        assert_eq!(&place, b"up");
+        stream.send_data(Bytes::new(), true).unwrap();
+        assert_eq!(origin.read(&mut place).await.unwrap(), 0);
+        // More than the client's windows hold.
+        let large = vec![7; 1_000_000];
+        let sent = large.clone();
+        spawn(async move {
+            origin.write_all(&sent).await.unwrap();
+            origin.shutdown().await.unwrap();
+        });
+        assert_eq!(text_of(&mut body).await.as_bytes(), large);
+    });
+}
+
+#[test]
+fn a_tunnel_whose_client_resets_leaves_its_origin() {
+    epoll::block_on(async {
+        let (body, mut stream, mut origin) = tunnelled().await;
+        stream.send_reset(Reason::CANCEL);
+        assert_eq!(origin.read(&mut [0; 8]).await.unwrap_or(0), 0);
+        drop(body);
     });
 }
 

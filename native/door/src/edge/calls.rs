@@ -5,6 +5,7 @@
 //! difference. What becomes of their bytes lies in the same memory, behind what the upstream client fills: as much as a
 //! turn's rows can grow to.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use portcullis_engine::answer::last_words;
@@ -27,12 +28,47 @@ use crate::clock;
 /// left for frames of trailers and content types (1,024 rows with 300 bytes each, of 2.75 MiB).
 pub const FILLED_EIGHTHS: usize = 3;
 
+/// Timers are whole milliseconds and no longer than this: however deadlines follow each other, there are at most a
+/// thousand.
+const LONGEST_SLEEP_US: u64 = 1_000_000;
+
 /// A call that came as gRPC-Web, for an origin that speaks gRPC.
 pub(super) struct Web {
     /// Reads a body in base64.
     reader: Option<TextReader>,
     /// None when the origin's answer is none to a call: it goes on as it is.
     answer: Option<web::Answer>,
+}
+
+/// When the calls under way end, soonest first. One timer serves them all, and what is over leaves nothing behind: a
+/// client can say any time, as often as it likes.
+#[derive(Default)]
+pub(super) struct Deadlines {
+    /// Microseconds, and the slot.
+    all: BTreeSet<(u64, u32)>,
+    /// When the timer that comes first does.
+    wakes_us: Option<u64>,
+}
+
+impl Deadlines {
+    pub(super) fn forget(&mut self, until_us: u64, index: u32) {
+        self.all.remove(&(until_us, index));
+    }
+
+    /// Starts a timer unless one comes soon enough.
+    fn arm(&mut self) {
+        let Some(&(first, _)) = self.all.first() else { return };
+        let now_us = clock::mono_us();
+        let at = first.min(now_us + LONGEST_SLEEP_US).div_ceil(1000) * 1000;
+        if self.wakes_us.is_some_and(|wakes| wakes <= at) {
+            return;
+        }
+        self.wakes_us = Some(at);
+        portcullis_reactor::spawn(async move {
+            portcullis_reactor::sleep(Duration::from_micros(at.saturating_sub(now_us))).await;
+            crate::with_edge(|edge| edge.look_at_deadlines(at));
+        });
+    }
 }
 
 /// The part of the rows' memory that translated rows lie in.
@@ -117,13 +153,24 @@ impl Edge {
             }));
         }
         if let Some(until) = slot.exchange.deadline_us {
-            let generation = slot.generation;
-            let left = Duration::from_micros(until.saturating_sub(clock::mono_us()));
-            portcullis_reactor::spawn(async move {
-                portcullis_reactor::sleep(left).await;
-                crate::with_edge(|edge| edge.expired(index, generation));
-            });
+            self.deadlines.all.insert((until, index));
+            self.deadlines.arm();
         }
+    }
+
+    /// Ends the calls whose time has passed.
+    fn look_at_deadlines(&mut self, woken_us: u64) {
+        if self.deadlines.wakes_us == Some(woken_us) {
+            self.deadlines.wakes_us = None;
+        }
+        let now_us = clock::mono_us();
+        while let Some(&(until, index)) = self.deadlines.all.first()
+            && until <= now_us
+        {
+            self.deadlines.all.pop_first();
+            self.expired(index);
+        }
+        self.deadlines.arm();
     }
 
     /// How the body is framed towards the origin, as far as the head tells.
@@ -180,11 +227,9 @@ impl Edge {
     }
 
     /// The time of a call has passed.
-    pub fn expired(&mut self, index: u32, generation: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize).filter(|slot| slot.generation == generation) else {
-            return;
-        };
-        let token = Token { slot: index, generation };
+    fn expired(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let token = Token { slot: index, generation: slot.generation };
         match slot.stage {
             Stage::Free | Stage::Upgraded => return,
             Stage::Answering => {

@@ -72,6 +72,8 @@ impl Edge {
     /// The exchange's denial ends a call whose head has gone on.
     fn denied_amid(&mut self, index: u32, token: Token) -> Next {
         let slot = &mut self.slots[index as usize];
+        // What still comes goes nowhere.
+        slot.exchange.call = None;
         let reason = slot.exchange.denial.as_ref().map_or(Reason::InternalPanic, |denial| denial.reason);
         if slot.stage == Stage::Answering {
             return self.break_off(token, reason);

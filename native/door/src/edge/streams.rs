@@ -22,6 +22,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use portcullis_engine::head::Version;
 use portcullis_engine::reason::Reason;
+use portcullis_listener::h2::date::Date;
 use portcullis_listener::h2::head;
 use portcullis_reactor::{now_ms, sleep, spawn};
 
@@ -42,6 +43,7 @@ pub struct Streams {
     unsent: usize,
     next_connection: usize,
     connections: u32,
+    date: Date,
     /// WebSockets that a certificate, token or key let in, by their numbers: what ends them.
     tunnels: HashMap<u32, Rc<tunnel::Stop>>,
 }
@@ -102,6 +104,7 @@ impl Streams {
             unsent: 0,
             next_connection: 1,
             connections: 0,
+            date: Date::default(),
             tunnels: HashMap::default(),
         }
     }

@@ -24,8 +24,10 @@ pub(super) fn begin(exchange: &mut Exchange, snapshot: &Snapshot, grpc: &Grpc, o
     }
     match Call::new(&grpc.terms(method), method, &exchange.head) {
         Ok(mut call) => {
-            call.held |= reads || snapshot.rules.reads_violations();
-            exchange.rules_wait = call.held && (reads || snapshot.rules.reads_violations());
+            let rules_wait = reads || snapshot.rules.reads_violations();
+            // Without a body there is no message to wait for.
+            call.held = exchange.head.has_body() && (call.held || rules_wait);
+            exchange.rules_wait = call.held && rules_wait;
             exchange.call = Some(Box::new(call));
             Ok(())
         }

@@ -164,6 +164,13 @@ impl<'a> Walk<'a, '_> {
                 self.room.path.pop();
                 reader.skip(read);
             }
+            // Nothing is asked of its value but that it is one.
+            (kind, wire) if wire == wire_of(kind) && field.constraint.is_none() && is_any_value_good(kind) => {
+                if let Err(fault) = reader.pass(wire) {
+                    self.room.path.push(step);
+                    return Err(self.malformed(fault));
+                }
+            }
             (kind, wire) if wire == wire_of(kind) => {
                 let value = self.scalar(field, kind, reader, step)?;
                 self.value(field, value, step);
@@ -533,6 +540,11 @@ pub(super) fn wire_of(kind: Kind) -> Wire {
         | Kind::Bool
         | Kind::Enum(_) => Wire::Varint,
     }
+}
+
+/// Of text, UTF-8 is demanded, of closed enumerations that they have the value.
+fn is_any_value_good(kind: Kind) -> bool {
+    !matches!(kind, Kind::String | Kind::Enum(_))
 }
 
 pub(super) fn is_packable(kind: Kind) -> bool {

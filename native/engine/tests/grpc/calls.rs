@@ -55,14 +55,15 @@ fn what_is_no_call_of_a_method_is_refused() {
         walk.reason(walk.exchange.denial.as_ref().unwrap())
     };
     assert_eq!(refused("GET /shop.Orders/Place\nhost:a\n"), "endpoints.method");
-    let post = |kind: &str| format!("POST /shop.Orders/Place\nhost:a\ncontent-type:{kind}\ncontent-length:10\n");
+    let post =
+        |kind: &str| format!("POST /shop.Orders/Place\nhost:a\ncontent-type:{kind}\nte:trailers\ncontent-length:10\n");
     assert_eq!(refused(&post("application/json")), "grpc.format");
     assert_eq!(refused(&post("application/proto")), "grpc.format");
     assert_eq!(refused(&post("application/grpc+json")), "grpc.format");
     assert_eq!(refused("POST /shop.Orders/Place\nhost:a\ncontent-length:10\n"), "grpc.format");
     assert_eq!(refused(&head("/shop.Orders/Place", "grpc-encoding:zstd\n")), "grpc.encoding");
     assert_eq!(
-        refused("POST /shop.Orders/Place\nhost:a\ncontent-type:application/grpc\ncontent-length:0\n"),
+        refused("POST /shop.Orders/Place\nhost:a\ncontent-type:application/grpc\nte:trailers\ncontent-length:0\n"),
         "grpc.malformed"
     );
     let (_, outcome) = Walk::begin(&snapshot, &post("application/grpc-web+proto"));
@@ -189,6 +190,9 @@ fn rules_read_the_first_message() {
         // The last one counts.
         assert_eq!(call(&with(b"\x0a\x07mallory\x0a\x05alice")), Ok(()));
         assert_eq!(call(&with(b"\x0a\x05alice\x0a\x07mallory")), Err("rules.nobody".to_owned()));
+        let none = format!("POST {path}\nhost:a\ncontent-type:application/grpc\nte:trailers\n");
+        let (_, outcome) = Walk::begin(&snapshot, &none);
+        assert_eq!(outcome == Outcome::Pass, !path.ends_with("Place"), "nobody waits for a body that does not come");
         let old = if path.ends_with("Chat") { Err("rules.old".to_owned()) } else { Ok(()) };
         assert_eq!(call(&with(b"\x10\x65")), old);
     }

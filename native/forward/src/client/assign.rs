@@ -36,6 +36,8 @@ impl<P: Poller> Client<P> {
             exchange.fields.extend_from_slice(request.fields);
         }
         exchange.is_head = request.is_head;
+        exchange.takes_trailers = request.takes_trailers;
+        exchange.takes_interim = request.takes_interim;
         exchange.idempotent = request.idempotent;
         exchange.is_whole = !matches!(request.body, Body::Stream { .. });
         exchange.coming = match request.body {

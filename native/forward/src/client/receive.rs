@@ -20,6 +20,7 @@ use crate::poller::{Interest, Key, Poller};
 use crate::response::{self, BLOCK_GROWTH, Framing, Head, Parsed};
 use crate::socket;
 use crate::tls;
+use crate::trailers::{self, MAX_TRAILER_BYTES};
 
 /// A body of known length up to this is handed over together with its head, even if it comes in several reads.
 const SMALL_BODY_BYTES: u64 = 64 * 1024;
@@ -134,7 +135,10 @@ impl<P: Poller> Client<P> {
             };
         }
         // What is read and what waits to be understood must fit into the arena whole, blocks growing a little.
-        let reserved = connection.input.len() + BLOCK_GROWTH;
+        let exchange = &self.exchanges[connection.exchange as usize];
+        let blocks = if exchange.takes_interim { 1 + MAX_INTERIM as usize } else { 1 };
+        let behind = if exchange.takes_trailers { MAX_TRAILER_BYTES } else { 0 };
+        let reserved = connection.input.len() + blocks * BLOCK_GROWTH + behind;
         let most = room.saturating_sub(reserved).min(SCRATCH_BYTES).min(*left);
         if most < MIN_READ_BYTES.min(*left) {
             return Step::Stop;
@@ -232,7 +236,10 @@ impl<P: Poller> Client<P> {
                     }
                     self.deadlines_ms[index as usize] = deadline;
                     if decoded.end {
-                        self.complete(index, at + decoded.read < input.len());
+                        let trailers = Box::<[u8]>::from(chunked.trailers());
+                        if self.push_trailers(index, &trailers) {
+                            self.complete(index, at + decoded.read < input.len());
+                        }
                         return None;
                     }
                     return Some(input.len());
@@ -267,12 +274,18 @@ impl<P: Poller> Client<P> {
                 connection.searched = input.len();
                 return Progress::Wait;
             }
-            Ok(Parsed::Interim(len)) if connection.interim < MAX_INTERIM => {
+            Ok(Parsed::Interim { status, len, block_len }) if connection.interim < MAX_INTERIM => {
                 connection.interim += 1;
                 connection.searched = 0;
+                if exchange.takes_interim {
+                    let block_start = self.turn.start();
+                    self.turn.keep(block_len);
+                    let (status, block_len) = (u32::from(status), block_len as u32);
+                    self.turn.push(Entry { status, block_start, block_len, ..exchange.entry(Kind::Interim) });
+                }
                 return Progress::Interim(len);
             }
-            Ok(Parsed::Interim(_)) | Err(_) => {
+            Ok(Parsed::Interim { .. }) | Err(_) => {
                 self.abandon(index, Reason::OriginMalformed);
                 return Progress::Over;
             }
@@ -301,14 +314,19 @@ impl<P: Poller> Client<P> {
                 self.begin_response(index, &head, rest.len());
             }
             Framing::Chunked => {
-                let mut chunked = Chunked::new();
+                let mut chunked = Chunked::new(exchange.takes_trailers);
                 let Ok(decoded) = chunked.decode(rest, &mut self.turn.tail()[head.block_len..]) else {
                     self.abandon(index, Reason::OriginMalformed);
                     return Progress::Over;
                 };
-                if decoded.end {
+                if decoded.end && chunked.trailers().is_empty() {
                     self.push_whole(slot, &head, decoded.written);
                     self.over(index, decoded.read < rest.len());
+                } else if decoded.end {
+                    self.begin_response(index, &head, decoded.written);
+                    if self.push_trailers(index, chunked.trailers()) {
+                        self.complete(index, decoded.read < rest.len());
+                    }
                 } else {
                     connection.phase = Phase::Chunked(chunked);
                     self.begin_response(index, &head, decoded.written);
@@ -356,6 +374,24 @@ impl<P: Poller> Client<P> {
         if piece_len > 0 {
             self.turn.push_chunk(token, piece_len);
         }
+    }
+
+    /// Hands trailers over; false when they are none, and the exchange is over.
+    fn push_trailers(&mut self, index: u32, lines: &[u8]) -> bool {
+        if lines.is_empty() {
+            return true;
+        }
+        let Some(connection) = self.connections[index as usize].connection.as_ref() else { return false };
+        let exchange = &self.exchanges[connection.exchange as usize];
+        let Ok(block_len) = trailers::rewrite(lines, self.turn.tail()) else {
+            self.abandon(index, Reason::OriginMalformed);
+            return false;
+        };
+        let block_start = self.turn.start();
+        let entry = Entry { block_start, block_len: block_len as u32, ..exchange.entry(Kind::Trailers) };
+        self.turn.keep(block_len);
+        self.turn.push(entry);
+        true
     }
 
     /// The body of a response in pieces is complete.

@@ -273,7 +273,9 @@ impl<P: Poller> Client<P> {
         let mut context = Context::from_waker(&waker);
         let Some(exchange) = self.exchanges.get_mut(slot as usize) else { return };
         let Some(stream) = &mut exchange.stream else { return };
-        stream.seal();
+        if stream.wire.is_some() {
+            stream.seal();
+        }
         let Some(wire) = &mut stream.wire else { return };
         let is_answered = matches!(wire.answer, Answer::Body(_));
         let mut moved = false;

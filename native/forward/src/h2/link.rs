@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -17,14 +18,13 @@ use bytes::Bytes;
 use h2::PingPong;
 use h2::client::{Builder, Connection, SendRequest};
 use portcullis_engine::reason::Reason;
-use portcullis_reactor::{Socket, sleep};
-use tokio::io::{AsyncRead, AsyncWrite};
+use portcullis_reactor::sleep;
 
 use super::ready::Board;
 use crate::arena::Token;
+use crate::dial::{Dialed, dial};
 use crate::response::MAX_HEAD_BYTES;
-use crate::socket;
-use crate::tls::Identity;
+use crate::tls::{self, Identity};
 
 /// Most streams of one connection: what RFC 9113, 6.5.2 recommends as the least that a peer should allow. The next
 /// connection is opened beyond.
@@ -177,43 +177,29 @@ async fn run(target: Target, teller: Teller, stop: Rc<Stop>) {
     };
     match opened {
         Err(reason) => teller.tell(What::Failed(reason)),
-        Ok(Opened::Plain(sender, connection)) => drive(sender, connection, &teller, &stop).await,
-        Ok(Opened::Tls(sender, connection)) => drive(sender, *connection, &teller, &stop).await,
+        Ok((sender, connection)) => drive(sender, connection, &teller, &stop).await,
     }
 }
 
-type TlsStream = tokio_rustls::client::TlsStream<Socket>;
-
-enum Opened {
-    Plain(SendRequest<Bytes>, Connection<Socket, Bytes>),
-    Tls(SendRequest<Bytes>, Box<Connection<TlsStream, Bytes>>),
-}
+type Opened = (SendRequest<Bytes>, Connection<Dialed, Bytes>);
 
 async fn open(target: Target) -> Result<Opened, Reason> {
-    let (fd, _) = socket::connect(&target.address).map_err(|_| Reason::OriginConnect)?;
-    let socket = Socket::new(fd).map_err(|_| Reason::OriginConnect)?;
-    poll_fn(|context| socket.poll_connected(context)).await.map_err(|_| Reason::OriginConnect)?;
-    match target.tls {
-        None => {
-            let (sender, connection) = begin(socket).await?;
-            Ok(Opened::Plain(sender, connection))
-        }
-        Some(identity) => {
-            let stream = identity.connect(socket).await.map_err(|_| Reason::OriginTls)?;
-            if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-                return Err(Reason::OriginTls);
-            }
-            // In TLS 1.3 an origin tells behind the handshake that it does not like our certificate.
-            let begun = begin(stream).await;
-            let refused = |reason| if reason == Reason::OriginClosed { Reason::OriginTls } else { reason };
-            let (sender, connection) = begun.map_err(refused)?;
-            Ok(Opened::Tls(sender, Box::new(connection)))
-        }
+    let is_tls = target.tls.is_some();
+    let reason = |error: io::Error| {
+        let shook = is_tls && (tls::is_fault(&error) || error.kind() == io::ErrorKind::UnexpectedEof);
+        if shook { Reason::OriginTls } else { Reason::OriginConnect }
+    };
+    let io = dial(target.address, target.tls.as_deref()).await.map_err(reason)?;
+    if is_tls && io.alpn() != Some(b"h2") {
+        return Err(Reason::OriginTls);
     }
+    // In TLS 1.3 an origin tells behind the handshake that it does not like our certificate.
+    let begun = begin(io).await;
+    begun.map_err(|reason| if is_tls && reason == Reason::OriginClosed { Reason::OriginTls } else { reason })
 }
 
 /// Sends the preface and waits for the origin's settings: how many streams it takes is known before the first goes out.
-async fn begin<T: AsyncRead + AsyncWrite + Unpin>(io: T) -> Result<(SendRequest<Bytes>, Connection<T, Bytes>), Reason> {
+async fn begin(io: Dialed) -> Result<Opened, Reason> {
     let made = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
@@ -235,13 +221,8 @@ async fn begin<T: AsyncRead + AsyncWrite + Unpin>(io: T) -> Result<(SendRequest<
     Ok((sender, connection))
 }
 
-async fn drive<T: AsyncRead + AsyncWrite + Unpin>(
-    sender: SendRequest<Bytes>,
-    mut connection: Connection<T, Bytes>,
-    teller: &Teller,
-    stop: &Stop,
-) {
-    let most = |connection: &Connection<T, Bytes>| {
+async fn drive(sender: SendRequest<Bytes>, mut connection: Connection<Dialed, Bytes>, teller: &Teller, stop: &Stop) {
+    let most = |connection: &Connection<Dialed, Bytes>| {
         u32::try_from(connection.max_concurrent_send_streams()).unwrap_or(MAX_STREAMS).min(MAX_STREAMS)
     };
     let mut told = most(&connection);

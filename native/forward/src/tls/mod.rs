@@ -18,7 +18,7 @@ pub(crate) use session::Session;
 
 /// What handshakes with one origin need. Sessions are resumed among its connections.
 #[derive(Debug)]
-pub(crate) struct Identity {
+pub struct Identity {
     pub(crate) config: Arc<ClientConfig>,
     pub(crate) name: ServerName<'static>,
 }
@@ -58,7 +58,8 @@ impl Identity {
 }
 
 /// Whether it is TLS that failed, not the socket under it.
-pub(crate) fn is_fault(error: &io::Error) -> bool {
+#[must_use]
+pub fn is_fault(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 

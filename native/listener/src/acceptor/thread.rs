@@ -223,6 +223,10 @@ impl Loop {
     fn accept(&mut self, key: u64) {
         let found = self.listening.iter().find(|listening| listening.key == key);
         let Some(listening) = found.map(|listening| listening.fd.as_raw_fd()) else { return };
+        // Told in the same turn in which the last thread left: they wait in the backlog.
+        if !self.shared.lobby.has_threads() {
+            return;
+        }
         for _ in 0..BATCH {
             match socket::accept(listening) {
                 Ok((fd, address)) => self.begin(fd, address),

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -38,6 +39,45 @@ pub enum Ended {
     Flood(Kind),
 }
 
+impl Ended {
+    /// As it stands in a label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Ended::Closed => "closed",
+            Ended::Failed => "failed",
+            Ended::Slow => "slow",
+            Ended::Idle => "idle",
+            Ended::Stalled => "stalled",
+            Ended::Flood(kind) => kind.name(),
+        }
+    }
+
+    fn all() -> impl Iterator<Item = Ended> {
+        let plain = [Ended::Closed, Ended::Failed, Ended::Slow, Ended::Idle, Ended::Stalled];
+        plain.into_iter().chain(Kind::ALL.map(Ended::Flood))
+    }
+
+    fn place(self) -> usize {
+        match self {
+            Ended::Closed => 0,
+            Ended::Failed => 1,
+            Ended::Slow => 2,
+            Ended::Idle => 3,
+            Ended::Stalled => 4,
+            Ended::Flood(kind) => 5 + kind as usize,
+        }
+    }
+}
+
+/// Connections of the process by how they ended, at [`Ended::place`].
+static ENDED: [AtomicU64; 5 + Kind::ALL.len()] = [const { AtomicU64::new(0) }; 5 + Kind::ALL.len()];
+
+/// How many connections of this process have ended how.
+pub fn ended() -> impl Iterator<Item = (Ended, u64)> {
+    Ended::all().map(|ended| (ended, ENDED[ended.place()].load(Ordering::Relaxed)))
+}
+
 /// Tells a connection's task from outside that it is to end.
 #[derive(Debug, Default)]
 pub struct Control {
@@ -56,8 +96,18 @@ impl Control {
     }
 }
 
-/// Serves a connection until it ends.
-pub async fn serve<T, D>(io: T, mut door: D, control: &Control) -> Ended
+/// Serves a connection until it ends, and counts how.
+pub async fn serve<T, D>(io: T, door: D, control: &Control) -> Ended
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    D: Door,
+{
+    let ended = drive(io, door, control).await;
+    ENDED[ended.place()].fetch_add(1, Ordering::Relaxed);
+    ended
+}
+
+async fn drive<T, D>(io: T, mut door: D, control: &Control) -> Ended
 where
     T: AsyncRead + AsyncWrite + Unpin,
     D: Door,

@@ -39,6 +39,16 @@ pub enum Kind {
 
 impl Kind {
     const COUNT: usize = 8;
+    pub(super) const ALL: [Kind; Kind::COUNT] = [
+        Kind::EmptyData,
+        Kind::Priority,
+        Kind::Reset,
+        Kind::Settings,
+        Kind::Ping,
+        Kind::WindowUpdate,
+        Kind::Continuation,
+        Kind::Unknown,
+    ];
 
     /// Most of a kind in a second.
     fn allowed(self) -> u64 {
@@ -74,17 +84,18 @@ impl Kind {
         }
     }
 
+    /// As it stands in a label.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Kind::EmptyData => "empty_data",
-            Kind::Priority => "priority",
-            Kind::Reset => "reset",
-            Kind::Settings => "settings",
-            Kind::Ping => "ping",
-            Kind::WindowUpdate => "window_update",
-            Kind::Continuation => "continuation",
-            Kind::Unknown => "unknown",
+            Kind::EmptyData => "flood_empty_data",
+            Kind::Priority => "flood_priority",
+            Kind::Reset => "flood_reset",
+            Kind::Settings => "flood_settings",
+            Kind::Ping => "flood_ping",
+            Kind::WindowUpdate => "flood_window_update",
+            Kind::Continuation => "flood_continuation",
+            Kind::Unknown => "flood_unknown",
         }
     }
 }
@@ -150,7 +161,7 @@ impl Frames {
     }
 
     fn frame(&mut self, written: u64) -> Result<(), Kind> {
-        let [a, b, c, frame, flags, stream @ ..] = self.header;
+        let [a, b, c, frame, flags, ..] = self.header;
         self.payload_left = u32::from_be_bytes([0, a, b, c]);
         match frame {
             // The trailers of a stream are counted as another: it takes nothing from what may be reset.
@@ -160,7 +171,6 @@ impl Frames {
             _ => {}
         }
         let Some(kind) = Kind::of(frame, flags, self.payload_left) else { return Ok(()) };
-        let _ = stream;
         let count = &mut self.counts[kind as usize];
         *count += 1;
         let earned = if kind.answers_data() { written / BYTES_A_FRAME } else { 0 };
@@ -273,5 +283,89 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+    fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
+        let mut out = (length as u32).to_be_bytes()[1..].to_vec();
+        out.extend_from_slice(&[kind, flags, 0, 0, 0, 1]);
+        // What a payload holds is never taken for a header.
+        out.resize(out.len() + length, 4);
+        out
+    }
+
+    /// Everything at once, by the definition: frames one after the other.
+    fn counted(frames: &[(u8, u8, usize)]) -> [u64; Kind::COUNT] {
+        let mut counts = [0; Kind::COUNT];
+        for &(kind, flags, length) in frames {
+            if let Some(kind) = Kind::of(kind, flags, length as u32) {
+                counts[kind as usize] += 1;
+            }
+        }
+        counts
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_counted_however_they_are_cut(
+            frames in prop::collection::vec((0_u8..12, 0_u8..2, prop_oneof![Just(0), 1_usize..40]), 0..60),
+            cuts in prop::collection::vec(1_usize..30, 1..50),
+        ) {
+            let mut bytes = PREFACE.to_vec();
+            for &(kind, flags, length) in &frames {
+                bytes.extend(frame(kind, flags, length));
+            }
+            let (mut read, written) = (Frames::default(), Cell::new(0));
+            let mut rest = &bytes[..];
+            for &cut in cuts.iter().cycle() {
+                let piece;
+                (piece, rest) = rest.split_at(cut.min(rest.len()));
+                if read.read(piece, 1, &written).is_err() {
+                    let over = counted(&frames);
+                    prop_assert!(over[Kind::Settings as usize] > Kind::Settings.allowed());
+                    return Ok(());
+                }
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(read.counts, counted(&frames));
+            prop_assert_eq!(read.streams, frames.iter().filter(|(kind, ..)| *kind == 1).count() as u64);
+            prop_assert_eq!((read.header_len, read.payload_left), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_second_forgets_and_what_is_written_earns_answers() {
+        let (mut read, written) = (Frames::default(), Cell::new(0));
+        read.read(PREFACE, 0, &written).unwrap();
+        let pings: Vec<u8> = (0..1_000).flat_map(|_| frame(6, 0, 8)).collect();
+        for second in 1..5 {
+            read.read(&pings, second * WINDOW_MS, &written).unwrap();
+        }
+        assert_eq!(read.read(&frame(6, 0, 8), 4 * WINDOW_MS + 1, &written), Err(Kind::Ping));
+        written.set(BYTES_A_FRAME * 100);
+        read.counts[Kind::Ping as usize] = 1_000;
+        for _ in 0..100 {
+            read.read(&frame(6, 0, 8), 4 * WINDOW_MS + 1, &written).unwrap();
+        }
+        assert_eq!(read.read(&frame(6, 0, 8), 4 * WINDOW_MS + 1, &written), Err(Kind::Ping));
+    }
+
+    #[test]
+    fn whoever_resets_most_of_its_streams_is_ended_however_slowly() {
+        let (mut read, written) = (Frames::default(), Cell::new(0));
+        read.read(PREFACE, 0, &written).unwrap();
+        let pair = [frame(1, 5, 10), frame(3, 0, 4)].concat();
+        let ended = (0..1_000).find(|second| read.read(&pair, second * WINDOW_MS, &written).is_err());
+        assert_eq!(ended, Some(crate::h2::bounds::RESETS_LOOKED_AT));
     }
 }

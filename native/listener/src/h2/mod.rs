@@ -9,9 +9,10 @@
 
 pub mod bounds;
 mod connection;
+pub mod date;
 pub mod guard;
 pub mod head;
 pub mod response;
 pub mod websocket;
 
-pub use connection::{Control, Door, Ended, serve};
+pub use connection::{Control, Door, Ended, ended, serve};

@@ -4,6 +4,15 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
+/// Room for what responses have as a rule, with what is added: a table that grows is hashed anew.
+const FIELDS: usize = 12;
+/// Every response has it; a name that the library does not know would be allocated.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+fn is_ours(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"x-request-id")
+}
+
 /// The response whose block this is: `200 OK\r\nName: value\r\n...`, without framing. Values are not copied.
 /// None when it is no such block.
 #[must_use]
@@ -16,6 +25,7 @@ pub fn response(block: &Bytes, length: Option<u64>) -> Option<Response<()>> {
     let mut response = Response::new(());
     *response.status_mut() = status;
     let fields = response.headers_mut();
+    fields.reserve(FIELDS);
     if let Some(length) = length {
         fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
@@ -44,7 +54,7 @@ fn read_fields(block: &Bytes, mut at: usize, fields: &mut HeaderMap) -> Option<(
         let colon = memchr::memchr(b':', line)?;
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if !belongs_to_a_connection(name) {
-            let name = HeaderName::from_bytes(name).ok()?;
+            let name = if is_ours(name) { REQUEST_ID } else { HeaderName::from_bytes(name).ok()? };
             let value = HeaderValue::from_maybe_shared(block.slice_ref(value)).ok()?;
             fields.append(name, value);
         }

@@ -11,13 +11,14 @@ use portcullis_reactor::{Socket, sleep};
 use rustls::{HandshakeKind, ProtocolVersion, SupportedCipherSuite};
 use tokio_rustls::TlsAcceptor;
 
+use super::ahead::Ahead;
 use super::contexts::Context;
 use super::counts;
 
 /// How long a handshake may take: what uWebSockets.js gives one.
 pub const HANDSHAKE_SECONDS: u64 = 10;
 
-pub type TlsStream = tokio_rustls::server::TlsStream<Socket>;
+pub type TlsStream = tokio_rustls::server::TlsStream<Ahead<Socket>>;
 
 /// A connection whose handshake is over.
 pub struct Established {
@@ -59,7 +60,7 @@ pub async fn handshake(context: &Context, socket: Socket) -> io::Result<Establis
 }
 
 pub(super) async fn handshake_within(context: &Context, socket: Socket, most: Duration) -> io::Result<Established> {
-    let mut accepting = pin!(TlsAcceptor::from(Arc::clone(&context.config)).accept(socket));
+    let mut accepting = pin!(TlsAcceptor::from(Arc::clone(&context.config)).accept(Ahead::new(socket)));
     let mut deadline = pin!(sleep(most));
     let stream = poll_fn(|task| match accepting.as_mut().poll(task) {
         Poll::Pending => deadline.as_mut().poll(task).map(|()| Err(io::ErrorKind::TimedOut.into())),

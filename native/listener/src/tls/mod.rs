@@ -3,6 +3,7 @@
 //! TLS here proves possession and decides nothing: any client certificate is taken whose key signed the handshake, none
 //! too. What it is worth is the engine's answer, for each request and the host that it asks for.
 
+mod ahead;
 mod contexts;
 mod counts;
 mod handshake;
@@ -12,6 +13,7 @@ mod tests;
 mod tickets;
 pub mod x509;
 
+pub use ahead::Ahead;
 pub use contexts::{Context, ContextSpec, Contexts};
 pub use counts::outcomes;
 pub use handshake::{Established, Failure, HANDSHAKE_SECONDS, TlsStream, handshake};

@@ -8,7 +8,7 @@ use h2::server::SendResponse;
 use http::Request;
 use portcullis_engine::peer::Peer;
 use portcullis_listener::acceptor::Accepted;
-use portcullis_listener::h2::{Control, Door, Ended};
+use portcullis_listener::h2::{Control, Door};
 use portcullis_listener::tls::handshake;
 use portcullis_reactor::{Socket, spawn};
 
@@ -35,21 +35,18 @@ pub fn serve(accepted: Accepted) {
         let control = Rc::new(Control::default());
         let told = Rc::clone(&control);
         let Some(key) = crate::with_edge(|edge| edge.connected(peer, told)) else { return };
-        let mut open = Open { key, ended: Ended::Failed };
-        open.ended = portcullis_listener::h2::serve(established.stream, Requests(key), &control).await;
+        let open = Open(key);
+        portcullis_listener::h2::serve(established.stream, Requests(key), &control).await;
         drop((open, place));
     });
 }
 
 /// Tells the edge of the connection's end, also when its task panics or is dropped.
-struct Open {
-    key: usize,
-    ended: Ended,
-}
+struct Open(usize);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        crate::with_edge(|edge| edge.disconnected(self.key, self.ended));
+        crate::with_edge(|edge| edge.disconnected(self.0));
     }
 }
 
@@ -82,7 +79,7 @@ impl Edge {
         key
     }
 
-    fn disconnected(&mut self, key: usize, _ended: Ended) {
+    fn disconnected(&mut self, key: usize) {
         let streams = self.connections.get_mut(&key).and_then(|known| known.native.as_mut());
         for place in streams.map(|native| std::mem::take(&mut native.streams)).unwrap_or_default() {
             self.stream_gone(slot_of(place));

@@ -3,10 +3,13 @@
 use std::task::{Context, Poll};
 
 use h2::Reason as Code;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use portcullis_engine::reason::Reason;
+use portcullis_forward::Token;
+use portcullis_reactor::now_ms;
 
 use super::{Edge, Next, Stage, is_stream, place_of};
+use crate::clock;
 use crate::wanted::{Wanted, want};
 
 /// Of a request that the gateway itself answers: a certificate request with a hundred names and an RSA key stays below
@@ -49,6 +52,8 @@ impl Edge {
     pub(super) fn read_again(&mut self, index: u32) {
         let stream = &mut self.streams.all[place_of(index)];
         stream.stopped = false;
+        // Until now nobody waited for the client.
+        stream.moved_ms = now_ms();
         let lent = std::mem::take(&mut stream.lent);
         if lent > 0
             && let Some(recv) = &mut stream.recv
@@ -88,7 +93,7 @@ impl Edge {
                 // The connection failed, or the client broke its word on the length: the stream is reset by now.
                 Poll::Ready(Some(Err(_))) => return self.stream_gone(index),
             };
-            stream.moved_ms = portcullis_reactor::now_ms();
+            stream.moved_ms = now_ms();
             let length = piece.len();
             if last {
                 stream.recv = None;
@@ -114,8 +119,14 @@ impl Edge {
         }
     }
 
-    fn read_end(&mut self, index: u32, trailers: Option<http::HeaderMap>) {
-        let _ = trailers;
+    /// Trailers go on with a body that streams; who gathers one has no use for them.
+    fn read_end(&mut self, index: u32, trailers: Option<HeaderMap>) {
+        let slot = &mut self.slots[index as usize];
+        if let (Some(trailers), Stage::Forwarded | Stage::Holding | Stage::Answering) = (trailers, slot.stage) {
+            slot.exchange.upload_us += clock::mono_us().saturating_sub(slot.waiting_us);
+            let token = Token { slot: index, generation: slot.generation };
+            return self.client.client().trailers(token, &lines(&trailers));
+        }
         let next = self.read_piece(index, &[], true);
         self.act(index, next);
     }
@@ -167,4 +178,18 @@ impl Edge {
             self.drop_stream(index, Code::INTERNAL_ERROR);
         }
     }
+}
+
+/// `Name: value` lines, CR LF between them.
+fn lines(fields: &HeaderMap) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    for (name, value) in fields {
+        if !out.is_empty() {
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+    }
+    out
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -13,8 +14,10 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason as Code, RecvStream};
 use portcullis_engine::reason::Reason;
+use portcullis_forward::tls::Identity;
+use portcullis_forward::{Dialed, dial};
 use portcullis_listener::h2::{response, websocket};
-use portcullis_reactor::{Socket, sleep, spawn};
+use portcullis_reactor::{sleep, spawn};
 
 use super::{Edge, Next, place_of};
 use crate::edge::NONE;
@@ -56,12 +59,18 @@ impl Edge {
             return self.act(index, next);
         };
         let generation = self.slots[index as usize].generation;
-        let (addresses, head) = self.upgrade(index).unwrap_or_default();
-        let address = addresses.first().and_then(|address| address.parse().ok());
+        let Some(handshake) = self.upgrade(index) else {
+            self.streams.all[place_of(index)].respond = Some(respond);
+            let next = self.refuse(index, Reason::OriginConnect);
+            return self.act(index, next);
+        };
+        let address = handshake.addresses.first().and_then(|address| address.parse().ok());
+        let origin = Target { address, identity: handshake.identity, is_tls: handshake.tls.is_some() };
+        let head = handshake.head;
         let mut key = [0; 16];
         key[..8].copy_from_slice(&self.ids.word().to_ne_bytes());
         key[8..].copy_from_slice(&self.ids.word().to_ne_bytes());
-        spawn(open(Opening { index, generation, respond, recv, address, head, key }));
+        spawn(open(Opening { index, generation, respond, recv, origin, head, key }));
     }
 
     /// Ends those of the given WebSockets that are streams; answers the others.
@@ -82,15 +91,21 @@ struct Opening {
     generation: u32,
     respond: SendResponse<Bytes>,
     recv: RecvStream,
-    address: Option<SocketAddr>,
+    origin: Target,
     head: String,
     key: [u8; 16],
 }
 
+struct Target {
+    address: Option<SocketAddr>,
+    identity: Option<Arc<Identity>>,
+    is_tls: bool,
+}
+
 async fn open(mut opening: Opening) {
     let shaken = {
-        let Opening { respond, address, head, key, .. } = &mut opening;
-        let mut shaking = pin!(shake_hands(*address, head, key));
+        let Opening { respond, origin, head, key, .. } = &mut opening;
+        let mut shaking = pin!(shake_hands(origin, head, key));
         let mut deadline = pin!(sleep(HANDSHAKE_TIMEOUT));
         poll_fn(|context| {
             if respond.poll_reset(context).is_ready() {
@@ -157,14 +172,13 @@ impl Drop for Open {
     }
 }
 
-async fn shake_hands(
-    address: Option<SocketAddr>,
-    head: &str,
-    key: &[u8; 16],
-) -> io::Result<(Socket, websocket::Accepted)> {
-    let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let mut socket = Socket::new(portcullis_forward::connect(&address)?.0)?;
-    poll_fn(|context| socket.poll_connected(context)).await?;
+async fn shake_hands(origin: &Target, head: &str, key: &[u8; 16]) -> io::Result<(Dialed, websocket::Accepted)> {
+    let address = origin.address.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    // What a policy says of TLS and cannot be read never means: in the clear.
+    if origin.is_tls != origin.identity.is_some() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut socket = dial(address, origin.identity.as_deref()).await?;
     let accepted = websocket::shake_hands(&mut socket, head.as_bytes(), key).await?;
     Ok((socket, accepted))
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::Reason as Code;
+use http::{Response, header};
 use portcullis_engine::reason::Reason;
 use portcullis_forward::{Entry, Kind};
 use portcullis_listener::h2::bounds::STALL_MS;
@@ -14,6 +15,7 @@ use portcullis_listener::h2::response;
 use portcullis_reactor::now_ms;
 
 use super::{Edge, End, Next, Stage, place_of, slot_of};
+use crate::clock;
 
 /// Most bytes that wait for clients in one thread. Above, the stream that has waited longest is reset: 128 streams with
 /// the largest whole response each, of four connections.
@@ -81,6 +83,13 @@ impl Edge {
         }
     }
 
+    /// The head of a response, dated.
+    fn stream_head(&mut self, block: &Bytes, length: Option<u64>) -> Option<Response<()>> {
+        let mut answer = response::response(block, length)?;
+        answer.headers_mut().insert(header::DATE, self.streams.date.at(clock::now().unix_ms / 1000));
+        Some(answer)
+    }
+
     /// Answers false when the response cannot be written.
     pub(in crate::edge) fn write_whole(
         &mut self,
@@ -90,7 +99,7 @@ impl Edge {
         length: Option<u64>,
         bodiless: bool,
     ) -> bool {
-        let Some(answer) = response::response(&block, length) else { return false };
+        let Some(answer) = self.stream_head(&block, length) else { return false };
         let stream = &mut self.streams.all[place_of(index)];
         let Some(mut respond) = stream.respond.take() else { return false };
         let ends = bodiless || body.is_empty();
@@ -110,7 +119,7 @@ impl Edge {
     }
 
     pub(in crate::edge) fn write_head(&mut self, index: u32, block: &Bytes, length: Option<u64>) -> bool {
-        let Some(answer) = response::response(block, length) else { return false };
+        let Some(answer) = self.stream_head(block, length) else { return false };
         let stream = &mut self.streams.all[place_of(index)];
         let Some(mut respond) = stream.respond.take() else { return false };
         let Ok(send) = respond.send_response(answer, false) else {
@@ -258,16 +267,27 @@ impl Edge {
     }
 
     /// Resets streams that make no progress: their client takes nothing of a response, or sends nothing of a body that
-    /// is waited for.
+    /// is waited for. To be called now and then.
     pub fn reset_stalled(&mut self) {
         let now = now_ms();
         for place in 0..self.streams.all.len() {
             let stream = &self.streams.all[place];
-            let waits = stream.unsent_bytes > 0 || (stream.reading && !stream.stopped && stream.recv.is_some());
-            if stream.connection != 0 && waits && now.saturating_sub(stream.moved_ms) >= STALL_MS {
-                self.drop_stream(slot_of(place as u32), Code::CANCEL);
+            let index = slot_of(place as u32);
+            if stream.connection == 0 || now.saturating_sub(stream.moved_ms) < STALL_MS {
+                continue;
+            }
+            let waits_for_body = stream.reading && !stream.stopped && stream.recv.is_some();
+            if stream.unsent_bytes > 0 || (waits_for_body && !self.may_be_silent(index)) {
+                self.drop_stream(index, Code::CANCEL);
             }
         }
+    }
+
+    /// Whether a client may send nothing for long: a gRPC call whose messages go on as they come.
+    fn may_be_silent(&self, index: u32) -> bool {
+        let slot = &self.slots[index as usize];
+        let is_call = slot.exchange.head.field("content-type").is_some_and(|of| of.starts_with("application/grpc"));
+        is_call && matches!(slot.stage, Stage::Forwarded | Stage::Answering)
     }
 
     /// Writes the answer of the gateway's own that was just rendered, and ends the exchange.
