@@ -211,7 +211,9 @@ describe.each(DOOR === 'h2' ? doors.slice(0, 1) : doors)('%s', (_, environment) 
 
   test('the host that a request names decides whose certificates count, not the name in SNI', async () => {
     expect(reasonOf(await getThrough('devices.test', 'partners.test', good))).toBe(misdirected('403 mtls.untrusted'));
-    expect(reasonOf(await getThrough('partners.test', 'devices.test', partner))).toBe(misdirected('403 mtls.untrusted'));
+    expect(reasonOf(await getThrough('partners.test', 'devices.test', partner))).toBe(
+      misdirected('403 mtls.untrusted'),
+    );
     // This context lets all authorities through, since one has to be named.
     expect(reasonOf(await getThrough('off.test', 'partners.test', good))).toBe(misdirected('403 mtls.untrusted'));
     expect(reasonOf(await getThrough('off.test', 'partners.test', partner))).toBe(misdirected('200'));
