@@ -7,10 +7,10 @@ import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'n
 import { expect, test } from 'vitest';
 import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
 import { startFront } from '../support/front.js';
-import { type Client2, connect2 } from '../support/streams.js';
 import { ask, type Caller } from '../support/https.js';
 import { httpOrigin } from '../support/origin.js';
 import { authority, hours, type Identity } from '../support/pki.js';
+import { type Client2, connect2 } from '../support/streams.js';
 import { pause } from '../support/waiting.js';
 
 const VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Front, startFront } from '../support/front.js';
 import type { Event } from '../support/gateway.js';
-import { type Asked, ask, connect, keptAlive } from '../support/https.js';
+import { type Asked, ask, connect, DOOR, keptAlive } from '../support/https.js';
 import { needs } from '../support/needs.js';
 import { httpOrigin } from '../support/origin.js';
 
@@ -81,6 +81,7 @@ describe('one line per exchange', () => {
       ClientRequestHost: 'api.test',
       ClientRequestMethod: 'POST',
       ClientRequestPath: '/things/7',
+      ClientRequestProtocol: DOOR === 'h2' ? 'HTTP/2' : 'HTTP/1.1',
       ClientRequestUserAgent: 'tests "and" \\more',
       ClientMTLSAuthStatus: 'ok',
       ClientMTLSAuthAuthority: 'devices',

@@ -35,13 +35,17 @@ export function askOn(
   { method = 'GET', headers = {}, body }: Asked = {},
 ): Promise<Answered> {
   const { host: named = `${host}:${port}`, ...others } = headers;
-  const stream = session.request({
-    ':method': method,
-    ':path': path,
-    ':authority': String(named),
-    ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
-    ...others,
-  });
+  const stream = session.request(
+    {
+      ':method': method,
+      ':path': path,
+      ':authority': String(named),
+      ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
+      ...others,
+    },
+    // An empty body is another thing than none.
+    { endStream: body === undefined },
+  );
   return new Promise((resolve, reject) => {
     const answered: Answered = { status: 0, headers: {}, body: '' };
     stream.setTimeout(TIMEOUT_MS, () => stream.destroy(new Error(`no answer within ${TIMEOUT_MS} ms`)));
@@ -51,6 +55,6 @@ export function askOn(
     });
     stream.on('error', reject);
     stream.on('end', () => resolve(answered));
-    stream.end(body);
+    if (body !== undefined) stream.end(body);
   });
 }

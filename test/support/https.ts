@@ -3,6 +3,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
+import { test } from 'vitest';
 import { atTheEnd } from './cleanup.js';
 import { askH2 } from './http2.js';
 
@@ -167,6 +168,12 @@ export interface Answered {
 
 /** The door that `ask` goes through: every test that only asks holds of both (`npm test` runs some of them twice). */
 export const DOOR = process.env.PORTCULLIS_DOOR === 'h2' ? 'h2' : 'http/1.1';
+
+/** `test` for what is about TLS or HTTP/1.1 itself and has no like by HTTP/2; the reason stands beside each. */
+export const ofHttp1 = test.skipIf(DOOR === 'h2');
+
+/** The verdict on a host whose trust is not that of the name in SNI: by HTTP/2, the client is to connect anew. */
+export const misdirected = (verdict: string) => (DOOR === 'h2' ? '421 http.misdirected' : verdict);
 
 /** One request by Node's own HTTP client. */
 export function ask(caller: Caller, path: string, asked: Asked = {}): Promise<Answered> {

@@ -28,6 +28,10 @@ pub fn write(parts: &Parts, out: &mut String) -> Result<(), Reason> {
         put(out, "connection", "Upgrade");
         put(out, "upgrade", "websocket");
     }
+    // Nobody speaks to this door in the clear (RFC 9110, 7.4).
+    if parts.uri.scheme().is_some_and(|scheme| *scheme != http::uri::Scheme::HTTPS) {
+        return Err(Reason::HttpMalformed);
+    }
     let pseudo = parts.method.as_str().len() + target.len() + authority.map_or(0, str::len);
     let mut bytes = pseudo + 4 * (FIELD_OVERHEAD_BYTES + 8);
     if parts.headers.len() > MAX_FIELDS {
