@@ -415,6 +415,13 @@ export interface Upgrade {
   tls?: UpgradeTls
 }
 
+/**
+ * A WebSocket's handshake is over: 101 when it was opened, else the status the client was given. Answers the number by
+ * which `withdrawn` tells of an opened one, or 2^32 - 1 when nothing let it in that can be taken back, and nothing counts
+ * it as under way.
+ */
+export declare function upgraded(slot: number, status: number): number
+
 /** How the origin of a WebSocket is known, and what it is shown; all PEM. */
 export interface UpgradeTls {
   serverName: string
@@ -423,13 +430,6 @@ export interface UpgradeTls {
   key?: string
   allowUnverified: boolean
 }
-
-/**
- * A WebSocket's handshake is over: 101 when it was opened, else the status the client was given. Answers the number by
- * which `withdrawn` tells of an opened one, or 2^32 - 1 when nothing let it in that can be taken back, and nothing counts
- * it as under way.
- */
-export declare function upgraded(slot: number, status: number): number
 
 /** JSON `[{ "id", "at" }]`: keys that were used since this was last asked. */
 export declare function usedKeys(): string
