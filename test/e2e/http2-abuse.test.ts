@@ -203,6 +203,8 @@ describe('what is held for a client is bounded', () => {
     await bounded(
       {
         begin: client => {
+          // What it opens is what the test says.
+          client.polite = false;
           client.begin([[Setting.InitialWindow, 1]]);
           client.raw(many(100, index => request(2 * index + 1, '/large')));
         },
