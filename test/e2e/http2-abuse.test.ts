@@ -21,10 +21,12 @@ import { httpOrigin } from '../support/origin.js';
 const HOST = 'api.test';
 /** The bound of memory over idle. */
 const MEMORY_BYTES = 64 * 2 ** 20;
-/** A healthy call's 99th percentile. */
+/** A healthy call's 99th percentile, above what it is without the abuse. */
 const P99_MS = 100;
 /** A busy machine's neighbours are no abuse: a figure that misses its bound is measured again, so many times. */
 const TRIES = 3;
+/** Connections whose 100 streams each stay below what an edge thread may open to an origin (256). */
+const HOLDERS = 2;
 const LARGE_BYTES = 4 * 2 ** 20;
 
 let front: Front;
@@ -40,11 +42,11 @@ beforeAll(async () => {
 async function bounded(abuse: Abuse, ends: boolean, settings = {}): Promise<Suffered> {
   for (let tried = 1; ; tried++) {
     const seen = await suffer({ pid: front.gateway.pid, caller: front.caller(HOST) }, abuse, settings);
-    const good = seen.memory < MEMORY_BYTES && seen.p99 < P99_MS;
+    const good = seen.memory < MEMORY_BYTES && seen.p99 - seen.quiet < P99_MS;
     if (!good && tried < TRIES) continue;
     expect(seen.answered, 'calls of the proper client').toBeGreaterThan(20);
     expect(seen.memory, 'bytes over idle').toBeLessThan(MEMORY_BYTES);
-    expect(seen.p99, 'ms of a healthy call').toBeLessThan(P99_MS);
+    expect(seen.p99 - seen.quiet, 'ms more than a healthy call takes').toBeLessThan(P99_MS);
     if (ends) expect(seen.ended.length, 'connections that were ended').toBeGreaterThan(0);
     else expect(seen.ended, 'connections that were ended').toEqual([]);
     return seen;
@@ -192,23 +194,31 @@ describe('what is held for a client is bounded', () => {
         },
       },
       false,
+      { connections: HOLDERS },
     );
   });
 
   test('large responses whose window opens by a byte', async () => {
+    const opened = new Map<object, { at: number; turn: number }>();
     await bounded(
       {
         begin: client => {
+          // What it opens is what the test says.
+          client.polite = false;
           client.begin([[Setting.InitialWindow, 1]]);
           client.raw(many(100, index => request(2 * index + 1, '/large')));
         },
-        again: (client, turn) => {
+        again: client => {
           // Below the rate that is a flood.
-          if (turn % 20 === 0) client.window(((2 * (turn / 20)) % 200) | 1, 1);
+          const now = Date.now();
+          if (now - (opened.get(client)?.at ?? 0) < 10) return;
+          const turn = (opened.get(client)?.turn ?? 0) + 1;
+          opened.set(client, { at: now, turn });
+          client.window(((2 * turn) % 200) | 1, 1);
         },
       },
       false,
-      { connections: 4 },
+      { connections: HOLDERS },
     );
   });
 
@@ -233,6 +243,20 @@ describe('what is held for a client is bounded', () => {
         },
       },
       false,
+      { connections: HOLDERS },
+    );
+  });
+
+  // Who holds all connections to an origin keeps the others waiting: nothing takes one back before 30 s are over.
+  test.fails('more responses that nobody reads than the origin has connections', async () => {
+    await bounded(
+      {
+        begin: client => {
+          client.begin([[Setting.InitialWindow, 0]]);
+          client.raw(many(100, index => request(2 * index + 1, '/large')));
+        },
+      },
+      false,
     );
   });
 });
@@ -248,11 +272,16 @@ test('more streams than are allowed are refused, and the others go on', async ()
 
 test('a client that never sends its preface is closed in time', async () => {
   const client = await connectFrames(front.caller(HOST));
+  // An acknowledgement would be a preface that is none.
+  client.polite = false;
+  const began = Date.now();
   await client.closed();
+  expect(Date.now() - began, 'ms that it had').toBeGreaterThan(5_000);
 }, 30_000);
 
 test('a client whose preface drips is closed in time', async () => {
   const client = await connectFrames(front.caller(HOST));
+  client.polite = false;
   const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
   let at = 0;
   const dripping = setInterval(() => client.raw(preface.charAt(at++ % 23)), 1_000);

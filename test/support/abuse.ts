@@ -1,8 +1,9 @@
 // An abuse of HTTP/2 over some connections, with a proper client beside it: what it costs the gateway and its others.
 
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { connect as connectH2 } from 'node:http2';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { connectFrames, type FrameClient } from './h2-frames.js';
 import type { Caller } from './https.js';
 
@@ -18,8 +19,10 @@ export interface Suffered {
   ended: (number | null)[];
   /** Bytes above what the process held before, at its worst moment. */
   memory: number;
-  /** Of the proper client's requests. */
+  /** Of the proper client's requests, in ms. */
   p99: number;
+  /** The same right before the abuse. */
+  quiet: number;
   answered: number;
 }
 
@@ -27,39 +30,32 @@ export interface Suffered {
 const WAITING_BYTES = 256 * 1024;
 /** Between two connections of one offender: handshakes are bounded elsewhere. */
 const AGAIN_MS = 250;
-/** Between two requests of the proper client. */
-const BEAT_MS = 10;
+/** Between two looks at the gateway's memory. */
+const LOOK_MS = 10;
+/** How long the proper client is measured before the abuse, its handshake included. */
+const QUIET_MS = 1_000;
 
 export async function suffer(
   { pid, caller }: { pid: number; caller: Caller },
   abuse: Abuse,
   { connections = 16, ms = 2_000 } = {},
 ): Promise<Suffered> {
-  const healthy = connectH2(`https://127.0.0.1:${caller.port}`, {
-    servername: caller.host,
-    ca: caller.ca,
-    cert: caller.cert,
-    key: caller.key,
+  const { port, host, ca, cert, key } = caller;
+  const healthy = new Worker(new URL('./proper-client.mjs', import.meta.url), {
+    workerData: { port, host, ca, cert, key },
   });
-  const call = () => ask(healthy, caller.host);
-  for (let warm = 0; warm < 20; warm++) await call();
+  const quiet = await measured(healthy, QUIET_MS, () => {});
   const before = rss(pid);
-  const suffered: Suffered = { ended: [], memory: 0, p99: 0, answered: 0 };
+  const suffered: Suffered = { ended: [], memory: 0, p99: 0, quiet: 0, answered: 0 };
   const deadline = Date.now() + ms;
   const offenders = Array.from({ length: connections }, () => offend(caller, abuse, deadline, suffered.ended));
-  const took: number[] = [];
-  while (Date.now() < deadline) {
-    const began = performance.now();
-    await call();
-    took.push(performance.now() - began);
+  const took = await measured(healthy, ms, () => {
     suffered.memory = Math.max(suffered.memory, rss(pid) - before);
-    await sleep(BEAT_MS);
-  }
-  for (const client of (await Promise.all(offenders)).flat()) client.close();
-  healthy.destroy();
-  took.sort((a, b) => a - b);
-  suffered.p99 = took[Math.floor(took.length * 0.99)] ?? Number.POSITIVE_INFINITY;
-  suffered.answered = took.length;
+  }).finally(async () => {
+    for (const client of (await Promise.all(offenders)).flat()) client.close();
+    await healthy.terminate();
+  });
+  Object.assign(suffered, { p99: p99(took), quiet: p99(quiet), answered: took.length });
   return suffered;
 }
 
@@ -91,15 +87,18 @@ async function offend(
   return [];
 }
 
-function ask(session: ReturnType<typeof connectH2>, host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stream = session.request({ ':path': '/healthy', ':authority': host });
-    stream.on('response', ({ ':status': status }) => {
-      if (status !== 200) reject(new Error(`the proper client was answered ${status}`));
-    });
-    stream.on('error', reject).on('end', resolve).resume();
-    stream.end();
-  });
+/** What the proper client's requests took in that time; `look` is called all along. */
+async function measured(client: Worker, ms: number, look: () => void): Promise<number[]> {
+  client.postMessage('go');
+  for (const deadline = Date.now() + ms; Date.now() < deadline; await sleep(LOOK_MS)) look();
+  client.postMessage('stop');
+  const [took] = await once(client, 'message');
+  if (took.error !== undefined) throw new Error(took.error);
+  return took;
+}
+
+function p99(took: number[]): number {
+  return took.sort((a, b) => a - b)[Math.floor(took.length * 0.99)] ?? Number.POSITIVE_INFINITY;
 }
 
 function rss(pid: number): number {
