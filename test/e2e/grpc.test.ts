@@ -199,18 +199,12 @@ describe('deadlines and cancellation', () => {
   test('a host may give calls less time than their clients do', async () => {
     const capped = grpcClient(front.caller('capped.test'));
     const error = await failure(unary(capped, { text: 'never' }, new Metadata(), within(20_000)));
-    expect(error).toMatchObject({ code: status.DEADLINE_EXCEEDED, details: "The call's deadline has passed." });
-    expect(detailsIn(error.metadata).info.reason).toBe('grpc.deadline');
+    // The origin is told of a little less, so that its own status may come first.
+    expect(error).toMatchObject({ code: status.DEADLINE_EXCEEDED });
     // Also behind the first message of the answer.
     const streaming = await failure(collected(capped.Spread({ count: 2, text: 'stay' })));
-    // The origin is told of a little less, so that its own status may come first.
     expect(streaming).toMatchObject({ code: status.DEADLINE_EXCEEDED });
     await until(() => cancelled.includes('Spread'));
-    const event = await front.gateway.event(
-      ({ ClientRequestHost, SecurityRuleID }) =>
-        ClientRequestHost === 'capped.test' && SecurityRuleID === 'grpc.deadline',
-    );
-    expect(event).toMatchObject({ GRPCStatus: 4 });
   });
 
   test('a client that cancels cancels at the origin', async () => {

@@ -13,6 +13,8 @@ import { authority, hours } from '../support/pki.js';
 
 /** Larger than every window and buffer on the way. */
 const LARGE = 5 * 1024 * 1024;
+/** Node.js refuses streams of a connection that holds 10 MB, unless told otherwise. */
+const ROOM = { maxSessionMemory: 100 };
 
 let front: Front;
 const servers: Server[] = [];
@@ -60,10 +62,10 @@ beforeAll(async () => {
   const https = createHttpsServer(tls, answer);
   new WebSocketServer({ server: https }).on('connection', socket => socket.on('message', text => socket.send(text)));
   const [h2c, h2, plain, picky, old] = await Promise.all([
-    listening(createServer(answer as never)),
-    listening(createSecureServer(tls, answer as never)),
+    listening(createServer(ROOM, answer as never)),
+    listening(createSecureServer({ ...tls, ...ROOM }, answer as never)),
     listening(https),
-    listening(createSecureServer(asking, answer as never)),
+    listening(createSecureServer({ ...asking, ...ROOM }, answer as never)),
     listening(createHttpsServer({ cert: late.cert, key: late.key }, answer)),
   ]);
   const known = { authorities: 'origins.pem', serverName: 'orders.internal' };
@@ -120,7 +122,7 @@ describe.each([
 
   test('answers with large bodies, many at once', async () => {
     const answers = await Promise.all(Array.from({ length: 10 }, () => ask(front.caller(host), '/large')));
-    for (const { status, body } of answers) expect([status, body === 'a'.repeat(LARGE)]).toEqual([200, true]);
+    for (const { status, body } of answers) expect([status, body === 'a'.repeat(LARGE) || body]).toEqual([200, true]);
   });
 });
 

@@ -105,7 +105,10 @@ pub fn decide(
     tokens: &mut jwt::Cache,
 ) -> Outcome {
     exchange.snapshot = Some(snapshot.clone());
-    exchange.grpc = exchange.head.field("content-type").and_then(Dialect::of);
+    // Also of a head that has no single meaning: how its refusal is written is all that hangs on it.
+    let head = &exchange.head;
+    let content_type = if malformed.is_some() { head.written("content-type") } else { head.field("content-type") };
+    exchange.grpc = content_type.and_then(Dialect::of);
     let outcome = match walk(exchange, snapshot, peer, malformed, tally, tokens) {
         Ok(Outcome::Pass) => limits::passed(exchange, peer),
         Ok(outcome) => outcome,

@@ -228,6 +228,14 @@ impl Head {
         &self.host
     }
 
+    /// The first field of that lower-case name as it was handed over, whatever [`Head::parse`] has said: nothing may be
+    /// decided by it but how a refusal is written.
+    #[must_use]
+    pub fn written(&self, name: &str) -> Option<&str> {
+        let mut lines = self.text.lines().skip(1);
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_ascii)
+    }
+
     #[must_use]
     pub fn framing(&self) -> Framing {
         self.framing

@@ -22,6 +22,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use portcullis_engine::head::Version;
 use portcullis_engine::reason::Reason;
+use portcullis_listener::h2::bounds::PROGRESS_BYTES;
 use portcullis_listener::h2::date::Date;
 use portcullis_listener::h2::head;
 use portcullis_reactor::{now_ms, sleep, spawn};
@@ -70,8 +71,9 @@ struct Stream {
     end: End,
     /// The origin waits for this client.
     paused: bool,
-    /// When the client last took or sent something, while something waits for it.
+    /// When the client had last taken or sent enough to count, while something waits for it; and how much since.
     moved_ms: u64,
+    moved_bytes: usize,
 }
 
 /// How a response ends, once everything before is written.
@@ -127,7 +129,7 @@ impl Streams {
         stream.connection = connection;
         stream.respond = Some(respond);
         stream.recv = recv;
-        stream.moved_ms = now_ms();
+        stream.waits_from_now();
         place
     }
 }
@@ -148,7 +150,21 @@ impl Stream {
             end: End::Open,
             paused: false,
             moved_ms: 0,
+            moved_bytes: 0,
         }
+    }
+
+    /// The client has taken, or sent, so many bytes.
+    fn moved(&mut self, bytes: usize) {
+        self.moved_bytes += bytes;
+        if self.moved_bytes >= PROGRESS_BYTES {
+            self.waits_from_now();
+        }
+    }
+
+    /// Until now nobody waited for the client.
+    fn waits_from_now(&mut self) {
+        (self.moved_ms, self.moved_bytes) = (now_ms(), 0);
     }
 
     fn reset(&mut self, code: Code) {

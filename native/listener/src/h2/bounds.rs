@@ -38,5 +38,13 @@ pub const LEAVE_MS: u64 = 5_000;
 /// A client that takes nothing of what is written for so long (uWebSockets.js ends such connections after 10 s; nginx's
 /// send_timeout is 60 s), or whose stream makes no progress.
 pub const STALL_MS: u64 = 30_000;
+/// Streams of one connection that may make no progress for that long: they hold what others wait for (connections to
+/// origins, bytes of responses). Above, those beyond are reset after [`CROWD_STALL_MS`]. Browsers stop reading at most a
+/// handful at once (a video behind its buffer).
+pub const STALLED: usize = 8;
+/// Twice the round trip of a bad mobile network.
+pub const CROWD_STALL_MS: u64 = 2_000;
+/// Less than this in a stall's time is no progress: a window that opens by a byte holds as much as one that does not.
+pub const PROGRESS_BYTES: usize = 1024;
 /// How often the clocks above are looked at.
 pub const LOOK_MS: u64 = 5_000;

@@ -6,7 +6,6 @@ use h2::Reason as Code;
 use http::{HeaderMap, Response, StatusCode};
 use portcullis_engine::reason::Reason;
 use portcullis_forward::Token;
-use portcullis_reactor::now_ms;
 
 use super::{Edge, Next, Stage, is_stream, place_of};
 use crate::clock;
@@ -52,8 +51,7 @@ impl Edge {
     pub(super) fn read_again(&mut self, index: u32) {
         let stream = &mut self.streams.all[place_of(index)];
         stream.stopped = false;
-        // Until now nobody waited for the client.
-        stream.moved_ms = now_ms();
+        stream.waits_from_now();
         let lent = std::mem::take(&mut stream.lent);
         if lent > 0
             && let Some(recv) = &mut stream.recv
@@ -93,8 +91,8 @@ impl Edge {
                 // The connection failed, or the client broke its word on the length: the stream is reset by now.
                 Poll::Ready(Some(Err(_))) => return self.stream_gone(index),
             };
-            stream.moved_ms = now_ms();
             let length = piece.len();
+            stream.moved(length);
             if last {
                 stream.recv = None;
             }

@@ -3,6 +3,7 @@
 //! What a client's windows have no room for waits here, and its origin waits too. h2 gets no more than it can write, so
 //! that what it holds of a stream is bounded by its send buffer.
 
+use std::collections::HashMap;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use h2::Reason as Code;
 use http::{Response, header};
 use portcullis_engine::reason::Reason;
 use portcullis_forward::{Entry, Kind};
-use portcullis_listener::h2::bounds::STALL_MS;
+use portcullis_listener::h2::bounds::{CROWD_STALL_MS, STALL_MS, STALLED};
 use portcullis_listener::h2::response;
 use portcullis_reactor::now_ms;
 
@@ -18,8 +19,8 @@ use super::{Edge, End, Next, Stage, place_of, slot_of};
 use crate::clock;
 
 /// Most bytes that wait for clients in one thread. Above, the stream that has waited longest is reset: 128 streams with
-/// the largest whole response each, of four connections.
-const UNSENT_BYTES: usize = 32 * 1024 * 1024;
+/// the largest whole response each, of two connections.
+const UNSENT_BYTES: usize = 16 * 1024 * 1024;
 
 impl Edge {
     /// A row of the turn that is a stream's.
@@ -164,7 +165,7 @@ impl Edge {
             if !now.is_empty() && send.send_data(now, false).is_err() {
                 return self.stream_gone(index);
             }
-            stream.moved_ms = now_ms();
+            stream.waits_from_now();
         }
         stream.unsent_bytes += piece.len();
         self.streams.unsent += piece.len();
@@ -225,7 +226,7 @@ impl Edge {
                 stream.unsent.push_front(piece);
             }
             stream.unsent_bytes -= taken;
-            stream.moved_ms = now_ms();
+            stream.moved(taken);
             self.streams.unsent -= taken;
             let ends = stream.unsent.is_empty() && matches!(stream.end, End::Data);
             if taken > 0 && send.send_data(now, ends).is_err() {
@@ -270,15 +271,24 @@ impl Edge {
     /// is waited for. To be called now and then.
     pub fn reset_stalled(&mut self) {
         let now = now_ms();
+        let mut crowds: HashMap<usize, usize> = HashMap::new();
         for place in 0..self.streams.all.len() {
             let stream = &self.streams.all[place];
             let index = slot_of(place as u32);
-            if stream.connection == 0 || now.saturating_sub(stream.moved_ms) < STALL_MS {
+            let stalled_ms = now.saturating_sub(stream.moved_ms);
+            if stream.connection == 0 || stalled_ms < CROWD_STALL_MS {
                 continue;
             }
             let waits_for_body = stream.reading && !stream.stopped && stream.recv.is_some();
-            if stream.unsent_bytes > 0 || (waits_for_body && !self.may_be_silent(index)) {
+            if stream.unsent_bytes == 0 && (!waits_for_body || self.may_be_silent(index)) {
+                continue;
+            }
+            let crowd = crowds.entry(stream.connection).or_default();
+            *crowd += 1;
+            if stalled_ms >= STALL_MS {
                 self.drop_stream(index, Code::CANCEL);
+            } else if *crowd > STALLED {
+                self.drop_stream(index, Code::ENHANCE_YOUR_CALM);
             }
         }
     }
