@@ -93,11 +93,10 @@ function plainHost(place, openapi) {
 }
 
 function grpcHost(place, folder) {
-  const file = join(folder, 'orders.proto');
-  writeFileSync(file, PROTO);
+  writeFileSync(join(folder, 'orders.proto'), PROTO);
   return {
     origin: { url: `http://127.0.0.1:${place.origin.grpcPort}`, protocol: 'h2' },
-    grpc: { protos: { files: [file] }, action: 'block', fallthrough: 'block' },
+    grpc: { protos: { files: ['orders.proto'] }, action: 'block', fallthrough: 'block' },
   };
 }
 

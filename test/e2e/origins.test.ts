@@ -16,6 +16,19 @@ const LARGE = 5 * 1024 * 1024;
 /** Node.js refuses streams of a connection that holds 10 MB, unless told otherwise. */
 const ROOM = { maxSessionMemory: 100 };
 
+const DESCRIPTION = {
+  openapi: '3.1.0',
+  info: { title: 'Looks at bodies', version: '1' },
+  paths: {
+    '/looked-at': {
+      post: {
+        requestBody: { content: { 'application/json': { schema: { type: 'object', required: ['name'] } } } },
+        responses: { 200: { description: 'It.' } },
+      },
+    },
+  },
+};
+
 let front: Front;
 const servers: Server[] = [];
 /** What reached any origin: protocol, server name, the client certificate's name. */
@@ -68,13 +81,15 @@ beforeAll(async () => {
     listening(createSecureServer({ ...asking, ...ROOM }, answer as never)),
     listening(createHttpsServer({ cert: late.cert, key: late.key }, answer)),
   ]);
+  const openapi = { file: 'api.json', action: 'block', fallthrough: 'log' };
   const known = { authorities: 'origins.pem', serverName: 'orders.internal' };
   front = await startFront(
     {
-      'h2c.test': { origin: { url: `http://127.0.0.1:${h2c}`, protocol: 'h2' } },
-      'h2.test': { origin: { url: `https://127.0.0.1:${h2}`, protocol: 'h2', tls: known } },
-      'https.test': { origin: { url: `https://127.0.0.1:${plain}`, tls: known } },
+      'h2c.test': { openapi, origin: { url: `http://127.0.0.1:${h2c}`, protocol: 'h2' } },
+      'h2.test': { openapi, origin: { url: `https://127.0.0.1:${h2}`, protocol: 'h2', tls: known } },
+      'https.test': { openapi, origin: { url: `https://127.0.0.1:${plain}`, tls: known } },
       'shown.test': {
+        openapi,
         origin: {
           url: `https://127.0.0.1:${picky}`,
           protocol: 'h2',
@@ -90,7 +105,14 @@ beforeAll(async () => {
       'unverified.test': { origin: { url: `https://127.0.0.1:${old}`, tls: { allowUnverified: true } } },
       'one.test': { origin: { url: `https://127.0.0.1:${plain}`, protocol: 'h2', tls: known } },
     },
-    { files: { 'origins.pem': origins.pem, 'gateway.pem': gateway.cert, 'gateway.key': gateway.key } },
+    {
+      files: {
+        'api.json': JSON.stringify(DESCRIPTION),
+        'origins.pem': origins.pem,
+        'gateway.pem': gateway.cert,
+        'gateway.key': gateway.key,
+      },
+    },
   );
 }, 60_000);
 
@@ -118,6 +140,21 @@ describe.each([
       const { headers, body } = await ask(front.caller(host), '/', { method: 'POST', body: Buffer.alloc(bytes, 'b') });
       expect([body, headers['x-bytes']]).toEqual([`POST ${bytes}`, String(bytes)]);
     }
+  });
+
+  test('gets a body that was looked at', async () => {
+    for (const bytes of [10, 20_000, 200_000]) {
+      const body = JSON.stringify({ name: 'n'.repeat(bytes) });
+      const headers = { 'content-type': 'application/json' };
+      const answered = await ask(front.caller(host), '/looked-at', { method: 'POST', headers, body });
+      expect([answered.status, answered.headers['x-bytes']]).toEqual([200, String(body.length)]);
+    }
+    const refused = await ask(front.caller(host), '/looked-at', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{}',
+    });
+    expect(JSON.parse(refused.body).reason).toBe('schema.body');
   });
 
   test('answers with large bodies, many at once', async () => {

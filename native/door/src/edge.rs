@@ -483,6 +483,8 @@ impl Edge {
         let Some(peer) = self.connections.get(&slot.connection).and_then(|known| known.peer.as_deref()) else {
             return Next::Close;
         };
+        // An HTTP/2 origin's bodies stand in frames of their own.
+        let is_http1 = snapshot.origins[host.origin].protocol == OriginProtocol::Http1;
         let origin = origin(&self.client, &mut self.origins, snapshot, host.origin);
         let head = &slot.exchange.head;
         let traceparent = match client_traceparent(head) {
@@ -498,7 +500,7 @@ impl Edge {
         write_origin_head(&mut self.head, &slot.exchange, peer, traceparent, framing);
         // One buffer goes out with a cheaper system call than two, and copying this much costs less than that.
         let body = match body {
-            Body::Whole(bytes) if bytes.len() <= SMALL_BODY_BYTES => {
+            Body::Whole(bytes) if bytes.len() <= SMALL_BODY_BYTES && is_http1 => {
                 self.head.extend_from_slice(bytes);
                 Body::None
             }

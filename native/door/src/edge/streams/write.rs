@@ -225,11 +225,12 @@ impl Edge {
             if rest {
                 stream.unsent.push_front(piece);
             }
+            let ends = stream.unsent.is_empty() && matches!(stream.end, End::Data);
+            let failed = taken > 0 && send.send_data(now, ends).is_err();
             stream.unsent_bytes -= taken;
             stream.moved(taken);
             self.streams.unsent -= taken;
-            let ends = stream.unsent.is_empty() && matches!(stream.end, End::Data);
-            if taken > 0 && send.send_data(now, ends).is_err() {
+            if failed {
                 return self.stream_gone(index);
             }
             if ends {
