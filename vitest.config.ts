@@ -7,7 +7,17 @@ import { defineConfig } from 'vitest/config';
  */
 const BOTH_DOORS = [
   ...['certificates-forwarded', 'credentials', 'forwarding', 'forwarding-large', 'identity', 'jwt', 'limits'],
-  ...['limits-answers', 'limits-callers', 'origin-faults', 'records', 'responses', 'revocation', 'rules', 'schema'],
+  ...[
+    'limits-answers',
+    'limits-callers',
+    'mtls-rules',
+    'origin-faults',
+    'records',
+    'responses',
+    'revocation',
+    'rules',
+    'schema',
+  ],
 ];
 
 export default defineConfig({
