@@ -34,8 +34,8 @@ const COMMON_GROUND = /^src\/(config\/.*|exchange|native)$/;
  * A new capability is a new word here.
  */
 const CAPABILITIES = new Set(
-  `mtls rules endpoints schema credentials jwt keys partners limits sequences waf bots leaks ownership
-   tls origins metrics events sinks log discovery posture report store admin cli dashboard pki`.split(/\s+/),
+  `mtls rules endpoints schema credentials jwt keys partners limits sequences waf bots leaks ownership connections
+   grpc tls origins metrics events sinks log discovery posture report store admin cli dashboard pki`.split(/\s+/),
 );
 
 /** Names that say nothing about what is inside. */

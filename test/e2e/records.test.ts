@@ -82,6 +82,7 @@ describe('one line per exchange', () => {
       ClientRequestMethod: 'POST',
       ClientRequestPath: '/things/7',
       ClientRequestProtocol: DOOR === 'h2' ? 'HTTP/2' : 'HTTP/1.1',
+      JA4: expect.stringMatching(DOOR === 'h2' ? /^t13d\d{4}h2_/ : /^t13d\d{4}00_/),
       ClientRequestUserAgent: 'tests "and" \\more',
       ClientMTLSAuthStatus: 'ok',
       ClientMTLSAuthAuthority: 'devices',

@@ -26,7 +26,7 @@ process.on('message', async message => {
     lines += Buffer.from(buffer.subarray(0, native.drain(buffer))).toString();
     process.send({ waiting: waiting.length, lines, metrics: JSON.parse(native.metrics()) });
   } else if (message === 'seen') process.send(JSON.parse(native.seen()));
-  else if (message === 'stop') process.exit((await edges.stop(2000)) ? 0 : 1);
+  else if (message === 'stop') process.exit((await edges.stop(2000)) === 0 ? 0 : 1);
   else process.send(await start(message).catch(error => ({ error: error.message })));
 });
 
