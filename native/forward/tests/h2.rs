@@ -326,14 +326,16 @@ fn what_the_origin_refused_or_left_behind_its_goaway_is_sent_once_more() {
             let (_, _, stream, _) = raw.until(HEADERS).await.unwrap();
             raw.write(RST_STREAM, 0, stream, &7_u32.to_be_bytes()).await;
             let (_, _, stream, _) = raw.until(HEADERS).await.unwrap();
-            log.borrow_mut().push(raw.until(DATA).await.unwrap().3);
+            let frame = raw.until(DATA).await.unwrap();
+            log.borrow_mut().push(frame.3);
             raw.write(HEADERS, END_HEADERS | END_STREAM, stream, STATUS_200).await;
             let (_, _, above, _) = raw.until(HEADERS).await.unwrap();
             assert!(above > stream);
             raw.go_away(stream, 0).await;
             let mut raw = Raw::accept(&listener).await;
             let (_, _, stream, _) = raw.until(HEADERS).await.unwrap();
-            log.borrow_mut().push(raw.until(DATA).await.unwrap().3);
+            let frame = raw.until(DATA).await.unwrap();
+            log.borrow_mut().push(frame.3);
             raw.write(HEADERS, END_HEADERS | END_STREAM, stream, STATUS_200).await;
             let (_, _, stream, _) = raw.until(HEADERS).await.unwrap();
             raw.write(RST_STREAM, 0, stream, &7_u32.to_be_bytes()).await;

@@ -47,7 +47,12 @@ impl Door for Echo {
 
 /// Keeps streams without an answer.
 #[derive(Default, Clone)]
-struct Keep(Rc<RefCell<Vec<(RecvStream, SendResponse<Bytes>)>>>);
+struct Keep(Rc<RefCell<Vec<Kept>>>);
+
+type Kept = (RecvStream, SendResponse<Bytes>);
+
+/// The frames of a turn, by its number.
+type Frames = Box<dyn FnMut(u32) -> Vec<u8>>;
 
 impl Door for Keep {
     fn request(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
@@ -372,7 +377,7 @@ fn goaway(mut bytes: &[u8]) -> Option<u32> {
 #[test]
 fn floods_end_in_calm() {
     const CALM: Option<u32> = Some(11);
-    let floods: [(Kind, Box<dyn FnMut(u32) -> Vec<u8>>); 7] = [
+    let floods: [(Kind, Frames); 7] = [
         (Kind::Ping, Box::new(|_| frame(6, 0, 0, &[0; 8]))),
         (Kind::Settings, Box::new(|_| frame(4, 0, 0, &[]))),
         (Kind::Priority, Box::new(|_| frame(2, 0, 1, &[0, 0, 0, 0, 1]))),

@@ -103,6 +103,11 @@ struct Due {
     number: u32,
 }
 
+/// The first, if its time has come.
+fn pop_due(queue: &mut VecDeque<Due>, now_ms: u64) -> Option<Due> {
+    if queue.front()?.at_ms <= now_ms { queue.pop_front() } else { None }
+}
+
 /// What became of a look at a connection.
 enum Look {
     Done,
@@ -310,14 +315,14 @@ impl Loop {
 
     fn look_again(&mut self) {
         let now = self.now_ms();
-        while let Some(due) = self.looks.pop_front_if(|due| due.at_ms <= now) {
+        while let Some(due) = pop_due(&mut self.looks, now) {
             self.ready(due.index, due.number, false);
         }
     }
 
     fn close_late(&mut self) {
         let now = self.now_ms();
-        while let Some(due) = self.deadlines.pop_front_if(|due| due.at_ms <= now) {
+        while let Some(due) = pop_due(&mut self.deadlines, now) {
             if self.is(due.index, due.number) {
                 self.refuse(due.index, Refusal::Timeout);
             }

@@ -66,7 +66,7 @@ fn a_good_leaf_stays_good_whatever_comes_with_it() {
     let garbage = [vec![0x30; 300], Vec::new(), twin.der.clone(), vec![0xff; 5]];
     assert_passes(&set, &Certificate::from_chain(leaf.der(), &garbage));
     // Too many and too long: as if they had not come.
-    assert_passes(&set, &Certificate::from_chain(leaf.der(), &vec![&twin.der; MAX_SENT + 1]));
+    assert_passes(&set, &Certificate::from_chain(leaf.der(), &[&twin.der; MAX_SENT + 1]));
     let alone = Certificate::from_chain(leaf.der(), &[vec![0; MAX_SENT_BYTES + 1]]);
     assert_passes(&set, &alone);
     assert!(!alone.chain_rfc9440_too_large());
