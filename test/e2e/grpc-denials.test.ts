@@ -1,4 +1,4 @@
-// Whatever is denied is a status to a gRPC client: the cases of test/corpus/grpc/denials.json by gRPC over HTTP/2 and by
+// Whatever is denied is a status to a gRPC client: the cases of test/corpus/grpc/answers/denials.json by gRPC over HTTP/2 and by
 // gRPC-Web over HTTP/1.1, each with the status that docs/reasons.md has for its reason. A new case needs no code.
 
 import { readFileSync } from 'node:fs';
@@ -33,7 +33,7 @@ interface Case {
 }
 
 const ROOT = join(import.meta.dirname, '../..');
-const CASES: Case[] = JSON.parse(readFileSync(join(ROOT, 'test/corpus/grpc/denials.json'), 'utf8'));
+const CASES: Case[] = JSON.parse(readFileSync(join(ROOT, 'test/corpus/grpc/answers/denials.json'), 'utf8'));
 /** By reason: the code of gRPC. */
 const CODES = new Map(
   [...readFileSync(join(ROOT, 'docs/reasons.md'), 'utf8').matchAll(/^\| `(\S+)` \| \d+ \| (\d+) \|/gm)].map(

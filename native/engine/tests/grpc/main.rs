@@ -159,7 +159,7 @@ struct Case {
 
 #[test]
 fn messages_are_as_they_are_described() {
-    let folder = format!("{}/../../test/corpus/grpc", env!("CARGO_MANIFEST_DIR"));
+    let folder = format!("{}/../../test/corpus/grpc/messages", env!("CARGO_MANIFEST_DIR"));
     let mut ran = 0;
     for file in fs::read_dir(folder).unwrap() {
         let file = file.unwrap().path();

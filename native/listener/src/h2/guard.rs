@@ -352,6 +352,9 @@ mod tests {
             read.read(&pings, second * WINDOW_MS, &written).unwrap();
         }
         assert_eq!(read.read(&frame(6, 0, 8), 4 * WINDOW_MS + 1, &written), Err(Kind::Ping));
+        // Nothing is read behind the frame that was too many.
+        let mut read = Frames::default();
+        read.read(PREFACE, 4 * WINDOW_MS, &written).unwrap();
         written.set(BYTES_A_FRAME * 100);
         read.counts[Kind::Ping as usize] = 1_000;
         for _ in 0..100 {
