@@ -68,7 +68,7 @@ unlessMissing(
       '--exclude',
       'portcullis-door',
     ];
-    const ran = spawnSync('cargo', ['test', ...built, '--lib', 'conformance'], {
+    const ran = spawnSync('cargo', ['test', ...built, '--tests', 'conformance'], {
       cwd: ROOT,
       env: { ...process.env, JSON_SCHEMA_TEST_SUITE: SUITE },
       encoding: 'utf8',
