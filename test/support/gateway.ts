@@ -1,6 +1,7 @@
 // A gateway process with a configuration of the test's own, on ports of its own.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -37,6 +38,14 @@ export async function startGateway(config: object, started: Started = {}): Promi
   const gateway = await launchGateway(config, started);
   await gateway.ready();
   return gateway;
+}
+
+/** Several, over the store that `config` names: the first one makes it, and the key of its secrets is known to all. */
+export async function startTogether(count: number, config: object, started: Started = {}): Promise<Gateway[]> {
+  const environment = { PORTCULLIS_STORE_KEY: randomBytes(32).toString('base64'), ...started.environment };
+  const gateways: Gateway[] = [];
+  while (gateways.length < count) gateways.push(await startGateway(config, { ...started, environment }));
+  return gateways;
 }
 
 /** The same without waiting: for configurations that are refused. */
