@@ -78,7 +78,7 @@ export class Gateway {
     readonly folder: string,
     readonly https: number,
     readonly admin: number,
-    private readonly config: object,
+    private readonly config: { listen: object; [key: string]: unknown },
     environment: Record<string, string>,
   ) {
     this.configFile = join(folder, 'portcullis.yaml');
@@ -108,6 +108,11 @@ export class Gateway {
   /** Writes the configuration with some of its top-level keys replaced. The gateway watches the file. */
   writeConfig(changes: object): void {
     writeFileSync(this.configFile, JSON.stringify({ ...this.config, ...changes }, null, 2));
+  }
+
+  /** Of the configuration that it was started with. */
+  get listen(): object {
+    return this.config.listen;
   }
 
   async ready(): Promise<void> {
