@@ -39,9 +39,10 @@ function loaded(grpc: string, outline: object = {}) {
     grpc: ${grpc}
 `;
   const file = folder.write('portcullis.yaml', text);
-  return load(file, lookups).then(({ remarks, parts, files }) => ({
+  return load(file, lookups).then(({ remarks, parts, files, place }) => ({
     asked,
     files,
+    place,
     host: parts?.policy.hosts[0],
     said: remarks.map(remark => render(remark).replaceAll(`${folder.path}/`, '')),
   }));
@@ -92,6 +93,8 @@ test('an operation that no service has is a problem', async () => {
   folder.write('a.binpb', 'one');
   const { said } = await loaded('{ descriptors: [a.binpb], operations: { /shop.Orders/Lists: {} } }');
   expect(said.join('\n')).toMatch(/Lists[\s\S]*\/shop.Orders\/List/);
+  const other = await loaded('{ descriptors: [a.binpb], operations: { listOrders: {} } }');
+  expect(other.said.join('\n')).toContain('write it as `/package.Service/Method`');
 });
 
 test('what the engine finds in a file is shown there', async () => {
@@ -104,11 +107,22 @@ test('what the engine finds in a file is shown there', async () => {
   expect(said.join('\n')).toMatch(/proto\/shop\/orders\.proto:3:3[\s\S]*strin id = 1;/);
 });
 
+test('what the engine misses in expressions is not told beside what is wrong in a file', async () => {
+  const unknown = [{ at: '/rules/0/expression', message: 'no method has such a message' }];
+  folder.write('proto/shop/orders.proto', 'edition = "2023";');
+  const problems = [{ file: 'shop/orders.proto', line: 1, column: 1, message: "found 'edition'" }];
+  const protos = '{ protos: { files: [shop/orders.proto], includes: [proto] } }';
+  const faulty = await loaded(protos, { descriptors: null, problems });
+  expect(faulty.place(unknown)).toEqual([]);
+  expect(faulty.said.join('\n')).toContain('files of `edition` syntax are not read');
+  expect((await loaded(protos)).place(unknown)).toMatchObject([{ message: 'no method has such a message' }]);
+});
+
 test('what is not checked is told', async () => {
   folder.write('a.binpb', 'one');
   const unchecked = Array.from({ length: 23 }, (_, n) => ({ element: `shop.A.f${n}`, message: 'a CEL expression' }));
   const { said } = await loaded('{ descriptors: [a.binpb] }', { unchecked });
-  expect(said.filter(text => text.includes('a CEL expression is not checked'))).toHaveLength(20);
+  expect(said.filter(text => text.includes(': not checked: a CEL expression'))).toHaveLength(20);
   expect(said.join('\n')).toContain('3 more annotations are not checked');
 });
 
