@@ -21,7 +21,9 @@ const METHODS = ['/shop.Orders/List', '/shop.Orders/Place'].map(path => ({
   ...{ path, client_streams: false, server_streams: false },
 }));
 
-function loaded(grpc: string, outline: object = {}) {
+const ORIGIN = '{ url: http://127.0.0.1:9000, protocol: h2 }';
+
+function loaded(grpc: string, outline: object = {}, origin = ORIGIN) {
   const asked: Asked[] = [];
   const lookups: Lookups = {
     env: {},
@@ -33,7 +35,7 @@ function loaded(grpc: string, outline: object = {}) {
   };
   const text = `hosts:
   api.example.com:
-    origin: http://127.0.0.1:9000
+    origin: ${origin}
     tls: { certificate: cert.pem, key: key.pem }
     mtls: { mode: 'off' }
     grpc: ${grpc}
@@ -116,6 +118,14 @@ test('what the engine misses in expressions is not told beside what is wrong in 
   expect(faulty.place(unknown)).toEqual([]);
   expect(faulty.said.join('\n')).toContain('files of `edition` syntax are not read');
   expect((await loaded(protos)).place(unknown)).toMatchObject([{ message: 'no method has such a message' }]);
+});
+
+test('an origin that is asked by HTTP/1.1 gets no calls but those of gRPC-Web, which is told', async () => {
+  for (const origin of ['http://127.0.0.1:9000', '{ url: http://127.0.0.1:9000 }']) {
+    const { said } = await loaded('{ maxDeadline: 5s }', {}, origin);
+    expect(said.filter(text => text.includes('only those of gRPC-Web get there'))).toHaveLength(1);
+  }
+  expect((await loaded('{ maxDeadline: 5s }')).said.filter(text => text.includes('gRPC-Web'))).toEqual([]);
 });
 
 test('what is not checked is told', async () => {
