@@ -66,6 +66,13 @@ const request = (stream: number, path: string, more: readonly Pair[] = []): Buff
 const begin: Abuse['begin'] = client => void client.begin();
 const ping = encodeFrame(Frame.Ping, 0, 0, Buffer.alloc(8));
 const settings = encodeFrame(Frame.Settings, 0, 0, Buffer.alloc(0));
+/** Asks for what it never reads. */
+const UNREAD: Abuse = {
+  begin: client => {
+    client.begin([[Setting.InitialWindow, 0]]);
+    client.raw(many(100, index => request(2 * index + 1, '/large')));
+  },
+};
 
 describe('floods end the connection', () => {
   test('requests that are reset at once (CVE-2023-44487)', async () => {
@@ -187,16 +194,7 @@ describe('what is held for a client is bounded', () => {
   });
 
   test('large responses that are asked for and never read', async () => {
-    await bounded(
-      {
-        begin: client => {
-          client.begin([[Setting.InitialWindow, 0]]);
-          client.raw(many(100, index => request(2 * index + 1, '/large')));
-        },
-      },
-      false,
-      { connections: HOLDERS },
-    );
+    await bounded(UNREAD, false, { connections: HOLDERS });
   });
 
   test('large responses whose window opens by a byte', async () => {
@@ -268,15 +266,7 @@ describe('what is held for a client is bounded', () => {
 
   // Who holds all connections to an origin keeps the others waiting, until two seconds are over.
   test.fails('more responses that nobody reads than the origin has connections', async () => {
-    await bounded(
-      {
-        begin: client => {
-          client.begin([[Setting.InitialWindow, 0]]);
-          client.raw(many(100, index => request(2 * index + 1, '/large')));
-        },
-      },
-      false,
-    );
+    await bounded(UNREAD, false);
   });
 });
 
