@@ -64,7 +64,7 @@ const program = makeProgram({
   version,
   processes: { supervise: run, serve },
   compile: async () => (await import('./native.js')).compile,
-  explain: async () => (await import('./native.js')).explain,
+  explain: () => import('./native.js'),
   pki: async () => (await import('./native.js')).pki,
   lookups,
   terminal,

@@ -96,6 +96,7 @@ export const {
   detach,
   drain,
   drainStreams,
+  encodeMessage,
   exemptLimited,
   explain,
   forget,

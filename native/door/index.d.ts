@@ -153,6 +153,12 @@ export interface EdgeMemory {
 }
 
 /**
+ * A message for a method (`/package.Service/Method`), written as JSON, as the bytes that a client would send. The
+ * descriptors are a policy's: base64 of a FileDescriptorSet.
+ */
+export declare function encodeMessage(descriptors: string, path: string, json: string): Buffer
+
+/**
  * Puts these exemptions in place of all before: JSON `[{ "rule", "key", "until" }]`, times in Unix milliseconds; null:
  * until it is taken away.
  *

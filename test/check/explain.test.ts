@@ -188,6 +188,115 @@ paths:
     });
   });
 
+  describe('of a call', () => {
+    const PLACE = ['--', 'curl', 'https://calls.example.com/shop.v1.Orders/Place'];
+    const MANY = ['--', 'curl', 'https://calls.example.com/shop.v1.Orders/Import'];
+    const calls = (...args: string[]) => explain('-c', join(folder, 'calls.yaml'), ...args);
+    const message = (...written: string[]) => written.flatMap(one => ['--message', one]);
+
+    beforeAll(() => {
+      writeFileSync(
+        join(folder, 'orders.proto'),
+        `syntax = "proto3";
+package shop.v1;
+import "buf/validate/validate.proto";
+service Orders {
+  rpc Place(Order) returns (Order);
+  rpc Import(stream Order) returns (Order);
+}
+message Order {
+  string buyer = 1;
+  repeated Item items = 2;
+}
+message Item {
+  string sku = 1 [(buf.validate.field).string.max_len = 5];
+  uint32 count = 2;
+}
+`,
+      );
+      writeFileSync(
+        join(folder, 'calls.yaml'),
+        `listen: { https: 0, admin: 127.0.0.1:0 }
+hosts:
+  calls.example.com:
+    tls: { certificate: host.pem, key: host.key }
+    mtls: { mode: "off" }
+    origin: { url: http://127.0.0.1:1, protocol: h2 }
+    grpc: { protos: { files: [orders.proto] }, action: block, fallthrough: block, unknownFields: log }
+rules:
+  - { name: no-admin, expression: 'any(grpc.message["buyer"][*] eq "admin") or any(grpc.message["items.sku"][*] eq "x")', action: block }
+`,
+      );
+    });
+
+    test('tells its operation, and what rules would read of a message that is good', () => {
+      const { status, stdout } = calls(...message('{"buyer":"ada","items":[{"sku":"a"},{"sku":"b"}]}'), ...PLACE);
+      expect(stdout.split('\n')).toEqual([
+        'POST /shop.v1.Orders/Place',
+        '  operation /shop.v1.Orders/Place of calls.example.com',
+        '  grpc.message["buyer"] of message 1: ["ada"]',
+        '  grpc.message["items.sku"] of message 1: ["a","b"]',
+        '  nothing is violated',
+        '',
+      ]);
+      expect(status).toBe(0);
+    });
+
+    test('tells what a message violates, and where', () => {
+      const { status, stdout } = calls(...message('{"items":[{"sku":"a"},{"sku":"longer"}]}'), ...PLACE);
+      expect(stdout).toContain('  block: grpc.message (400), message 1: ');
+      expect(stdout).toMatch(/^ {4}message items\[1\]\.sku: .*5.*$/m);
+      expect(stdout).not.toContain('grpc.message["');
+      expect(status).toBe(1);
+    });
+
+    test('looks at each message of a stream, at bytes and files, and at how many there are', () => {
+      writeFileSync(join(folder, 'order.bin'), Buffer.from([0x0a, 1, 0x61]));
+      const unknown = 'base64:SAE=';
+      const file = `@${join(folder, 'order.bin')}`;
+      const many = calls('--format', 'json', ...message(file, unknown, 'hex:0a05', '{}'), ...MANY);
+      const { findings, read } = JSON.parse(many.stdout);
+      expect(findings).toMatchObject([
+        { reason: 'grpc.unknown_field', action: 'log', message: 2 },
+        { reason: 'grpc.malformed', action: 'block', message: 3 },
+      ]);
+      expect(read[0]).toEqual({ message: 1, path: 'buyer', values: ['a'] });
+      const two = calls('--format', 'json', ...message('{}', '{}'), ...PLACE);
+      expect(JSON.parse(two.stdout).findings).toMatchObject([
+        { reason: 'grpc.malformed', errors: [{ message: 'expected one message, found more' }] },
+      ]);
+    });
+
+    test('reads a body as it stands on the wire, also in base64', () => {
+      const body = Buffer.from([0, 0, 0, 0, 2, 0x0a, 0]).toString('base64');
+      const head = 'POST /shop.v1.Orders/Place HTTP/1.1\nHost: calls.example.com\n';
+      writeFileSync(join(folder, 'web.http'), `${head}Content-Type: application/grpc-web-text\n\n${body}`);
+      expect(calls(join(folder, 'web.http')).stdout).toContain('nothing is violated');
+      writeFileSync(join(folder, 'wrong.http'), `${head}Content-Type: application/grpc-web-text\n\n${body}!`);
+      expect(calls(join(folder, 'wrong.http')).stdout).toContain('block: grpc.text');
+      writeFileSync(join(folder, 'plain.http'), `${head}Content-Type: application/json\n\n{}`);
+      expect(calls(join(folder, 'plain.http')).stdout).toContain('block: grpc.format (415)');
+      writeFileSync(join(folder, 'no-te.http'), `${head}Content-Type: application/grpc\n\n`);
+      expect(calls(join(folder, 'no-te.http')).stdout).toContain('block: grpc.call');
+    });
+
+    test('says that nobody described it', () => {
+      const other = calls(...message('hex:'), '--', 'curl', 'https://calls.example.com/shop.v1.Orders/Other');
+      expect(other.stdout).toContain('block: endpoints.fallthrough');
+    });
+
+    test('ends with 2 where what is written is no message', () => {
+      for (const [written, told] of [
+        ['{"buyr":"ada"}', 'buyr'],
+        ['hex:0g', 'hexadecimal'],
+        ['ada', 'is no JSON'],
+      ] as const) {
+        const { status, stderr } = calls(...message(written), ...PLACE);
+        expect([status, stderr]).toEqual([2, expect.stringContaining(told)]);
+      }
+    });
+  });
+
   test('ends with 2 where it cannot say anything', () => {
     expect(explain(join(folder, 'none.http')).status).toBe(2);
     expect(explain('--', 'curl', '--nonsense').stderr).toContain('--nonsense');

@@ -295,6 +295,27 @@ test('a WebSocket passes both ways, decided and recorded as a request', async ()
   expect(stream.rstCode).toBe(0);
 });
 
+test("a WebSocket's message that is too large closes it, and others go on", async () => {
+  const client = await connect2(front.caller('ws.test'));
+  const stream = client.open({ ...SHAKE, ':path': '/large' }, false);
+  const other = client.open({ ...SHAKE, ':path': '/other' }, false);
+  await Promise.all([once(stream, 'response'), once(other, 'response')]);
+  stream.write(textFrame('hello'));
+  await once(stream, 'data');
+  const got: Buffer[] = [];
+  stream.on('data', piece => got.push(piece));
+  // A byte more than a MiB.
+  stream.write(Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 1, 0, 0, 0, 0]));
+  await once(stream, 'close');
+  expect(Buffer.concat(got)).toEqual(
+    Buffer.concat([Buffer.from([0x88, 19, 3, 0xf1]), Buffer.from('message too large')]),
+  );
+  expect(stream.rstCode).toBe(0);
+  other.write(textFrame('hello'));
+  await once(other, 'data');
+  other.close();
+});
+
 test('a WebSocket that a rule denies, or whose origin refuses, is answered', async () => {
   const client = await connect2(front.caller('ws.test'));
   const denied = await answerOf(client.open({ ...SHAKE, ':path': '/secret' }));

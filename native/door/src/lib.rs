@@ -29,6 +29,7 @@ use std::rc::Rc;
 use napi::bindgen_prelude::{Buffer, FunctionRef, Uint8Array, Unknown};
 use napi::{Env, Error, JsValue, Result, sys};
 use napi_derive::napi;
+use portcullis_engine::grpc::written;
 use portcullis_engine::guard::guarded;
 use portcullis_engine::head::MAX_HEAD_BYTES;
 use portcullis_engine::policy::OriginTls;
@@ -514,6 +515,16 @@ pub fn explain(
     let response = response_head.as_deref().map(|head| (head, response_body.as_deref().unwrap_or_default()));
     guarded(|| explain::explain(&policy, &head, &body, response))
         .unwrap_or_else(|| Err("a bug: explaining this request panicked".to_owned()))
+        .map_err(Error::from_reason)
+}
+
+/// A message for a method (`/package.Service/Method`), written as JSON, as the bytes that a client would send. The
+/// descriptors are a policy's: base64 of a FileDescriptorSet.
+#[napi]
+pub fn encode_message(descriptors: String, path: String, json: String) -> Result<Buffer> {
+    guarded(|| written::encode(&descriptors, &path, &json))
+        .unwrap_or_else(|| Err("a bug: writing this message panicked".to_owned()))
+        .map(Buffer::from)
         .map_err(Error::from_reason)
 }
 

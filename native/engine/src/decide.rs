@@ -45,6 +45,7 @@ use crate::schema::{BodyCheck, Extent, Passed, ResponseCheck, Violation};
 use crate::snapshot::{Host, Openapi, Snapshot};
 
 pub use admission::Admission;
+pub(crate) use calling::{REFLECTION, call};
 pub use certificates::Certificates;
 pub use known::Known;
 pub use limits::{Places, asked, delayed, released, settled};

@@ -5,13 +5,16 @@
 
 use serde::Serialize;
 
-use crate::decide::MAX_INSPECTED_BYTES;
+use crate::decide::{self, MAX_INSPECTED_BYTES};
 use crate::endpoints::Match;
+use crate::exchange::Exchange;
+use crate::grpc::web::TextReader;
+use crate::grpc::{Call, Dialect, Next};
 use crate::head::{Framing, Head};
 use crate::policy::{Action, ResponseAction};
 use crate::reason::Reason;
 use crate::schema::{BodyCheck, Extent, Parameters, Passed, ResponseCheck, Violation};
-use crate::snapshot::{Host, Openapi, Snapshot};
+use crate::snapshot::{Grpc, Host, Openapi, Snapshot};
 
 /// A response as the origin gave it.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +32,8 @@ pub struct Explanation {
     /// `operationId`, else `METHOD /template`.
     pub operation: Option<String>,
     pub findings: Vec<Finding>,
+    /// What expressions read of the messages of a call.
+    pub read: Vec<Read>,
     /// What is let through without a look.
     pub unchecked: Vec<&'static str>,
     /// The response's body as it would go on, when members were taken out.
@@ -43,7 +48,19 @@ pub struct Finding {
     pub title: &'static str,
     /// What happens because of it: `off`, `log`, `block` or `strip`.
     pub action: &'static str,
+    /// Of a call: which message, from 1.
+    pub message: Option<u64>,
     pub errors: Vec<FindingError>,
+}
+
+/// What `grpc.message["..."]` holds.
+#[derive(Debug, Serialize)]
+pub struct Read {
+    /// Which message, from 1: rules see the first, limits `per: message` each.
+    pub message: u64,
+    pub path: String,
+    /// What is not UTF-8 is shown as far as it is.
+    pub values: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,30 +75,49 @@ pub struct FindingError {
 #[must_use]
 pub fn explain(snapshot: &Snapshot, head: &str, body: &[u8], response: Option<Response<'_>>) -> Explanation {
     let mut found = Explanation::default();
-    let mut parsed = Head::default();
-    if let Err(reason) = parsed.parse_text(head) {
+    let mut exchange = Exchange::default();
+    if let Err(reason) = exchange.head.parse_text(head) {
         found.add(reason, "block");
         return found;
     }
-    let Some(host) = snapshot.host(parsed.host()).map(|index| &snapshot.hosts[index]) else {
+    let Some(host) = snapshot.host(exchange.head.host()).map(|index| &snapshot.hosts[index]) else {
         found.add(Reason::HttpUnknownHost, "block");
         return found;
     };
     found.host = Some(host.name.clone());
-    if body.len() as u64 > host.max_body_bytes {
+    exchange.grpc = exchange.head.field("content-type").and_then(Dialect::of);
+    if let Err(denial) = decide::call(&mut exchange, host) {
+        found.add(denial.reason, "block");
+    }
+    let (parsed, dialect) = (&exchange.head, exchange.grpc);
+    let is_described = host.grpc.as_ref().is_some_and(|grpc| grpc.find(parsed.path()).is_some());
+    // Messages have bounds of their own.
+    if !is_described && body.len() as u64 > host.max_body_bytes {
         found.add(Reason::HttpBodyTooLarge, "block");
     }
-    let method = host.grpc.as_ref().and_then(|grpc| grpc.find(parsed.path()));
-    if let Some(operation) = method.and_then(|index| host.operation(index)) {
-        found.operation = Some(operation.id.clone());
-        found.unchecked.push("the messages of the call");
-        return found;
+    if let Some(grpc) = &host.grpc {
+        match grpc.find(parsed.path()) {
+            Some(index) if parsed.method() == "POST" => {
+                found.call(snapshot, host, grpc, index, &exchange, body);
+                if response.is_some() {
+                    found.unchecked.push("the response");
+                }
+                return found;
+            }
+            Some(_) => {
+                found.add(Reason::EndpointsMethod, action(grpc.action));
+                return found;
+            }
+            None if dialect.is_some() && parsed.path().starts_with(decide::REFLECTION) => return found,
+            None if dialect.is_some() || host.openapi.is_none() => {
+                found.add(Reason::EndpointsFallthrough, action(grpc.fallthrough));
+                return found;
+            }
+            None => {}
+        }
     }
     let Some(openapi) = &host.openapi else {
-        match &host.grpc {
-            Some(grpc) => found.add(Reason::EndpointsFallthrough, action(grpc.fallthrough)),
-            None => found.unchecked.push("this host has no description"),
-        }
+        found.unchecked.push("this host has no description");
         return found;
     };
     let mut captures = Vec::new();
@@ -89,7 +125,7 @@ pub fn explain(snapshot: &Snapshot, head: &str, body: &[u8], response: Option<Re
         Match::Method { .. } => found.add(Reason::EndpointsMethod, action(openapi.action)),
         Match::None => found.add(Reason::EndpointsFallthrough, action(openapi.fallthrough)),
         Match::Operation(index) => {
-            found.request(host, openapi, index, &parsed, &captures, body);
+            found.request(host, openapi, index, parsed, &captures, body);
             if let Some(response) = response {
                 found.response(host, openapi, index, parsed.method(), response);
             }
@@ -99,6 +135,59 @@ pub fn explain(snapshot: &Snapshot, head: &str, body: &[u8], response: Option<Re
 }
 
 impl Explanation {
+    /// A call of a method: its messages, framed as its client frames them.
+    fn call(&mut self, snapshot: &Snapshot, host: &Host, grpc: &Grpc, index: u32, exchange: &Exchange, body: &[u8]) {
+        let operation = &host.operations[index as usize];
+        self.operation = Some(operation.id.clone());
+        let Some(method) = grpc.method(index) else { return };
+        let (action, unknown) = (action(operation.action), action(grpc.unknown_fields));
+        let mut decoded = Vec::new();
+        let body = if exchange.grpc == Some(Dialect::WebText) {
+            let mut reader = TextReader::default();
+            if reader.push(body, &mut decoded).and_then(|()| reader.end()).is_err() {
+                self.add(Reason::GrpcText, "block");
+                return;
+            }
+            &decoded
+        } else {
+            body
+        };
+        let terms = grpc.terms(method);
+        let mut call = match Call::new(&terms, method, &exchange.head) {
+            Ok(call) => call,
+            Err(violation) => return self.violated(violation, action),
+        };
+        call.begin();
+        let mut at = 0;
+        loop {
+            match call.next(&terms, body, &mut at, true) {
+                Next::Message(verdict) => {
+                    let number = call.messages();
+                    let is_read = verdict.violation.is_none();
+                    for (violation, action) in [(verdict.violation, action), (verdict.unknown, unknown)] {
+                        let Some(violation) = violation else { continue };
+                        self.violated(violation, action);
+                        self.of_message(number);
+                    }
+                    let paths = terms.wanted.paths().filter(|_| is_read);
+                    self.read.extend(paths.map(|path| Read {
+                        message: number,
+                        path: snapshot.message_paths[path].clone(),
+                        values: call.values().of(path).map(|value| String::from_utf8_lossy(value).into()).collect(),
+                    }));
+                }
+                Next::More => return,
+                Next::Broken(violation) => return self.violated(violation, action),
+            }
+        }
+    }
+
+    fn of_message(&mut self, number: u64) {
+        if let Some(finding) = self.findings.last_mut() {
+            finding.message = Some(number);
+        }
+    }
+
     fn request(
         &mut self,
         host: &Host,
@@ -189,6 +278,7 @@ impl Explanation {
             status: entry.status,
             title: entry.title,
             action,
+            message: None,
             errors: Vec::new(),
         });
     }

@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub authorities: Vec<Arc<Authority>>,
     /// All of the policy's, in its order, used by a host or not.
     pub jwt: Vec<Arc<Configuration>>,
+    /// Paths into messages that expressions read, by the numbers that [`Wanted`] has for them.
+    pub message_paths: Vec<String>,
     by_host: ByHost<usize>,
 }
 
@@ -157,9 +159,11 @@ impl Snapshot {
                 .map(|written| Arc::new(Authority::compile(written, now, &mut problems)))
                 .collect(),
             jwt: policy.jwt.iter().map(|written| Arc::new(Configuration::compile(written, &mut problems))).collect(),
+            message_paths: Vec::new(),
             by_host: ByHost::default(),
         };
         let messages = language.take_messages();
+        snapshot.message_paths = messages.paths().map(str::to_owned).collect();
         let mut known = vec![false; messages.paths().count()];
         let mut forwards: HashMap<Forwarding, Arc<Forward>> = HashMap::default();
         let mut forward = |mtls: &HostMtls| {

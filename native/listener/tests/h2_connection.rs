@@ -88,13 +88,17 @@ async fn client(socket: Socket) -> h2::client::SendRequest<Bytes> {
 }
 
 async fn text_of(body: &mut RecvStream) -> String {
+    String::from_utf8(bytes_of(body).await).unwrap()
+}
+
+async fn bytes_of(body: &mut RecvStream) -> Vec<u8> {
     let mut text = Vec::new();
     while let Some(piece) = body.data().await {
         let piece = piece.unwrap();
         let _ = body.flow_control().release_capacity(piece.len());
         text.extend_from_slice(&piece);
     }
-    String::from_utf8(text).unwrap()
+    text
 }
 
 async fn ask(send: &mut h2::client::SendRequest<Bytes>, request: Request<()>) -> (Response<()>, String) {
@@ -239,13 +243,27 @@ impl Door for Tunnel {
             let accepted = accepted.await.unwrap();
             let block = Bytes::from([b"200 OK\r\n", accepted.block.as_slice()].concat());
             let send = respond.send_response(response::response(&block, None).unwrap(), false).unwrap();
-            websocket::tunnel(origin, accepted.behind, request.into_body(), send, std::future::pending()).await;
+            let is_withdrawn = request.uri().path() == "/withdrawn";
+            let stop = async {
+                if !is_withdrawn {
+                    std::future::pending::<()>().await;
+                }
+                sleep(Duration::from_millis(100)).await;
+            };
+            websocket::tunnel(origin, accepted.behind, request.into_body(), send, stop).await;
         });
     }
 }
 
 /// A tunnel, and both of its ends.
 async fn tunnelled() -> (RecvStream, h2::SendStream<Bytes>, Socket) {
+    let (mut body, stream, origin) = tunnelled_to("/", "first").await;
+    assert_eq!(body.data().await.unwrap().unwrap(), "first");
+    (body, stream, origin)
+}
+
+/// The same, of that path. `first` is what the origin says with its answer.
+async fn tunnelled_to(path: &str, first: &str) -> (RecvStream, h2::SendStream<Bytes>, Socket) {
     let (near, mut origin) = pair();
     let place = Rc::new(RefCell::new(None));
     let (socket, _) = start(Tunnel(Rc::clone(&place)), &Rc::default());
@@ -253,7 +271,7 @@ async fn tunnelled() -> (RecvStream, h2::SendStream<Bytes>, Socket) {
     ask(&mut send, Request::get("https://a.test/").body(()).unwrap()).await;
     *place.borrow_mut() = Some(near);
     let mut request = Request::new(());
-    (*request.method_mut(), *request.uri_mut()) = (Method::CONNECT, "https://a.test/".parse().unwrap());
+    (*request.method_mut(), *request.uri_mut()) = (Method::CONNECT, format!("https://a.test{path}").parse().unwrap());
     request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
     let (answer, stream) = send.send_request(request, false).unwrap();
     let mut head = Vec::new();
@@ -264,11 +282,10 @@ async fn tunnelled() -> (RecvStream, h2::SendStream<Bytes>, Socket) {
         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     assert_eq!(String::from_utf8(head).unwrap(), expected);
     let yes = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\nfirst";
-    origin.write_all(yes.as_bytes()).await.unwrap();
-    let (parts, mut body) = answer.await.unwrap().into_parts();
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
+    origin.write_all([yes, first].concat().as_bytes()).await.unwrap();
+    let (parts, body) = answer.await.unwrap().into_parts();
     assert_eq!((parts.status.as_u16(), parts.headers["sec-websocket-protocol"].as_bytes()), (200, &b"chat"[..]));
-    assert_eq!(body.data().await.unwrap().unwrap(), "first");
     (body, stream, origin)
 }
 
@@ -300,6 +317,54 @@ fn a_tunnel_whose_client_resets_leaves_its_origin() {
         stream.send_reset(Reason::CANCEL);
         assert_eq!(origin.read(&mut [0; 8]).await.unwrap_or(0), 0);
         drop(body);
+    });
+}
+
+/// A masked frame's head, for a payload of that length.
+fn binary(fin: u8, length: u64) -> Bytes {
+    let mut head = vec![fin | 2, 0x80 | 127];
+    head.extend_from_slice(&length.to_be_bytes());
+    head.extend_from_slice(&[0; 4]);
+    head.into()
+}
+
+#[test]
+fn a_message_that_is_too_large_ends_a_tunnel_with_a_close_frame() {
+    epoll::block_on(async {
+        let (mut body, mut stream, mut origin) = tunnelled_to("/", "").await;
+        stream.send_data(binary(0, 10), false).unwrap();
+        stream.send_data(Bytes::from_static(&[7; 10]), false).unwrap();
+        origin.read_exact(&mut [0; 24]).await.unwrap();
+        // The rest of that message.
+        stream.send_data(binary(0x80, websocket::MESSAGE_BYTES - 9), false).unwrap();
+        assert_eq!(bytes_of(&mut body).await, [&[0x88, 19, 0x03, 0xf1][..], b"message too large"].concat());
+        assert_eq!(origin.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    });
+}
+
+#[test]
+fn a_message_as_large_as_may_be_passes_a_tunnel() {
+    epoll::block_on(async {
+        let (_body, mut stream, mut origin) = tunnelled_to("/", "").await;
+        stream.send_data(binary(0x80, websocket::MESSAGE_BYTES), false).unwrap();
+        origin.read_exact(&mut [0; 14]).await.unwrap();
+    });
+}
+
+#[test]
+fn a_tunnel_that_is_withdrawn_is_closed_where_a_frame_may_stand_and_reset_where_not() {
+    epoll::block_on(async {
+        for first in ["", "\u{1}\u{3}abc"] {
+            let (mut body, _stream, _origin) = tunnelled_to("/withdrawn", first).await;
+            let bytes = bytes_of(&mut body).await;
+            let close = bytes.strip_prefix(first.as_bytes()).unwrap();
+            let reason = b"what let this connection in is not accepted any more";
+            assert_eq!(close, [&[0x88, 54, 0x03, 0xf0][..], reason].concat());
+        }
+        let (mut body, _stream, _origin) = tunnelled_to("/withdrawn", "\u{1}\u{4}abc").await;
+        assert_eq!(body.data().await.unwrap().unwrap(), "\u{1}\u{4}abc");
+        let error = body.data().await.unwrap().unwrap_err();
+        assert_eq!(error.reason(), Some(Reason::CANCEL));
     });
 }
 

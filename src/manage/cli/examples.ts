@@ -20,6 +20,8 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'portcullis explain request.http',
     `portcullis explain -- curl -X POST https://api.example.com/orders --json '{"sku":"ABC-1"}'`,
     `portcullis explain "curl 'https://api.example.com/orders?limit=ten'"`,
+    '# a call of gRPC with its message',
+    `portcullis explain --message '{"sku":"ABC-1"}' -- curl https://api.example.com/shop.v1.Orders/Place`,
   ],
   schema: ['portcullis schema > portcullis.schema.json'],
   version: ['portcullis version'],

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { type Lookups, load } from '../../config/load.js';
 import { printable, render, wantsColour } from '../../config/problem.js';
 import { limitsOf } from './limits-table.js';
+import { asCall, type EncodeMessage } from './messages.js';
 import { CONFIG_OPTION, DEFAULT_FILE } from './options.js';
 import { type Request, type Response, readCurl, readRequest, readResponse, words } from './request.js';
 import { inWords, requiresOf } from './requirements.js';
@@ -16,6 +17,12 @@ export type Explain = (
   responseBody?: Uint8Array | null,
 ) => string;
 
+/** The native door, as far as this command needs it. */
+export interface Explaining {
+  explain: Explain;
+  encodeMessage: EncodeMessage;
+}
+
 /** native/engine/src/explain.rs */
 export interface Explanation {
   host: string | null;
@@ -25,8 +32,10 @@ export interface Explanation {
     status: number;
     title: string;
     action: 'off' | 'log' | 'block' | 'strip';
+    message: number | null;
     errors: { location: string; class: string; pointer: string; message: string }[];
   }[];
+  read: { message: number; path: string; values: string[] }[];
   unchecked: string[];
   stripped: string | null;
 }
@@ -35,7 +44,7 @@ export interface Explanation {
  * `portcullis explain`: which operation a request is, and everything it violates, offline. Exit code 0, or 1 when
  * something would be blocked.
  */
-export function addExplain(program: Command, explain: () => Promise<Explain>, lookups: Lookups): void {
+export function addExplain(program: Command, door: () => Promise<Explaining>, lookups: Lookups): void {
   program
     .command('explain')
     .description(
@@ -44,9 +53,10 @@ export function addExplain(program: Command, explain: () => Promise<Explain>, lo
     .argument('<request...>', 'a file (`-` for standard input), or `curl` and its arguments behind `--`')
     .option(...CONFIG_OPTION, DEFAULT_FILE)
     .option('-r, --response <file>', 'the response to look at as well, as `curl -i` prints it')
+    .option('-m, --message <message>', MESSAGE, (one: string, before: string[]) => [...before, one], [])
     .addOption(new Option('--format <format>', 'how to tell').choices(['text', 'json']).default('text'))
     .addHelpText('after', LIMITS)
-    .action(async (written: string[], { config, response, format }: Options) => {
+    .action(async (written: string[], { config, response, message, format }: Options) => {
       const loaded = await load(config, lookups);
       if (!loaded.parts || loaded.remarks.some(({ severity }) => severity === 'problem')) {
         const problems = loaded.remarks.filter(({ severity }) => severity === 'problem');
@@ -54,10 +64,12 @@ export function addExplain(program: Command, explain: () => Promise<Explain>, lo
         process.exitCode = 2;
         return;
       }
-      const request = requestOf(written);
+      const asked = requestOf(written);
       const answered = response === undefined ? null : readResponse(readFileSync(response));
       const { policy, stated } = loaded.parts;
-      const found = explained(await explain(), JSON.stringify(policy), request, answered);
+      const { explain, encodeMessage } = await door();
+      const request = message.length > 0 ? asCall(asked, message, policy, encodeMessage) : asked;
+      const found = explained(explain, JSON.stringify(policy), request, answered);
       const requires = found.host === null ? null : requiresOf(policy, stated, found.host, found.operation);
       const credentials = policy.hosts.find(({ name }) => name === found.host)?.credentials;
       const callers =
@@ -76,9 +88,12 @@ export function addExplain(program: Command, explain: () => Promise<Explain>, lo
 interface Options {
   config: string;
   response?: string;
+  message: string[];
   format: 'text' | 'json';
 }
 
+const MESSAGE =
+  'makes the request a call of gRPC with this message: JSON, `@file`, `hex:...` or `base64:...`; repeatable';
 const LIMITS = `
 What the operation requires of its callers is told, but not whether the request has it; which limits there are, but not
 how much of them is left. Client certificates and rules are
@@ -116,11 +131,14 @@ function asText({ method, target }: Request, found: Explanation, above: readonly
       : `  operation ${found.operation} of ${found.host}`,
   );
   lines.push(...above.map(printable));
-  for (const { reason, status, title, action, errors } of found.findings) {
-    lines.push(`  ${action}: ${reason} (${status}) ${title}`);
+  for (const { reason, status, title, action, message, errors } of found.findings) {
+    lines.push(`  ${action}: ${reason} (${status})${message === null ? '' : `, message ${message}:`} ${title}`);
     for (const { location, pointer, message, class: kind } of errors) {
       lines.push(`    ${location} ${pointer || '(whole)'}: ${message} [${kind}]`);
     }
+  }
+  for (const { message, path, values } of found.read) {
+    lines.push(printable(`  grpc.message["${path}"] of message ${message}: ${JSON.stringify(values)}`));
   }
   if (found.findings.length === 0) lines.push('  nothing is violated');
   for (const what of found.unchecked) lines.push(`  not looked at: ${what}`);

@@ -6,7 +6,7 @@ import { addAudit } from './audit.js';
 import { addCheck, type Compile } from './check.js';
 import { addCompletion } from './completion.js';
 import { addExamples } from './examples.js';
-import { addExplain, type Explain } from './explain.js';
+import { addExplain, type Explaining } from './explain.js';
 import { Exit, Fault } from './fault.js';
 import { addJwt } from './jwt.js';
 import { addKeys } from './keys.js';
@@ -28,7 +28,7 @@ export interface Parts {
   version: string;
   processes: Processes;
   compile: () => Promise<Compile>;
-  explain: () => Promise<Explain>;
+  explain: () => Promise<Explaining>;
   /** native/pki: JSON in and out. */
   pki: () => Promise<(command: string) => Promise<string>>;
   lookups: Lookups;

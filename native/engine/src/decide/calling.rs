@@ -7,10 +7,10 @@ use crate::reason::Reason;
 use crate::snapshot::Host;
 
 /// The services of `grpc.reflection`: what a host has can be read from them.
-pub(super) const REFLECTION: &str = "/grpc.reflection.";
+pub(crate) const REFLECTION: &str = "/grpc.reflection.";
 
 /// Whether the call is one, when it ends, and whether it asks what there is to call.
-pub(super) fn call(exchange: &mut Exchange, host: &Host) -> Result<(), Denial> {
+pub(crate) fn call(exchange: &mut Exchange, host: &Host) -> Result<(), Denial> {
     let Some(dialect) = exchange.grpc else { return Ok(()) };
     let head = &exchange.head;
     if head.method() != "POST" {

@@ -150,7 +150,7 @@ fn told(action: Action, violation: Violation, exchange: &mut Exchange) -> Result
 
 impl Grpc {
     /// What holds for the messages of a method.
-    fn terms(&self, method: u32) -> Terms<'_> {
+    pub(crate) fn terms(&self, method: u32) -> Terms<'_> {
         Terms {
             model: &self.model,
             bounds: self.bounds,

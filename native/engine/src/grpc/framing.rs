@@ -197,6 +197,14 @@ mod tests {
             prop_assert_eq!(read, messages);
             prop_assert_eq!(on, body);
         }
+
+        #[test]
+        fn whatever_comes_is_told_alike_however_it_is_cut(
+            body in prop::collection::vec(prop_oneof![4 => 0_u8..3, 1 => any::<u8>()], 0..80),
+            size in 1_usize..20,
+        ) {
+            prop_assert_eq!(read(&body.chunks(size).collect::<Vec<_>>()), read(&[&body]));
+        }
     }
 
     #[test]

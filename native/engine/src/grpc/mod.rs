@@ -19,6 +19,7 @@ pub mod status;
 mod values;
 pub mod web;
 mod wire;
+pub mod written;
 
 #[cfg(test)]
 mod tests;

@@ -239,6 +239,26 @@ proptest! {
         prop_assert_eq!(&body[..sent.len()], sent.as_slice());
         prop_assert_eq!(in_frame(&body[sent.len()..]), "grpc-status: 5\r\nx-a-bin: AAEC\r\n");
     }
+
+    #[test]
+    fn whatever_an_origin_sends_text_and_bytes_say_the_same(
+        fields in "([\\x00-\\x7f]{0,9}|\r\n|grpc-status: ?[0-9]{0,3}|:){0,9}",
+        pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..4),
+        trailers in prop::option::of("([\\x00-\\x7f]{0,9}|\r\n|Grpc-Message: a|:){0,9}"),
+    ) {
+        let head = [HEAD, b"\r\n", fields.as_bytes()].concat();
+        let trailers = trailers.as_ref().map(String::as_bytes);
+        let (block, body) = translated(Dialect::Web, &head, &pieces, trailers).unwrap();
+        // Who looks for the status finds none in the head.
+        prop_assert_eq!(web::status_of(block.as_bytes()), None);
+        let sent = pieces.concat();
+        prop_assert!(body.starts_with(&sent));
+        if body.len() > sent.len() {
+            let lines = in_frame(&body[sent.len()..]);
+            prop_assert!(lines.is_empty() || lines.ends_with("\r\n"));
+        }
+        prop_assert_eq!(translated(Dialect::WebText, &head, &pieces, trailers).unwrap().1, body);
+    }
 }
 
 #[test]

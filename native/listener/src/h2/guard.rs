@@ -341,6 +341,19 @@ mod tests {
             prop_assert_eq!(read.streams, frames.iter().filter(|(kind, ..)| *kind == 1).count() as u64);
             prop_assert_eq!((read.header_len, read.payload_left), (0, 0));
         }
+
+        #[test]
+        fn whatever_comes_is_counted_alike_however_it_is_cut(
+            bytes in prop::collection::vec(prop_oneof![4 => 0_u8..12, 1 => any::<u8>()], 0..3_000),
+            size in 1_usize..40,
+        ) {
+            let told = |pieces: &[&[u8]]| {
+                let (mut read, written) = (Frames::default(), Cell::new(0));
+                let flood = pieces.iter().find_map(|piece| read.read(piece, 1, &written).err());
+                (read.counts, read.streams, read.resets, read.settings_seen, flood)
+            };
+            prop_assert_eq!(told(&bytes.chunks(size).collect::<Vec<_>>()), told(&[&bytes]));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod date;
 pub mod guard;
 pub mod head;
 pub mod linger;
+mod messages;
 pub mod response;
 pub mod websocket;
 

@@ -1,5 +1,6 @@
 //! A WebSocket over HTTP/2 (RFC 8441) is a stream whose DATA are the bytes that an HTTP/1.1 connection would carry
-//! behind its 101 (RFC 6455): the origin gets the Upgrade that it knows, and what follows passes as it is.
+//! behind its 101 (RFC 6455): the origin gets the Upgrade that it knows, and what follows passes as it is, as long as no
+//! message of the client's is too large.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -13,10 +14,14 @@ use h2::{Reason, RecvStream, SendStream};
 use portcullis_reactor::{Sleep, now_ms, sleep_until};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::messages::{Frames, close};
+
 /// Largest head of the origin's answer: what the engine takes of a request's.
 const ANSWER_BYTES: usize = portcullis_engine::head::MAX_HEAD_BYTES;
 /// Both directions without a byte: as on the other door; pings keep it open.
 pub const IDLE_MS: u64 = 120_000;
+/// Largest message of a client, as it is sent: as on the other door.
+pub const MESSAGE_BYTES: u64 = 1024 * 1024;
 /// What is read of the origin at once, and given to the stream as one or two frames.
 const PIECE_BYTES: usize = 16 * 1024;
 /// RFC 6455, 1.3.
@@ -103,7 +108,8 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
-/// Passes bytes in both directions until both are at their end, one fails, nothing moves for long, or `stop` is ready.
+/// Passes bytes in both directions until both are at their end, one fails, nothing moves for long, a message of the
+/// client's is too large, or `stop` is ready: what let this WebSocket in is not accepted any more.
 pub async fn tunnel<T>(
     io: T,
     behind: Vec<u8>,
@@ -119,24 +125,56 @@ pub async fn tunnel<T>(
         send,
         up: Up::Open(Bytes::new()),
         down: Down::Open(behind.into()),
+        sent: Frames::default(),
+        given: Frames::default(),
         moved_ms: now_ms(),
         is_flushed: true,
     };
     let (mut stop, mut alarm) = (pin!(stop), sleep_until(now_ms() + IDLE_MS));
     let ended = poll_fn(|context| {
         if stop.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(()));
+            return Poll::Ready(Err(End::WITHDRAWN));
         }
         let ended = both.poll(context);
         if ended.is_pending() && both.is_idle(&mut alarm, context) {
-            return Poll::Ready(Err(()));
+            return Poll::Ready(Err(End::Reset));
         }
         ended
     })
     .await;
-    if ended.is_err() {
+    match ended {
+        Ok(()) => {}
+        Err(End::Close(code, reason)) if both.may_close() => {
+            // It fails where the client has reset the stream.
+            let _ = both.send.send_data(close(code, reason).into(), true);
+        }
         // What a TCP reset is to a WebSocket over HTTP/1.1 (RFC 8441, 5).
-        both.send.send_reset(Reason::CANCEL);
+        Err(_) => both.send.send_reset(Reason::CANCEL),
+    }
+}
+
+/// How a tunnel ends that did not end by itself.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Reset,
+    /// With a close frame (RFC 6455, 7.4.1), where one may stand.
+    Close(u16, &'static str),
+}
+
+impl End {
+    const WITHDRAWN: End = End::Close(1008, "what let this connection in is not accepted any more");
+    const TOO_LARGE: End = End::Close(1009, "message too large");
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> End {
+        End::Reset
+    }
+}
+
+impl From<h2::Error> for End {
+    fn from(_: h2::Error) -> End {
+        End::Reset
     }
 }
 
@@ -146,6 +184,9 @@ struct Both<T> {
     send: SendStream<Bytes>,
     up: Up,
     down: Down,
+    /// What the client sends, and what it was given.
+    sent: Frames,
+    given: Frames,
     moved_ms: u64,
     is_flushed: bool,
 }
@@ -165,41 +206,46 @@ enum Down {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Both<T> {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ()>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
         if self.send.poll_reset(context).is_ready() {
-            return Poll::Ready(Err(()));
+            return Poll::Ready(Err(End::Reset));
         }
         let up = self.poll_up(context);
         let down = self.poll_down(context);
         match (up, down) {
-            (Poll::Ready(Err(())), _) | (_, Poll::Ready(Err(()))) => Poll::Ready(Err(())),
+            (Poll::Ready(Err(end)), _) | (_, Poll::Ready(Err(end))) => Poll::Ready(Err(end)),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
             _ => Poll::Pending,
         }
     }
 
-    fn poll_up(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ()>> {
+    fn poll_up(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
             match &mut self.up {
                 Up::Closed => return Poll::Ready(Ok(())),
                 Up::Closing => {
-                    ready!(Pin::new(&mut self.io).poll_shutdown(context)).map_err(drop)?;
+                    ready!(Pin::new(&mut self.io).poll_shutdown(context))?;
                     self.up = Up::Closed;
                 }
                 Up::Open(piece) if !piece.is_empty() => {
-                    let written = ready!(Pin::new(&mut self.io).poll_write(context, piece)).map_err(drop)?;
+                    let written = ready!(Pin::new(&mut self.io).poll_write(context, piece))?;
                     let _ = piece.split_to(written);
                     let _ = self.recv.flow_control().release_capacity(written);
                     self.moved_ms = now_ms();
                     self.is_flushed = false;
                 }
                 Up::Open(piece) => match self.recv.poll_data(context) {
-                    Poll::Ready(Some(Ok(next))) => *piece = next,
-                    Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(())),
+                    Poll::Ready(Some(Ok(next))) => {
+                        if self.sent.pass(&next) > MESSAGE_BYTES {
+                            return Poll::Ready(Err(End::TOO_LARGE));
+                        }
+                        *piece = next;
+                    }
+                    Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(End::Reset)),
                     Poll::Ready(None) => self.up = Up::Closing,
                     Poll::Pending => {
                         if !self.is_flushed {
-                            ready!(Pin::new(&mut self.io).poll_flush(context)).map_err(drop)?;
+                            ready!(Pin::new(&mut self.io).poll_flush(context))?;
                             self.is_flushed = true;
                         }
                         return Poll::Pending;
@@ -209,7 +255,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Both<T> {
         }
     }
 
-    fn poll_down(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ()>> {
+    fn poll_down(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
             match &mut self.down {
                 Down::Closed => return Poll::Ready(Ok(())),
@@ -219,25 +265,31 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Both<T> {
                     if room == 0 {
                         room = match ready!(self.send.poll_capacity(context)) {
                             Some(Ok(room)) => room,
-                            _ => return Poll::Ready(Err(())),
+                            _ => return Poll::Ready(Err(End::Reset)),
                         };
                     }
                     let now = piece.split_to(room.min(piece.len()));
                     self.moved_ms = now_ms();
-                    self.send.send_data(now, false).map_err(drop)?;
+                    self.given.pass(&now);
+                    self.send.send_data(now, false)?;
                 }
                 Down::Open(piece) => {
                     let mut place = [MaybeUninit::uninit(); PIECE_BYTES];
                     let mut buffer = ReadBuf::uninit(&mut place);
-                    ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer)).map_err(drop)?;
+                    ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer))?;
                     *piece = Bytes::copy_from_slice(buffer.filled());
                     if piece.is_empty() {
-                        self.send.send_data(Bytes::new(), true).map_err(drop)?;
+                        self.send.send_data(Bytes::new(), true)?;
                         self.down = Down::Closed;
                     }
                 }
             }
         }
+    }
+
+    /// Whether the client can be told of the end: what it was given is not in the middle of a frame.
+    fn may_close(&self) -> bool {
+        matches!(self.down, Down::Open(_)) && self.given.is_between()
     }
 
     /// Looks whether nothing has moved for long, and sets the alarm for the next look.
