@@ -2,6 +2,7 @@
 
 use foldhash::HashMap;
 use prost_reflect::prost::Message as _;
+use prost_reflect::prost_types::FileDescriptorSet;
 use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, MessageDescriptor, OneofDescriptor, Syntax};
 
 use super::annotations::{self, About, Compiled, FieldRules, FieldShape, Remark};
@@ -36,6 +37,7 @@ pub struct Remarked {
 /// # Errors
 /// Why it is none.
 pub fn read(set: &[u8]) -> Result<Described, String> {
+    readable(set)?;
     let pool = DescriptorPool::decode(set).map_err(|error| error.to_string())?;
     let mut building = Building::default();
     let mut methods = Vec::new();
@@ -54,6 +56,17 @@ pub fn read(set: &[u8]) -> Result<Described, String> {
     let Building { types, enums, faults, unchecked, .. } = building;
     let by_path = (0..).zip(&methods).map(|(index, method)| (method.path.clone(), index)).collect();
     Ok(Described { model: Model { types, enums, methods, by_path }, faults, unchecked })
+}
+
+/// Refuses what the pool cannot take: it panics at files of `edition` syntax.
+fn readable(set: &[u8]) -> Result<(), String> {
+    let set = FileDescriptorSet::decode(set).map_err(|error| error.to_string())?;
+    match set.file.iter().find(|file| file.syntax() == "editions") {
+        None => Ok(()),
+        Some(file) => {
+            Err(format!("{} is of `edition` syntax, which is not read yet: write it as proto2 or proto3", file.name()))
+        }
+    }
 }
 
 #[derive(Default)]

@@ -3,6 +3,8 @@
 use std::io::Write as _;
 
 use portcullis_engine::decide::Outcome;
+use prost_reflect::prost::Message as _;
+use prost_reflect::prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use serde_json::json;
 
 use super::{Walk, descriptors, framed, head, policy, snapshot};
@@ -254,4 +256,20 @@ fn limits_of_messages_do_not_wait() {
         let problems = portcullis_engine::snapshot::Snapshot::compile(&policy, 0, 1).err().unwrap();
         assert_eq!(problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>(), [message]);
     }
+}
+
+#[test]
+fn a_set_of_another_syntax_is_refused_by_name() {
+    let file = FileDescriptorProto {
+        name: Some("shop.proto".to_owned()),
+        syntax: Some("editions".to_owned()),
+        message_type: vec![DescriptorProto {
+            name: Some("Order".to_owned()),
+            field: vec![FieldDescriptorProto { name: Some("id".to_owned()), number: Some(1), ..Default::default() }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let refused = portcullis_engine::grpc::read(&FileDescriptorSet { file: vec![file] }.encode_to_vec()).unwrap_err();
+    assert!(refused.starts_with("shop.proto is of `edition` syntax"), "{refused}");
 }
