@@ -9,12 +9,14 @@
 
 mod driver;
 pub mod epoll;
-pub mod libuv;
+pub mod handles;
+mod libuv;
 mod sleep;
 mod socket;
 mod tasks;
 pub mod uv;
 
+pub use driver::Interest;
 pub use sleep::{Sleep, now_ms, sleep, sleep_until};
 pub use socket::Socket;
 pub use tasks::{batch, panics, run, spawn};
