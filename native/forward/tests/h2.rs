@@ -17,7 +17,7 @@ use support::h2::{
     DATA, END_HEADERS, END_STREAM, HEADERS, Listener, PING, RST_STREAM, Raw, STATUS_200, Served, Shared, answer, ok,
     read, send, serve, spec, token,
 };
-use support::{Bench, GET, ID};
+use support::{Bench, GET, request};
 
 const GRPC: &str = "POST /a.B/C HTTP/1.1\r\nhost: a\r\nte: trailers\r\ncontent-type: application/grpc\r\n\
                     transfer-encoding: chunked\r\n\r\n";
@@ -25,15 +25,11 @@ const GRPC: &str = "POST /a.B/C HTTP/1.1\r\nhost: a\r\nte: trailers\r\ncontent-t
 /// A call as gRPC makes it.
 fn call(bench: &mut Bench, slot: u32, origin: OriginId) -> Token {
     let request = Request {
-        id: ID,
-        closes: false,
-        fields: b"",
-        head: GRPC.as_bytes(),
         body: Body::Stream { length: None },
-        is_head: false,
         takes_trailers: true,
         takes_interim: true,
         idempotent: false,
+        ..request(GRPC.as_bytes())
     };
     bench.client.send(token(slot), origin, request);
     token(slot)
@@ -700,11 +696,7 @@ fn head_204_and_304_have_no_body() {
         let mut bench = Bench::new();
         let origin = bench.client.origin(&site.spec());
         for (slot, head, is_head) in [(1, &b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n"[..], true), (2, GET, false)] {
-            let body = Body::None;
-            let (takes_trailers, takes_interim, idempotent, closes) = (false, false, true, false);
-            let request =
-                Request { id: ID, closes, fields: b"", head, body, is_head, takes_trailers, takes_interim, idempotent };
-            bench.client.send(token(slot), origin, request);
+            bench.client.send(token(slot), origin, Request { is_head, ..request(head) });
             let told = bench.over(token(slot)).await;
             assert!(told.is(Kind::Whole) && told.has(Entry::NO_BODY | Entry::LENGTH), "{told:?}");
             assert_eq!((told.length, told.body.len()), (9, 0));
