@@ -180,7 +180,7 @@ impl Bench {
                 flags: entry.flags,
                 block: String::from_utf8_lossy(slice(entry.block_start, entry.block_len)).into_owned(),
                 body: slice(entry.body_start, entry.body_len).to_vec(),
-                length: u64::from(entry.length_hi) << 32 | u64::from(entry.length_lo),
+                length: entry.length().unwrap_or_default(),
                 fault: entry.fault,
                 address: entry.address,
             });

@@ -31,8 +31,7 @@ impl Edge {
             return;
         }
         let (block, body) = self.bytes(entry);
-        let length =
-            (entry.flags & Entry::LENGTH != 0).then(|| u64::from(entry.length_hi) << 32 | u64::from(entry.length_lo));
+        let length = entry.length();
         let written = if is(Kind::Whole) {
             let bodiless = entry.flags & Entry::NO_BODY != 0;
             let length = if bodiless { length } else { Some(body.len() as u64) };
