@@ -7,6 +7,7 @@
 //! One reactor a thread: [`uv::start`] puts it into a libuv loop, [`epoll::block_on`] into a loop of its own where
 //! there is none (tests, benches). Nothing here is `Send`, but for the wakers.
 
+pub mod address;
 mod driver;
 pub mod epoll;
 pub mod handles;
