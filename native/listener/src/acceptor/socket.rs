@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
 
 use libc::{c_int, c_void, socklen_t};
 use portcullis_reactor::address::Address;
@@ -116,75 +115,4 @@ fn set(fd: &OwnedFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> 
 
 fn succeeded(code: c_int) -> io::Result<c_int> {
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(code) }
-}
-
-// --- waiting --------------------------------------------------------------------------------------------------------
-
-/// Wakes whoever waits for it; an eventfd.
-#[derive(Clone)]
-pub(super) struct Event(Arc<OwnedFd>);
-
-impl Event {
-    pub(super) fn new() -> io::Result<Event> {
-        // SAFETY: answers a new descriptor or -1, which is owned by nobody else.
-        unsafe {
-            let fd = succeeded(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?;
-            Ok(Event(Arc::new(OwnedFd::from_raw_fd(fd))))
-        }
-    }
-
-    pub(super) fn tell(&self) {
-        let one = 1_u64;
-        // SAFETY: eight bytes, as an eventfd wants them.
-        unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8) };
-    }
-
-    pub(super) fn clear(&self) {
-        let mut count = 0_u64;
-        // SAFETY: eight bytes, as an eventfd gives them.
-        unsafe { libc::read(self.0.as_raw_fd(), (&raw mut count).cast(), 8) };
-    }
-}
-
-impl AsRawFd for Event {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
-pub(super) struct Epoll(OwnedFd);
-
-impl Epoll {
-    pub(super) fn new() -> io::Result<Epoll> {
-        // SAFETY: answers a new descriptor or -1, which is owned by nobody else.
-        unsafe { Ok(Epoll(OwnedFd::from_raw_fd(succeeded(libc::epoll_create1(libc::EPOLL_CLOEXEC))?))) }
-    }
-
-    pub(super) fn add(&self, fd: RawFd, key: u64, events: c_int) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, key, events)
-    }
-
-    pub(super) fn change(&self, fd: RawFd, key: u64, events: c_int) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, key, events)
-    }
-
-    pub(super) fn remove(&self, fd: RawFd) {
-        // It cannot fail for a descriptor that was added.
-        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
-    }
-
-    fn control(&self, operation: c_int, fd: RawFd, key: u64, events: c_int) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: events as u32, u64: key };
-        // SAFETY: open descriptors and an event that lives for the call.
-        succeeded(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), operation, fd, &raw mut event) })?;
-        Ok(())
-    }
-
-    /// Waits for events; 0 when the time is up, or a signal came. No time: until one comes.
-    pub(super) fn wait(&self, events: &mut [libc::epoll_event], within_ms: Option<u64>) -> usize {
-        let within = within_ms.map_or(-1, |ms| c_int::try_from(ms).unwrap_or(c_int::MAX));
-        // SAFETY: room for so many events.
-        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), events.len() as c_int, within) };
-        usize::try_from(count).unwrap_or_default()
-    }
 }
