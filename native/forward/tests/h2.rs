@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -192,6 +193,42 @@ fn ten_thousand_messages_pass_in_one_stream_both_ways() {
         }
         assert!(bench.over(token).await.is(Kind::End));
         assert_eq!(bench.body(token), expected);
+    });
+}
+
+#[test]
+fn small_messages_behind_a_closed_window_leave_in_few_frames() {
+    block_on(async {
+        const MESSAGES: usize = 300;
+        let (reads, frames) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
+        let (may_read, counted) = (Rc::clone(&reads), Rc::clone(&frames));
+        let site = serve(&Builder::new(), move |mut request, respond| {
+            let (may_read, counted) = (Rc::clone(&may_read), Rc::clone(&counted));
+            Box::pin(async move {
+                while !may_read.get() {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                let body = request.body_mut();
+                while let Some(piece) = body.data().await {
+                    body.flow_control().release_capacity(piece.unwrap().len()).unwrap();
+                    counted.set(counted.get() + 1);
+                }
+                answer(respond, ok(), b"");
+            })
+        });
+        let mut bench = Bench::new();
+        let origin = bench.client.origin(&site.spec());
+        let token = call(&mut bench, 1, origin);
+        // All of a stream's first window (RFC 9113, 6.9.2), and some bytes that wait.
+        bench.client.body(token, &[0; 65_535 + 10], false);
+        for message in 1..=MESSAGES {
+            bench.beat().await;
+            bench.client.body(token, b"a small message", message == MESSAGES);
+        }
+        reads.set(true);
+        assert!(bench.over(token).await.is(Kind::Whole));
+        // 64 KiB in frames of 16 KiB; what waited, in a few that windows cut.
+        assert!(frames.get() < 16, "{} frames", frames.get());
     });
 }
 
