@@ -9,10 +9,12 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::ffi::c_void;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
+use std::task::Poll;
 
 use portcullis_reactor::handles::{Handles, Owner, Watch};
 
@@ -215,16 +217,17 @@ impl Poller for UvPoller {
         let shared = self.shared.clone();
         portcullis_reactor::spawn(async move {
             let Some(bell) = shared.upgrade().and_then(|it| Some(it.client.try_borrow().ok()?.bell())) else { return };
-            loop {
-                bell.rung().await;
-                let Some(shared) = shared.upgrade() else { return };
+            poll_fn(|context| {
+                let Some(shared) = shared.upgrade() else { return Poll::Ready(()) };
                 let serve = || shared.with_client(Client::serve_streams);
-                if catch_unwind(AssertUnwindSafe(serve)).is_err() {
+                if bell.poll_rung(context).is_ready() && catch_unwind(AssertUnwindSafe(serve)).is_err() {
                     let condemn = || shared.with_client(Client::condemn_stream);
                     let _ = catch_unwind(AssertUnwindSafe(condemn));
                     shared.count_panic();
                 }
-            }
+                Poll::Pending
+            })
+            .await;
         });
     }
 

@@ -16,8 +16,10 @@ mod sleep;
 mod socket;
 mod tasks;
 pub mod uv;
+mod wakers;
 
 pub use driver::Interest;
 pub use sleep::{Sleep, now_ms, sleep, sleep_until};
 pub use socket::Socket;
 pub use tasks::{batch, panics, run, spawn};
+pub use wakers::{Bell, Wakers};

@@ -46,9 +46,8 @@ impl<P: Poller> Client<P> {
         }
         self.hear_news();
         let mut slots = std::mem::take(&mut self.h2.slots);
-        self.h2.board.ready.take(&mut slots);
+        self.h2.take_woken(&mut slots);
         for slot in slots.drain(..) {
-            self.h2.rearm(slot);
             self.h2.serving = Some(slot);
             self.flush_stream(slot);
             self.receive_stream(slot);
@@ -76,7 +75,7 @@ impl<P: Poller> Client<P> {
             for slot in std::mem::take(&mut self.h2.starved) {
                 self.h2.waker(slot).wake();
             }
-            self.h2.board.ready.ring();
+            self.h2.board.bell.ring();
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use portcullis_engine::reason::Reason;
+use portcullis_reactor::Bell;
 
 use super::transmit::{DRAINED_BYTES, PAUSE_BYTES};
 use super::{Client, Flow, NEVER};
@@ -41,8 +42,8 @@ enum Pick {
 impl<P: Poller> Client<P> {
     /// What rings when [`Client::serve_streams`] is to be called.
     #[must_use]
-    pub fn bell(&self) -> crate::h2::Bell {
-        crate::h2::Bell::new(&self.h2.board.ready)
+    pub fn bell(&self) -> Bell {
+        self.h2.bell()
     }
 
     /// Finds a connection for a request whose stream is yet to come.
