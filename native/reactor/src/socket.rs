@@ -169,6 +169,10 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // The cheaper call: most answers are one record.
+        if let [bytes] = slices {
+            return self.poll_write(context, bytes);
+        }
         // SAFETY: all zero is a message without address and control data; `IoSlice` has the layout of `iovec`.
         let outcome = unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();

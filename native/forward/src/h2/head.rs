@@ -28,8 +28,7 @@ pub(crate) fn read(head: &Bytes, https: bool) -> Option<Request<()>> {
             b"te" if !value.eq_ignore_ascii_case(b"trailers") => {}
             _ => {
                 let mut value = HeaderValue::from_maybe_shared(head.slice_ref(value)).ok()?;
-                // RFC 7541, 7.1.3: secrets stay out of the table that other requests of the connection share.
-                value.set_sensitive(matches!(name, b"authorization" | b"cookie" | b"proxy-authorization"));
+                value.set_sensitive(stays_out_of_table(name));
                 fields.try_append(HeaderName::from_bytes(name).ok()?, value).ok()?;
             }
         }
@@ -57,6 +56,15 @@ pub(crate) fn read_trailers(block: &[u8]) -> Option<HeaderMap> {
         }
     }
     Some(fields)
+}
+
+/// What is never put into the table that all requests of a connection share: secrets (RFC 7541, 7.1.3), and what is
+/// another one each time. That would drive out what comes again, and be compared with all of its name that are there.
+fn stays_out_of_table(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"authorization" | b"cookie" | b"grpc-timeout" | b"proxy-authorization" | b"traceparent" | b"x-request-id"
+    )
 }
 
 /// Most requests have fewer: a table that need not grow.

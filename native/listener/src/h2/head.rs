@@ -37,10 +37,6 @@ pub fn write(parts: &Parts, out: &mut String) -> Result<(), Reason> {
     if parts.headers.len() > MAX_FIELDS {
         return Err(Reason::HttpHeadTooLarge);
     }
-    // What came over TLS is not asked for in the clear; a client that says so means another resource.
-    if parts.uri.scheme().is_some_and(|scheme| *scheme != http::uri::Scheme::HTTPS) {
-        return Err(Reason::HttpMalformed);
-    }
     let mut in_cookie = false;
     for (name, value) in &parts.headers {
         bytes += name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES;

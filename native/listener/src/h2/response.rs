@@ -54,8 +54,15 @@ fn read_fields(block: &Bytes, mut at: usize, fields: &mut HeaderMap) -> Option<(
         let colon = memchr::memchr(b':', line)?;
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if !belongs_to_a_connection(name) {
-            let name = if is_ours(name) { REQUEST_ID } else { HeaderName::from_bytes(name).ok()? };
-            let value = HeaderValue::from_maybe_shared(block.slice_ref(value)).ok()?;
+            let mut value = HeaderValue::from_maybe_shared(block.slice_ref(value)).ok()?;
+            let name = if is_ours(name) {
+                // Another one each time: in the table (RFC 7541, 2.3.2) it would drive out what comes again, and every
+                // further one would be compared with all that are there.
+                value.set_sensitive(true);
+                REQUEST_ID
+            } else {
+                HeaderName::from_bytes(name).ok()?
+            };
             fields.append(name, value);
         }
         at = next;
