@@ -4,6 +4,8 @@
 //! adds to the loop is little: tasks that are polled in its check phase, sockets that wake them, and timers. Libraries
 //! see the traits of tokio's I/O, never its runtime.
 //!
+//! What touches the loop or the system's sockets is here for others too: [`handles`], [`address`], [`epoll`].
+//!
 //! One reactor a thread: [`uv::start`] puts it into a libuv loop, [`epoll::block_on`] into a loop of its own where
 //! there is none (tests, benches). Nothing here is `Send`, but for the wakers.
 
