@@ -1,7 +1,4 @@
 // Installs what is missing and builds what changed: node_modules, the native addon, dist/.
-//
-//   node .ci/build.mjs            what running needs
-//   node .ci/build.mjs --tests    the same, ready for `cargo test`: see cargoTargets
 
 import {
   copyFileSync,
@@ -26,9 +23,9 @@ const DECLARATIONS = 'native/door/index.d.ts';
 /** Where napi-derive writes what it saw in the Rust source. The same in every cargo call, or cargo builds the door anew. */
 export const cargoEnvironment = { NAPI_TYPE_DEF_TMP_FOLDER: join(root, '.cache/napi') };
 
-export async function build({ forTests = false } = {}) {
+export async function build() {
   await installPackages();
-  await buildAddon(forTests);
+  await buildAddon();
   await compileTypeScript();
 }
 
@@ -49,7 +46,7 @@ async function installPackages() {
   });
 }
 
-async function buildAddon(forTests) {
+async function buildAddon() {
   await step('native', {
     files: [
       'Cargo.toml',
@@ -61,7 +58,7 @@ async function buildAddon(forTests) {
       makeCargoDeclareAgain();
       const built = await quietly(
         'cargo',
-        ['build', '--release', '--locked', ...cargoTargets(forTests), '--message-format=json-render-diagnostics'],
+        ['build', '--release', '--locked', '--workspace', '--message-format=json-render-diagnostics'],
         {
           env: { ...cargoEnvironment, CARGO_TERM_PROGRESS_WHEN: 'always', CARGO_TERM_PROGRESS_WIDTH: '100' },
           onOutput: piece => {
@@ -74,14 +71,6 @@ async function buildAddon(forTests) {
       await writeDeclarations();
     },
   });
-}
-
-/**
- * Development dependencies switch on features of crates that the engine uses too, so cargo has two ways to build those.
- * Where tests will follow, they are built in the tests' way, once.
- */
-function cargoTargets(forTests) {
-  return forTests ? ['--workspace', '--lib', '--tests'] : ['--workspace'];
 }
 
 /** The declarations are a by-product of compiling the door: when they are gone, cargo has to compile it again. */
@@ -98,7 +87,6 @@ function libraryOf(messages) {
     if (!line.startsWith('{')) continue;
     const { reason, target, filenames } = JSON.parse(line);
     if (reason !== 'compiler-artifact' || !target.kind.includes('cdylib')) continue;
-    // With tests, the door's test program is an artifact of the same target.
     const library = filenames.find(name => /\.(so|dylib)$/.test(name));
     if (library) return library;
   }
@@ -137,12 +125,12 @@ async function compileTypeScript() {
 }
 
 /** Builds, and says in plain words what is missing or what failed; false when it did. */
-export async function buildOrExplain(options) {
+export async function buildOrExplain() {
   const missing = missingPrerequisites();
   for (const sentence of missing) console.error(sentence);
   if (missing.length > 0) return false;
   try {
-    await build(options);
+    await build();
     return true;
   } catch (error) {
     if (!(error instanceof StepFailed)) throw error;
@@ -153,5 +141,5 @@ export async function buildOrExplain(options) {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  if (!(await buildOrExplain({ forTests: process.argv.includes('--tests') }))) process.exitCode = 1;
+  if (!(await buildOrExplain())) process.exitCode = 1;
 }

@@ -154,6 +154,19 @@ test('crates depend downwards only, and the engine stays pure', () => {
   expect(wrong).toEqual([]);
 });
 
+test('every Rust test has a program that runs it', () => {
+  const without = files
+    .filter(
+      file => /^native\/\w+\/Cargo\.toml$/.test(file) && /^\[lib\](?:\n(?!\[).*)*?\ntest = false$/m.test(read(file)),
+    )
+    .map(file => file.replace('Cargo.toml', 'src/'));
+  expect(without).toContain('native/door/src/');
+  const wrong = files.filter(file => without.some(src => file.startsWith(src)) && /^\s*#\[test\]$/m.test(read(file)));
+  expect(wrong.map(file => `${file}: its crate says \`test = false\`, so nothing runs its tests; move them`)).toEqual(
+    [],
+  );
+});
+
 test('a panic behind the door is never told as success', () => {
   const wrong = files.filter(
     file =>

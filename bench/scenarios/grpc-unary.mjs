@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:http2';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CALL, CALL_HEADERS, CALL_REQUEST, CALL_UNFIT } from '../calls.mjs';
-import * as h2load from '../load/h2load.mjs';
 import * as portcullis from '../rivals/portcullis.mjs';
 import { measure } from './get-h2.mjs';
+
+export { absent, programs } from './get-h2.mjs';
 
 export const name = 'grpc-unary';
 export const about =
@@ -17,14 +18,6 @@ const SHOTS = {
 };
 
 const READY_MS = 20_000;
-
-export function absent(place) {
-  return h2load.absent(place);
-}
-
-export function programs() {
-  return [h2load];
-}
 
 export async function run(place, rivals) {
   const gateways = [];

@@ -2,7 +2,7 @@
 //
 //   node examples/grpc/call.mjs <name> [--seconds n] [--anonymous]
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { credentials, loadPackageDefinition, Metadata, status } from '@grpc/grpc-js';
@@ -13,7 +13,12 @@ const { values, positionals } = parseArgs({
   options: { seconds: { type: 'string', default: '20' }, anonymous: { type: 'boolean' } },
 });
 const here = path => fileURLToPath(new URL(path, import.meta.url));
-const made = name => readFileSync(here(`../../.portcullis/${name}`));
+const made = name => {
+  const path = here(`../../.portcullis/${name}`);
+  if (existsSync(path)) return readFileSync(path);
+  console.error(`${path} is not there: \`npm start\` makes it, once`);
+  process.exit(1);
+};
 const { greeter } = loadPackageDefinition(loadSync(here('greeter.proto')));
 const secure = values.anonymous
   ? credentials.createSsl(made('pki/server-ca.pem'))

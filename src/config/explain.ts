@@ -50,7 +50,9 @@ function inside(
     }
     case 'invalid_value': {
       if (value === undefined) break;
-      const meant = typeof value === 'string' ? suggest(value, issue.values.map(String)) : null;
+      const near = typeof value === 'string' ? suggest(value, issue.values.map(String)) : null;
+      // `http2` is no slip of whoever means `http1`.
+      const meant = near !== null && digits(near) === digits(String(value)) ? near : null;
       const message = `expected ${alternatives(issue.values)}, ${found()}`;
       return [{ at: place, key: false, message, hint: meant ? `did you mean \`${meant}\`?` : undefined }];
     }
@@ -82,6 +84,10 @@ function inside(
   }
   const hint = examples.length > 0 ? `such as ${[...new Set(examples)].join(' or ')}` : undefined;
   return [{ at: place, key: false, message: `expected ${title}, ${found()}`, hint }];
+}
+
+function digits(word: string): string {
+  return word.replace(/\D/g, '');
 }
 
 /** Of a union's branches, the one whose outer shape fits: its faults lie deeper. */

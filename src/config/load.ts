@@ -135,6 +135,17 @@ async function compile(config: Config, loading: Loading, lookups: Lookups): Prom
       ? await compileOpenapi(host.openapi, child(at, 'openapi'), loading, keysInQuery(host.credentials))
       : null;
     const calls = host.grpc ? await compileGrpc(host.grpc, child(at, 'grpc'), loading, lookups.describeCalls) : null;
+    if (host.grpc && (typeof host.origin === 'string' || host.origin.protocol !== 'h2')) {
+      loading.warning(
+        child(at, 'grpc'),
+        'the origin is asked by HTTP/1.1: of calls, only those of gRPC-Web get there',
+        {
+          key: true,
+          hint: 'say `protocol: h2` beside the URL of the origin',
+        },
+      );
+    }
+    if (host.grpc && calls === null && lookups.describeCalls) loading.faulty.add('grpc');
     const said = host.openapi ? (openapi?.security ?? null) : NOTHING_DESCRIBED;
     const isKnown = said !== null && (calls !== null || host.grpc === undefined);
     const callers = isKnown ? { ...said, operations: [...said.operations, ...(calls?.operations ?? [])] } : null;
@@ -253,6 +264,8 @@ const ECHOES: Readonly<Record<string, readonly string[]>> = {
   lists: ['rules', 'limits'],
   authorities: ['authorities', 'hosts'],
   jwt: ['jwt', 'hosts'],
+  // Of a host: nothing is known of the messages that expressions read.
+  grpc: ['rules', 'limits'],
 };
 
 function placed(problems: readonly EngineProblem[], loading: Loading): Problem[] {

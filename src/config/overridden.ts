@@ -28,6 +28,7 @@ export class Overridden<T> {
   constructor(
     operations: Readonly<Record<string, T>>,
     private readonly at: string,
+    private readonly otherwise = 'write its `operationId`, or `METHOD /path` as described',
   ) {
     for (const [key, overrides] of Object.entries(operations)) {
       const first = this.#entries.get(normal(key));
@@ -58,7 +59,7 @@ export class Overridden<T> {
         loading.problem(at, `\`${key}\` names the same operation as \`${rival}\``, { key: true, hint: 'keep one' });
       } else if (!used) {
         const meant = suggest(key, this.#known);
-        const hint = meant ? `did you mean \`${meant}\`?` : 'write its `operationId`, or `METHOD /path` as described';
+        const hint = meant ? `did you mean \`${meant}\`?` : this.otherwise;
         loading.problem(at, `no operation is called \`${key}\``, { key: true, hint });
       }
     }

@@ -21,7 +21,9 @@ const METHODS = ['/shop.Orders/List', '/shop.Orders/Place'].map(path => ({
   ...{ path, client_streams: false, server_streams: false },
 }));
 
-function loaded(grpc: string, outline: object = {}) {
+const ORIGIN = '{ url: http://127.0.0.1:9000, protocol: h2 }';
+
+function loaded(grpc: string, outline: object = {}, origin = ORIGIN) {
   const asked: Asked[] = [];
   const lookups: Lookups = {
     env: {},
@@ -33,15 +35,16 @@ function loaded(grpc: string, outline: object = {}) {
   };
   const text = `hosts:
   api.example.com:
-    origin: http://127.0.0.1:9000
+    origin: ${origin}
     tls: { certificate: cert.pem, key: key.pem }
     mtls: { mode: 'off' }
     grpc: ${grpc}
 `;
   const file = folder.write('portcullis.yaml', text);
-  return load(file, lookups).then(({ remarks, parts, files }) => ({
+  return load(file, lookups).then(({ remarks, parts, files, place }) => ({
     asked,
     files,
+    place,
     host: parts?.policy.hosts[0],
     said: remarks.map(remark => render(remark).replaceAll(`${folder.path}/`, '')),
   }));
@@ -92,6 +95,8 @@ test('an operation that no service has is a problem', async () => {
   folder.write('a.binpb', 'one');
   const { said } = await loaded('{ descriptors: [a.binpb], operations: { /shop.Orders/Lists: {} } }');
   expect(said.join('\n')).toMatch(/Lists[\s\S]*\/shop.Orders\/List/);
+  const other = await loaded('{ descriptors: [a.binpb], operations: { listOrders: {} } }');
+  expect(other.said.join('\n')).toContain('write it as `/package.Service/Method`');
 });
 
 test('what the engine finds in a file is shown there', async () => {
@@ -104,11 +109,30 @@ test('what the engine finds in a file is shown there', async () => {
   expect(said.join('\n')).toMatch(/proto\/shop\/orders\.proto:3:3[\s\S]*strin id = 1;/);
 });
 
+test('what the engine misses in expressions is not told beside what is wrong in a file', async () => {
+  const unknown = [{ at: '/rules/0/expression', message: 'no method has such a message' }];
+  folder.write('proto/shop/orders.proto', 'edition = "2023";');
+  const problems = [{ file: 'shop/orders.proto', line: 1, column: 1, message: "found 'edition'" }];
+  const protos = '{ protos: { files: [shop/orders.proto], includes: [proto] } }';
+  const faulty = await loaded(protos, { descriptors: null, problems });
+  expect(faulty.place(unknown)).toEqual([]);
+  expect(faulty.said.join('\n')).toContain('files of `edition` syntax are not read');
+  expect((await loaded(protos)).place(unknown)).toMatchObject([{ message: 'no method has such a message' }]);
+});
+
+test('an origin that is asked by HTTP/1.1 gets no calls but those of gRPC-Web, which is told', async () => {
+  for (const origin of ['http://127.0.0.1:9000', '{ url: http://127.0.0.1:9000 }']) {
+    const { said } = await loaded('{ maxDeadline: 5s }', {}, origin);
+    expect(said.filter(text => text.includes('only those of gRPC-Web get there'))).toHaveLength(1);
+  }
+  expect((await loaded('{ maxDeadline: 5s }')).said.filter(text => text.includes('gRPC-Web'))).toEqual([]);
+});
+
 test('what is not checked is told', async () => {
   folder.write('a.binpb', 'one');
   const unchecked = Array.from({ length: 23 }, (_, n) => ({ element: `shop.A.f${n}`, message: 'a CEL expression' }));
   const { said } = await loaded('{ descriptors: [a.binpb] }', { unchecked });
-  expect(said.filter(text => text.includes('a CEL expression is not checked'))).toHaveLength(20);
+  expect(said.filter(text => text.includes(': not checked: a CEL expression'))).toHaveLength(20);
   expect(said.join('\n')).toContain('3 more annotations are not checked');
 });
 

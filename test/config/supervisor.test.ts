@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Log } from '../../src/manage/log.js';
 import { supervise } from '../../src/manage/supervisor.js';
 import { freePort } from '../support/ports.js';
+import { lives } from '../support/processes.js';
 import { silent } from './fakes.js';
 import { type Folder, makeFolder } from './folder.js';
 
@@ -226,14 +227,4 @@ function met(port: number): Promise<string> {
         text += piece;
       });
   });
-}
-
-/** Children of this process are reaped when they end. */
-function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,19 +1,17 @@
 // From the word of an operator to the refusal of a caller: two gateways that share a store, on live connections of every
 // edge thread.
 
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
-import { type Gateway, startGateway } from '../support/gateway.js';
+import { atTheEnd } from '../support/cleanup.js';
+import { type Gateway, startTogether } from '../support/gateway.js';
 import { connect, type RawClient, type Response } from '../support/https.js';
 import { httpOrigin } from '../support/origin.js';
 import { authority, type Identity } from '../support/pki.js';
-import { Postgres } from '../support/postgres.js';
-import { needsPostgres } from '../support/stores.js';
+import { describeStores } from '../support/stores.js';
 import { tokenIssuer } from '../support/tokens.js';
 import { pause, until } from '../support/waiting.js';
 
@@ -41,23 +39,13 @@ interface Credential {
   headers?: Record<string, string>;
 }
 
-describe('callers over two gateways (sqlite)', () => {
-  tests(async () => ({ folder: join(temporaryFolder(), 'state') }));
-});
-needsPostgres('callers over two gateways (postgres)', () => {
-  tests(async () => ({ url: await (await Postgres.start()).database() }));
-});
-
-function tests(makeStore: () => Promise<object>): void {
+describeStores('callers over two gateways', newPlace => {
   let gateways: Gateway[];
   let token: string;
 
   beforeAll(async () => {
-    const store = await makeStore();
-    const started = {
-      environment: { PORTCULLIS_STORE_KEY: randomBytes(32).toString('base64') },
-      files: { 'server.pem': server.cert, 'server.key': server.key, 'partners.pem': theirs.pem },
-    };
+    const { config: store } = await newPlace();
+    const files = { 'server.pem': server.cert, 'server.key': server.key, 'partners.pem': theirs.pem };
     const host = (origin: string) => ({
       tls: { certificate: 'server.pem', key: 'server.key' },
       mtls: { mode: 'request', trust: ['partners'] },
@@ -76,9 +64,8 @@ function tests(makeStore: () => Promise<object>): void {
         'live.test': host(`http://127.0.0.1:${(sockets.address() as AddressInfo).port}`),
       },
     };
-    const first = await startGateway(config, started);
-    gateways = [first, await startGateway(config, started)];
-    token = first.token;
+    gateways = await startTogether(2, config, { files });
+    token = (gateways[0] as Gateway).token;
   });
 
   test('a key that is made at one counts at the other, and revoked it is refused on every live connection', async () => {
@@ -255,7 +242,7 @@ function tests(makeStore: () => Promise<object>): void {
     });
     return { status: answer.status, body: await answer.json() };
   }
-}
+});
 
 /** Asks once more on the same connection, or on a new one where the gateway has closed it. */
 type Asking = () => Promise<Response>;

@@ -10,11 +10,12 @@ import { connect as tlsConnect } from 'node:tls';
 import { expect, test, vi } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { atTheEnd } from '../support/cleanup.js';
-import { type Front, launchFront, startFront } from '../support/front.js';
+import { type Front, startFront } from '../support/front.js';
 import type { Gateway } from '../support/gateway.js';
 import { ask, type Caller, connect } from '../support/https.js';
 import { type Connection, httpOrigin, rawOrigin } from '../support/origin.js';
 import { freePort } from '../support/ports.js';
+import { lives } from '../support/processes.js';
 import { Visitors } from '../support/visitors.js';
 import { until } from '../support/waiting.js';
 
@@ -111,8 +112,7 @@ test('who connects while the gateway is killed and started again is served, and 
 test('a client that has connected but not spoken yet is served by the gateway that accepted it', async () => {
   const { gateway, caller } = await front({ 'api.test': { origin: origin.url } }, { drain: { grace: '20s' } });
   const before = gateway.pid;
-  const [https, admin] = [`127.0.0.1:${gateway.https}`, `127.0.0.1:${gateway.admin}`];
-  gateway.writeConfig({ listen: { https, admin, connections: { helloTimeout: '1m' } } });
+  gateway.writeConfig({ listen: { ...gateway.listen, connections: { helloTimeout: '1m' } } });
   expect((await gateway.ask('/admin/v1/reload', { method: 'POST' })).status, gateway.log).toBe(200);
   const { port, host, ca, cert, key } = caller('api.test') as Required<Caller>;
   const silent = createConnection(port, '127.0.0.1');
@@ -235,14 +235,14 @@ test(
 
 test('a reload moves the port: the new one is served, also after a kill, and the old one refuses', async () => {
   const { gateway, caller } = await front({ 'api.test': { origin: origin.url } });
-  const [old, moved, admin] = [caller('api.test'), await freePort(), `127.0.0.1:${gateway.admin}`];
+  const [old, moved] = [caller('api.test'), await freePort()];
   const taken = createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');
   atTheEnd(() => taken.close());
   const { port } = taken.address() as { port: number };
   const reload = () => gateway.ask('/admin/v1/reload', { method: 'POST', signal: AbortSignal.timeout(TURN_MS) });
 
-  gateway.writeConfig({ listen: { https: `127.0.0.1:${port}`, admin } });
+  gateway.writeConfig({ listen: { ...gateway.listen, https: `127.0.0.1:${port}` } });
   const refused = await reload();
   expect([refused.status, await refused.text()]).toEqual([
     422,
@@ -250,7 +250,7 @@ test('a reload moves the port: the new one is served, also after a kill, and the
   ]);
   expect((await ask(old, '/')).status).toBe(200);
 
-  gateway.writeConfig({ listen: { https: `127.0.0.1:${moved}`, admin } });
+  gateway.writeConfig({ listen: { ...gateway.listen, https: `127.0.0.1:${moved}` } });
   expect((await reload()).status, gateway.log).toBe(200);
   expect((await ask({ ...old, port: moved }, '/')).status).toBe(200);
   await until(() =>
@@ -266,22 +266,15 @@ test('a reload moves the port: the new one is served, also after a kill, and the
 });
 
 test('where edge threads listen by themselves, another gateway takes the port over too', async () => {
-  const listen = { https: `127.0.0.1:${await freePort()}`, admin: `127.0.0.1:${await freePort()}`, h2: false };
-  const started = await launchFront(
-    { 'api.test': { origin: origin.url } },
-    { config: { listen, drain: { grace: '1s' } } },
-  );
-  const { gateway } = started;
-  const there = Object.assign(gateway, { admin: Number(listen.admin.split(':')[1]) });
-  await there.ready();
-  const caller = { ...started.caller('api.test'), port: Number(listen.https.split(':')[1]) };
+  const itself = { listen: { h2: false }, drain: { grace: '1s' } };
+  const { gateway, caller } = await front({ 'api.test': { origin: origin.url } }, itself);
   const { pid } = gateway;
-  expect((await ask(caller, '/')).status).toBe(200);
-  expect((await upgrade(there)).process).not.toBe(pid);
+  expect((await ask(caller('api.test'), '/')).status).toBe(200);
+  expect((await upgrade(gateway)).process).not.toBe(pid);
   await retired(gateway, pid);
-  expect((await ask(caller, '/')).status).toBe(200);
-  gateway.writeConfig({ listen: { ...listen, h2: true } });
-  const refused = await there.ask('/admin/v1/reload', { method: 'POST' });
+  expect((await ask(caller('api.test'), '/')).status).toBe(200);
+  gateway.writeConfig({ listen: { ...gateway.listen, h2: true } });
+  const refused = await gateway.ask('/admin/v1/reload', { method: 'POST' });
   expect([refused.status, await refused.text()]).toEqual([
     422,
     expect.stringContaining('takes effect when the service'),
@@ -291,13 +284,4 @@ test('where edge threads listen by themselves, another gateway takes the port ov
 /** Lines of events of both processes are whole: each is parsed where it is read. */
 async function everyRequestWasTold(gateway: Gateway, answered: number): Promise<void> {
   await until(() => gateway.events.filter(({ EdgeResponseStatus }) => EdgeResponseStatus === 200).length >= answered);
-}
-
-function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

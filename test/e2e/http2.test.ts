@@ -1,16 +1,23 @@
 // HTTP/2 clients get the same answers as HTTP/1.1 clients, and streams do not get into each other's way.
 
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { createServer as createH2Server } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
-import { atTheEnd } from '../support/cleanup.js';
+import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
 import { startFront } from '../support/front.js';
+import { connectFrames, ErrorCode, Flag, Frame } from '../support/h2-frames.js';
 import { httpOrigin } from '../support/origin.js';
 import { scriptedOrigin } from '../support/scripted-origin.js';
 import { answerOf, connect2 } from '../support/streams.js';
 import { until } from '../support/waiting.js';
+
+const run = promisify(execFile);
 
 const ORDERS = `
 openapi: 3.1.0
@@ -135,6 +142,43 @@ test('bodies are held against their description', async () => {
   const broken = JSON.stringify({ item: 1, note: 'n'.repeat(400_000) });
   expect(JSON.parse((await client.ask(json, broken)).body).reason).toMatch(/^schema\./);
   expect((await client.ask({ ':path': '/unknown' })).status).toBe(404);
+});
+
+test("an answer ahead of the request's end is not followed by a reset while the rest comes", async () => {
+  const client = await connectFrames(front.caller('api.test'));
+  const resets = () => client.frames.filter(({ type }) => type === Frame.RstStream);
+  client.begin().request(1, '/secret', [], { method: 'POST', open: true });
+  const answer = await client.next(({ type, stream }) => type === Frame.Headers && stream === 1);
+  expect(Object.fromEntries(answer?.fields ?? [])[':status']).toBe('403');
+  client.frame(Frame.Data, 0, 1, Buffer.alloc(10));
+  client.frame(Frame.Data, Flag.EndStream, 1, Buffer.alloc(10));
+  client.frame(Frame.Ping, 0, 0, Buffer.alloc(8));
+  await client.next(({ type, flags }) => type === Frame.Ping && (flags & Flag.Ack) !== 0);
+  expect(resets()).toEqual([]);
+  // Whoever goes on for long is told to stop; the answer stands.
+  client.request(3, '/secret', [], { method: 'POST', open: true });
+  const reset = await client.next(({ type, stream }) => type === Frame.RstStream && stream === 3);
+  expect(reset?.payload.readUInt32BE(0)).toBe(ErrorCode.NoError);
+  client.close();
+});
+
+test("curl gets the answers that come ahead of its body's end", async () => {
+  const { port, ca, cert, key } = front.caller('api.test');
+  const folder = temporaryFolder();
+  const file = (name: string, content: string | Uint8Array = '') => {
+    writeFileSync(join(folder, name), content);
+    return join(folder, name);
+  };
+  const [body, roots] = [file('body', Buffer.alloc(900_000)), file('ca.pem', ca)];
+  const [chain, secret] = [file('client.pem', cert), file('client.key', key)];
+  const calls = Array.from({ length: 10 }, () =>
+    run('curl', [
+      ...['--silent', '--http2', '--cacert', roots, '--cert', chain, '--key', secret],
+      ...['--connect-to', `api.test:443:127.0.0.1:${port}`, '--data-binary', `@${body}`],
+      ...['--write-out', '%{http_code}', '--output', '/dev/null', 'https://api.test/secret'],
+    ]).then(({ stdout }) => stdout),
+  );
+  expect(await Promise.all(calls)).toEqual(Array(10).fill('403'));
 });
 
 test('bodies that nobody inspects stream, with and without a length', async () => {

@@ -1,17 +1,15 @@
 // API keys and service tokens from the command that makes one to the request that comes with it: two gateways that share
 // a store.
 
-import { createHash, randomBytes } from 'node:crypto';
-import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { createHash } from 'node:crypto';
+import { beforeAll, expect, test } from 'vitest';
 import { temporaryFolder } from '../support/cleanup.js';
 import { commandLine } from '../support/command.js';
-import { type Gateway, startGateway } from '../support/gateway.js';
+import { type Gateway, startTogether } from '../support/gateway.js';
 import { connect, type RawClient } from '../support/https.js';
 import { httpOrigin } from '../support/origin.js';
 import { authority, type Identity } from '../support/pki.js';
-import { Postgres } from '../support/postgres.js';
-import { needsPostgres } from '../support/stores.js';
+import { describeStores } from '../support/stores.js';
 import { until } from '../support/waiting.js';
 
 /** It bites in every process within one second. */
@@ -23,25 +21,15 @@ const origin = await httpOrigin((_, response) => response.end('ok'));
 const [servers, devices] = await Promise.all([authority('servers'), authority('devices')]);
 const server = await servers.server(['api.test', 'other.test']);
 
-describe('keys over two gateways (sqlite)', () => {
-  tests(async () => ({ folder: join(temporaryFolder(), 'state') }));
-});
-needsPostgres('keys over two gateways (postgres)', () => {
-  tests(async () => ({ url: await (await Postgres.start()).database() }));
-});
-
-function tests(makeStore: () => Promise<object>): void {
+describeStores('keys over two gateways', newPlace => {
   let gateways: Gateway[];
   let keys: (...args: string[]) => Promise<string>;
   // biome-ignore lint/suspicious/noExplicitAny: the API's JSON, which the tests look into
   let json: (...args: string[]) => Promise<any>;
 
   beforeAll(async () => {
-    const store = await makeStore();
-    const started = {
-      environment: { PORTCULLIS_STORE_KEY: randomBytes(32).toString('base64') },
-      files: { 'server.pem': server.cert, 'server.key': server.key, 'devices.pem': devices.pem },
-    };
+    const { config: store } = await newPlace();
+    const files = { 'server.pem': server.cert, 'server.key': server.key, 'devices.pem': devices.pem };
     const host = {
       tls: { certificate: 'server.pem', key: 'server.key' },
       mtls: { mode: 'request', trust: ['devices'] },
@@ -63,9 +51,8 @@ function tests(makeStore: () => Promise<object>): void {
       authorities: { devices: { certificates: 'devices.pem' } },
       hosts: { 'api.test': host, 'other.test': host },
     };
-    const first = await startGateway(config, started);
-    gateways = [first, await startGateway(config, started)];
-    const run = commandLine(first, temporaryFolder());
+    gateways = await startTogether(2, config, { files });
+    const run = commandLine(gateways[0] as Gateway, temporaryFolder());
     keys = async (...args) => (await run('keys', ...args)).trim();
     json = async (...args) => JSON.parse(await keys(...args, '-o', 'json'));
   });
@@ -200,7 +187,7 @@ function tests(makeStore: () => Promise<object>): void {
       body: JSON.stringify(body),
     });
   }
-}
+});
 
 /** A command is a process of its own, and asks twice. */
 const COMMAND_MS = 10_000;

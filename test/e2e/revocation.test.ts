@@ -1,18 +1,16 @@
 // From the word of an operator to the refusal of a client: two gateways that share a store, on live connections.
 
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { atTheEnd, temporaryFolder } from '../support/cleanup.js';
-import { type Gateway, startGateway } from '../support/gateway.js';
+import { atTheEnd } from '../support/cleanup.js';
+import { type Gateway, startTogether } from '../support/gateway.js';
 import { type Caller, connect, type RawClient } from '../support/https.js';
 import { httpOrigin } from '../support/origin.js';
 import { authority, type Identity } from '../support/pki.js';
-import { Postgres } from '../support/postgres.js';
-import { needsPostgres } from '../support/stores.js';
+import { describeStores } from '../support/stores.js';
 import { pause, until } from '../support/waiting.js';
 
 /** It bites in every process within one second. */
@@ -29,23 +27,13 @@ atTheEnd(() => {
   sockets.close();
 });
 
-describe('revocation over two gateways (sqlite)', () => {
-  tests(async () => ({ folder: join(temporaryFolder(), 'state') }));
-});
-needsPostgres('revocation over two gateways (postgres)', () => {
-  tests(async () => ({ url: await (await Postgres.start()).database() }));
-});
-
-function tests(makeStore: () => Promise<object>): void {
+describeStores('revocation over two gateways', newPlace => {
   let gateways: Gateway[];
   let token: string;
 
   beforeAll(async () => {
-    const store = await makeStore();
-    const started = {
-      environment: { PORTCULLIS_STORE_KEY: randomBytes(32).toString('base64') },
-      files: { 'server.pem': server.cert, 'server.key': server.key, 'devices.pem': devices.pem },
-    };
+    const { config: store } = await newPlace();
+    const files = { 'server.pem': server.cert, 'server.key': server.key, 'devices.pem': devices.pem };
     const config = {
       store,
       authorities: { devices: { certificates: 'devices.pem' } },
@@ -62,9 +50,8 @@ function tests(makeStore: () => Promise<object>): void {
         },
       },
     };
-    const first = await startGateway(config, started);
-    gateways = [first, await startGateway(config, started)];
-    token = first.token;
+    gateways = await startTogether(2, config, { files });
+    token = (gateways[0] as Gateway).token;
   });
 
   test('the next request of every live connection is refused within a second, and the connection closed', async () => {
@@ -195,7 +182,7 @@ function tests(makeStore: () => Promise<object>): void {
     });
     return { status: answer.status, body: await answer.json() };
   }
-}
+});
 
 function caller(gateway: Gateway, { cert, key }: Identity, more: Partial<Caller> = {}): Caller {
   return { port: gateway.https, host: 'api.test', ca: servers.pem, cert, key, ...more };

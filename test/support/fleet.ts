@@ -1,9 +1,8 @@
 // Three gateways that count together, what befalls them and their counters, and how they are seen to stand it.
 
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { temporaryFolder } from './cleanup.js';
-import { type Gateway, startGateway } from './gateway.js';
+import { type Gateway, startTogether } from './gateway.js';
 import type { Caller } from './https.js';
 import { authority } from './pki.js';
 import { type Shot, type Steady, steady } from './steady.js';
@@ -52,12 +51,8 @@ export class Fleet {
       events: { destination: 'stdout', sampleRate: 0 },
       limits,
     };
-    const started = {
-      environment: { PORTCULLIS_STORE_KEY: randomBytes(32).toString('base64') },
-      files: { 'server.pem': server.cert, 'server.key': server.key },
-    };
-    const gateways = [await startGateway(config, started)];
-    while (gateways.length < count) gateways.push(await startGateway(config, started));
+    const files = { 'server.pem': server.cert, 'server.key': server.key };
+    const gateways = await startTogether(count, config, { files });
     return new Fleet(gateways, counters, servers.pem);
   }
 

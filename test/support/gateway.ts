@@ -1,6 +1,7 @@
 // A gateway process with a configuration of the test's own, on ports of its own.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -39,6 +40,14 @@ export async function startGateway(config: object, started: Started = {}): Promi
   return gateway;
 }
 
+/** Several, over the store that `config` names: the first one makes it, and the key of its secrets is known to all. */
+export async function startTogether(count: number, config: object, started: Started = {}): Promise<Gateway[]> {
+  const environment = { PORTCULLIS_STORE_KEY: randomBytes(32).toString('base64'), ...started.environment };
+  const gateways: Gateway[] = [];
+  while (gateways.length < count) gateways.push(await startGateway(config, { ...started, environment }));
+  return gateways;
+}
+
 /** The same without waiting: for configurations that are refused. */
 export async function launchGateway(
   config: object,
@@ -69,7 +78,7 @@ export class Gateway {
     readonly folder: string,
     readonly https: number,
     readonly admin: number,
-    private readonly config: object,
+    private readonly config: { listen: object; [key: string]: unknown },
     environment: Record<string, string>,
   ) {
     this.configFile = join(folder, 'portcullis.yaml');
@@ -99,6 +108,11 @@ export class Gateway {
   /** Writes the configuration with some of its top-level keys replaced. The gateway watches the file. */
   writeConfig(changes: object): void {
     writeFileSync(this.configFile, JSON.stringify({ ...this.config, ...changes }, null, 2));
+  }
+
+  /** Of the configuration that it was started with. */
+  get listen(): object {
+    return this.config.listen;
   }
 
   async ready(): Promise<void> {

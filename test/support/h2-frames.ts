@@ -1,9 +1,8 @@
 // An HTTP/2 client that sends any frames, also those that no library would: for what a front door must refuse.
-//
-import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
-import { atTheEnd } from './cleanup.js';
+
+import type { TLSSocket } from 'node:tls';
 import { HeaderReader } from './hpack.js';
-import type { Caller } from './https.js';
+import { type Caller, handshake } from './https.js';
 
 /** RFC 9113, 6. */
 export const Frame = {
@@ -58,17 +57,11 @@ const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const TIMEOUT_MS = 20_000;
 
 /** Connects by ALPN `h2`; the handshake is done when it resolves, and nothing of HTTP/2 was sent. */
-export async function connectFrames({ port, host, ca, cert, key, tls }: Caller): Promise<FrameClient> {
-  const options = { host: '127.0.0.1', port, servername: host, ca, cert, key, ALPNProtocols: ['h2'], ...tls };
-  const socket = tlsConnect(options as ConnectionOptions);
-  const client = new FrameClient(socket, host);
-  atTheEnd(() => socket.destroy());
-  await new Promise<void>((resolve, reject) => {
-    socket.once('secureConnect', resolve);
-    socket.once('error', reject);
-    socket.once('close', () => reject(new Error('closed during the TLS handshake')));
-  });
-  if (socket.alpnProtocol !== 'h2') throw new Error(`the gateway chose ${socket.alpnProtocol || 'no protocol'}`);
+export async function connectFrames(caller: Caller): Promise<FrameClient> {
+  const tls = { ALPNProtocols: ['h2'], ...caller.tls };
+  const client = await handshake({ ...caller, tls }, socket => new FrameClient(socket, caller.host));
+  const { alpnProtocol } = client.socket;
+  if (alpnProtocol !== 'h2') throw new Error(`the gateway chose ${alpnProtocol || 'no protocol'}`);
   return client;
 }
 

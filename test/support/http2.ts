@@ -1,6 +1,6 @@
 // A client of the gateway that speaks HTTP/2 properly: Node's own.
 
-import { type ClientHttp2Session, connect } from 'node:http2';
+import { type ClientHttp2Session, connect, type SecureClientSessionOptions } from 'node:http2';
 import { atTheEnd } from './cleanup.js';
 import type { Answered, Asked, Caller } from './https.js';
 
@@ -8,8 +8,12 @@ import type { Answered, Asked, Caller } from './https.js';
 const TIMEOUT_MS = 20_000;
 
 /** A connection for several requests; it is closed when the test file ends. */
-export function session({ port, host, ca, cert, key, tls }: Caller): ClientHttp2Session {
-  const opened = connect(`https://127.0.0.1:${port}`, { servername: host, ca, cert, key, ...tls });
+export function session(
+  { port, host, ca, cert, key, tls }: Caller,
+  options: SecureClientSessionOptions = {},
+): ClientHttp2Session {
+  const identity = { ca, cert, key } as SecureClientSessionOptions;
+  const opened = connect(`https://127.0.0.1:${port}`, { servername: host, ...identity, ...tls, ...options });
   // Each request tells of its own.
   opened.on('error', () => {});
   atTheEnd(() => opened.destroy());

@@ -34,10 +34,17 @@ export interface Response {
 }
 
 /** Connects over TLS; the handshake is done when it resolves. */
-export async function connect(caller: Caller): Promise<RawClient> {
-  const { port, host, ca, cert, key, tls } = caller;
+export function connect(caller: Caller): Promise<RawClient> {
+  return handshake(caller, socket => new RawClient(socket));
+}
+
+/** The client is made before anything comes; the handshake is done when it resolves. */
+export async function handshake<Client>(
+  { port, host, ca, cert, key, tls }: Caller,
+  make: (socket: TLSSocket) => Client,
+): Promise<Client> {
   const socket = tlsConnect({ host: '127.0.0.1', port, servername: host, ca, cert, key, ...tls } as ConnectionOptions);
-  const client = new RawClient(socket);
+  const client = make(socket);
   atTheEnd(() => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     socket.once('secureConnect', resolve);

@@ -20,6 +20,8 @@ export type Kind = Store['kind'];
 export interface Place {
   kind: Kind;
   options: StoreOptions;
+  /** The same as `store` of portcullis.yaml. */
+  config: { folder: string } | { url: string };
   /** Closed after the last test of the file. */
   open(changes?: Partial<StoreOptions>): Promise<Store>;
 }
@@ -61,5 +63,6 @@ function place(kind: Kind, options: StoreOptions): Place {
     atTheEnd(() => store.close());
     return store;
   };
-  return { kind, options, open };
+  const { url, folder } = options;
+  return { kind, options, config: url === null ? { folder } : { url }, open };
 }

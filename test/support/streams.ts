@@ -4,14 +4,13 @@ import { once } from 'node:events';
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
-  connect,
   constants,
   type IncomingHttpHeaders,
   type IncomingHttpStatusHeader,
   type OutgoingHttpHeaders,
   type SecureClientSessionOptions,
 } from 'node:http2';
-import { atTheEnd } from './cleanup.js';
+import { session } from './http2.js';
 import type { Caller } from './https.js';
 
 export interface Answer2 {
@@ -67,23 +66,10 @@ const CODES = new Set(
 
 /** Connects, and waits until the gateway's settings are there. */
 export async function connect2(caller: Caller, options: SecureClientSessionOptions = {}): Promise<Client2> {
-  const { port, host, ca, cert, key, tls } = caller;
-  const session = connect(`https://${host}:${port}`, {
-    host: '127.0.0.1',
-    servername: host,
-    ca,
-    ...(cert === undefined ? {} : { cert, key }),
-    ...tls,
-    ...options,
-  } as SecureClientSessionOptions);
-  atTheEnd(() => session.destroy());
-  await Promise.race([
-    once(session, 'remoteSettings'),
-    once(session, 'error').then(([error]) => Promise.reject(error)),
-  ]);
-  // Tests look at streams; what ends a connection reaches them too.
-  session.on('error', () => {});
-  return new Client2(session, host);
+  const opened = session(caller, options);
+  // Rejects when it ends with an error before.
+  await once(opened, 'remoteSettings');
+  return new Client2(opened, caller.host);
 }
 
 /** The whole answer of a stream. Rejects when it is reset; `code` then says by what. */

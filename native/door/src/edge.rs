@@ -28,6 +28,7 @@ use portcullis_engine::peer::Peer;
 use portcullis_engine::policy::{OriginProtocol, OriginTls};
 use portcullis_engine::reason::Reason;
 use portcullis_engine::snapshot::Snapshot;
+use portcullis_forward::held::{Fields, Held};
 use portcullis_forward::request::{Forwarded, client_traceparent, is_idempotent, write_head};
 use portcullis_forward::tls::Identity;
 use portcullis_forward::uv::InLoop;
@@ -35,7 +36,6 @@ use portcullis_forward::{Body, Entry, Flow, Kind, OriginId, OriginSpec, Request,
 
 use crate::accepting::Met;
 use crate::clock::{self, Ids};
-use crate::held::{Fields, Held};
 use crate::journal::Journal;
 use crate::policy;
 pub use calls::{Area, FILLED_EIGHTHS};

@@ -8,7 +8,6 @@ mod clock;
 mod edge;
 mod explain;
 mod glibc;
-mod held;
 mod identity;
 mod journal;
 pub mod jwt;

@@ -15,6 +15,7 @@ pub mod counters;
 mod dial;
 mod exchange;
 mod h2;
+pub mod held;
 pub mod origin;
 pub mod poller;
 pub mod request;

@@ -71,7 +71,7 @@ export function readPair(
   if (!certificate || !key || pem === null || secret === null) return null;
   if (certificate.checkPrivateKey(key)) return { certificate, pem, secret };
   loading.problem(child(at, 'key'), 'this key does not belong to the certificate', {
-    hint: "the host's own certificate has to be the first one in its file",
+    hint: "the key's own certificate has to be the first one in its file",
   });
   return null;
 }

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { claims } from '../../config/claims.js';
 import { headerName } from '../../config/headers.js';
+import { action } from '../../config/staged.js';
 import { oneOrMany } from '../../config/units.js';
 
-const action = z.enum(['off', 'log', 'block']);
 const names = oneOrMany(z.string().min(1));
 
 /** Of cookies (RFC 6265, 4.1.1) and authentication schemes (RFC 9110, 11.1): tokens like names of headers. */

@@ -1,14 +1,13 @@
 import { z } from 'zod';
+import { action, detail, unknown } from '../../config/staged.js';
 import { file } from '../../config/units.js';
 
-const mode = z.enum(['off', 'log', 'block']);
-const unknownQuery = z.enum(['ignore', 'log', 'block']);
 const responses = z.enum(['off', 'log', 'block', 'strip']);
 
 /** What may be said anew for one document, and for one operation. */
 const overrides = {
-  action: mode.optional().describe('Instead of what is said further out.'),
-  unknownQuery: unknownQuery.optional().describe('Instead of what is said further out.'),
+  action: action.optional().describe('Instead of what is said further out.'),
+  unknownQuery: unknown.optional().describe('Instead of what is said further out.'),
   responses: z
     .strictObject({ action: responses.optional().describe('Instead of what is said further out.') })
     .optional()
@@ -36,13 +35,13 @@ export const openapi = z
       .min(1)
       .optional()
       .describe('Several descriptions of one host, each with its own staging. No operation may be in two of them.'),
-    action: mode
+    action: action
       .default('block')
       .describe(
         'What happens to a request that violates its operation: another method, parameters, media type or body than described. `log` records and lets through, `off` does not look.',
       ),
-    fallthrough: mode.default('log').describe('What happens to a request that matches no path of the description.'),
-    unknownQuery: unknownQuery
+    fallthrough: action.default('log').describe('What happens to a request that matches no path of the description.'),
+    unknownQuery: unknown
       .optional()
       .describe(
         'What happens to a request with query parameters that its operation does not describe; what `action` says for it unless given.',
@@ -66,10 +65,7 @@ export const openapi = z
       ),
     problem: z
       .strictObject({
-        detail: z
-          .enum(['full', 'pointer', 'none'])
-          .default('full')
-          .describe('What clients are told of a violation: place and expectation, the place alone, nothing.'),
+        detail,
         allowValues: z
           .boolean()
           .default(false)

@@ -18,6 +18,9 @@ export type DescribeCalls = (asked: string) => string | Promise<string>;
 /** More of them are told by their number. */
 const MAX_UNCHECKED = 20;
 
+/** They are no part of what the compiler of `.proto` files knows. */
+const EDITIONS = 'files of `edition` syntax are not read yet: write this one as proto2 or proto3';
+
 interface Outline {
   descriptors: string | null;
   methods: { path: string; client_streams: boolean; server_streams: boolean }[];
@@ -38,7 +41,7 @@ export async function compileGrpc(
   loading: Loading,
   describe: DescribeCalls | undefined,
 ): Promise<CompiledGrpc | null> {
-  const overridden = new Overridden(grpc.operations, child(at, 'operations'));
+  const overridden = new Overridden(grpc.operations, child(at, 'operations'), 'write it as `/package.Service/Method`');
   const policy = (descriptors: string | null, operations: PolicyGrpc['operations']): PolicyGrpc => ({
     at,
     action: grpc.action,
@@ -116,10 +119,11 @@ function tell({ problems, unchecked }: Outline, at: string, sources: readonly Pr
     }
     const text = source.text.split(/\r?\n/)[line - 1] ?? '';
     const place: Place = { file: source.shown, line, column, width: 1, text };
-    loading.problems.push({ severity: 'problem', place, message });
+    const hint = text.trimStart().startsWith('edition') ? EDITIONS : undefined;
+    loading.problems.push({ severity: 'problem', place, message, ...(hint && { hint }) });
   }
   for (const { element, message } of unchecked.slice(0, MAX_UNCHECKED)) {
-    loading.warning(at, `${element}: ${message} is not checked`, { hint: 'the origin has to check it itself' });
+    loading.warning(at, `${element}: not checked: ${message}`, { hint: 'the origin has to check it itself' });
   }
   if (unchecked.length > MAX_UNCHECKED) {
     loading.warning(at, `${unchecked.length - MAX_UNCHECKED} more annotations are not checked`);

@@ -1,7 +1,6 @@
 import { z } from 'zod';
+import { action, detail, unknown } from '../../config/staged.js';
 import { duration, file, size } from '../../config/units.js';
-
-const mode = z.enum(['off', 'log', 'block']);
 
 /** Readers of Protocol Buffers stop at 100. */
 const MAX_DEPTH = 100;
@@ -29,14 +28,13 @@ export const grpc = z
       })
       .optional()
       .describe('The same from source. `google/protobuf/*.proto` and `buf/validate/validate.proto` need not be there.'),
-    action: mode
+    action: action
       .default('block')
       .describe(
         'What happens to a call that violates its description, and to a request for a method that is no call of it. `log` records and lets through, `off` does not look.',
       ),
-    fallthrough: mode.default('log').describe('What happens to a call of a service or method that is not described.'),
-    unknownFields: z
-      .enum(['ignore', 'log', 'block'])
+    fallthrough: action.default('log').describe('What happens to a call of a service or method that is not described.'),
+    unknownFields: unknown
       .default('ignore')
       .describe('What happens to a message with fields that the descriptors do not have.'),
     maxMessageBytes: size('1KiB', '64MiB')
@@ -56,20 +54,12 @@ export const grpc = z
       .boolean()
       .default(false)
       .describe('Whether calls of `grpc.reflection` pass, which tell what there is to call.'),
-    problem: z
-      .strictObject({
-        detail: z
-          .enum(['full', 'pointer', 'none'])
-          .default('full')
-          .describe('What clients are told of a violation: place and expectation, the place alone, nothing.'),
-      })
-      .prefault({})
-      .describe('How much of a violation is told.'),
+    problem: z.strictObject({ detail }).prefault({}).describe('How much of a violation is told.'),
     operations: z
       .record(
         z.string(),
         z
-          .strictObject({ action: mode.optional().describe('Instead of what is said further out.') })
+          .strictObject({ action: action.optional().describe('Instead of what is said further out.') })
           .describe('One method.'),
       )
       .default({})

@@ -1,6 +1,7 @@
 // Rate limits, as the engine takes them: those of the configuration, then those that stand in API descriptions.
 // Expressions are parsed by the engine.
 
+import type { ReadPair } from '../../config/certificates.js';
 import type { Loading } from '../../config/loading.js';
 import { child, pointer } from '../../config/pointer.js';
 import type { PolicyExpression, PolicyLimits } from '../../config/policy.js';
@@ -9,7 +10,7 @@ import { compileDatabases, type DatabasePlan } from './databases.js';
 import { type DescribedHost, describedLimits } from './described.js';
 import { warnOfDatabases, warnOfLimit } from './remarks.js';
 import { compileLimit, type Written } from './rule.js';
-import { compileShared, type ReadPair, type SharedPlan } from './shared.js';
+import { compileShared, type SharedPlan } from './shared.js';
 
 const AT = '/limits';
 /** Each is looked at for every request that reaches it. */

@@ -1,6 +1,6 @@
 // Where the counters of a fleet live, as plain values: files read, nothing connected.
 
-import { readAuthorities } from '../../config/certificates.js';
+import { type ReadPair, readAuthorities, readShown } from '../../config/certificates.js';
 import type { Loading } from '../../config/loading.js';
 import { child } from '../../config/pointer.js';
 import { loopback } from '../../config/units.js';
@@ -52,13 +52,6 @@ interface SharedTls {
   key: string | null;
   servername: string | null;
 }
-
-/** The first certificate of one file and the key of another, when they belong together: problems are told. */
-export type ReadPair = (
-  files: { certificate: string; key: string },
-  at: string,
-  loading: Loading,
-) => { pem: string; secret: string } | null;
 
 /** null when something is wrong with it. */
 export function compileShared(
@@ -152,16 +145,13 @@ function single(written: string, common: SharedCommon, at: string, loading: Load
 }
 
 function compileTls(
-  { ca, certificate, key, servername }: NonNullable<SharedConfig['tls']>,
+  { ca, servername, ...own }: NonNullable<SharedConfig['tls']>,
   at: string,
   loading: Loading,
   readPair: ReadPair,
 ): SharedTls {
-  if ((certificate === undefined) !== (key === undefined)) {
-    const [there, missing] = key === undefined ? ['certificate', 'key'] : ['key', 'certificate'];
-    loading.problem(child(at, there), `\`${there}\` without \`${missing}\``, { key: true, hint: 'both or none' });
-  }
-  const pair = certificate !== undefined && key !== undefined ? readPair({ certificate, key }, at, loading) : null;
+  const shown = readShown(own, at, loading, readPair);
+  const pair = shown === 'faulty' ? null : shown;
   return {
     ca: ca === undefined ? null : readAuthorities(ca, child(at, 'ca'), loading),
     certificate: pair?.pem ?? null,

@@ -1,11 +1,12 @@
 // Origin URLs to addresses. Names are resolved here, by the control plane; the engine only sees addresses.
 
 import { isIP } from 'node:net';
+import type { ReadPair } from '../../config/certificates.js';
 import type { Loading } from '../../config/loading.js';
 import { child } from '../../config/pointer.js';
 import type { PolicyOrigin } from '../../config/policy.js';
 import { type Origin, originDefaults } from './config.js';
-import { compileTls, nodesAuthorities, type ReadPair } from './tls.js';
+import { compileTls, nodesAuthorities } from './tls.js';
 
 /** Addresses taken from one name; a name with more is a mistake or an attack on the resolver. */
 const MAX_ADDRESSES = 64;

@@ -1,18 +1,11 @@
 // How origins with `https://` URLs are known, and what they are shown: files read, nothing connected.
 
 import { rootCertificates } from 'node:tls';
-import { readAuthorities } from '../../config/certificates.js';
+import { type ReadPair, readAuthorities, readShown } from '../../config/certificates.js';
 import type { Loading } from '../../config/loading.js';
 import { child } from '../../config/pointer.js';
 import type { PolicyOriginTls } from '../../config/policy.js';
 import type { OriginTlsConfig } from './config.js';
-
-/** The first certificate of one file and the key of another, when they belong together: problems are told. */
-export type ReadPair = (
-  files: { certificate: string; key: string },
-  at: string,
-  loading: Loading,
-) => { pem: string; secret: string } | null;
 
 let joined: string | undefined;
 
@@ -49,16 +42,11 @@ export function compileTls(
   if (names.size > 1 && written?.serverName === undefined) {
     return refuse(origin, 'addresses with several names, of which each would have its own certificate', SERVER_NAME);
   }
-  const { authorities, serverName = name, certificate, key, allowUnverified = false } = written ?? {};
-  if ((certificate === undefined) !== (key === undefined)) {
-    const [there, missing] = key === undefined ? ['certificate', 'key'] : ['key', 'certificate'];
-    return refuse(child(at, there), `\`${there}\` without \`${missing}\``, 'both or none');
-  }
+  const { authorities, serverName = name, allowUnverified = false, ...own } = written ?? {};
   const roots =
     authorities === undefined ? nodesAuthorities() : readAuthorities(authorities, child(at, 'authorities'), loading);
-  const shows = certificate !== undefined && key !== undefined;
-  const pair = shows ? readPair({ certificate, key }, at, loading) : null;
-  if (roots === null || (shows && pair === null)) return 'faulty';
+  const pair = readShown(own, at, loading, readPair);
+  if (roots === null || pair === 'faulty') return 'faulty';
   if (allowUnverified) {
     loading.warning(child(at, 'allowUnverified'), 'the origin is not verified: anybody on the way can be it', {
       hint: 'for an authority of your own, name its certificate in `tls.authorities`',

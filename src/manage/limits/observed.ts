@@ -9,7 +9,7 @@ import { paged, readCursor } from '../admin/cursor.js';
 import type { Store } from '../store/open.js';
 import type { VolumesTable } from '../store/tables.js';
 import { type Described, type Recommendation, Recommending } from './recommend.js';
-import { recorded, type Wanted } from './recorded.js';
+import { placeOf, recorded, rowsBehind, type Wanted } from './recorded.js';
 import { type Draft, type Simulated, Simulation } from './simulate.js';
 import { Spread } from './spread.js';
 import { unpack } from './volume.js';
@@ -39,25 +39,8 @@ export class Observed {
 
   /** By host, operation, time and process. */
   async page(wanted: Wanted, cursor: string | undefined, limit: number) {
-    const after = readCursor(PLACE, cursor);
-    let query = this.#db.selectFrom('volumes').selectAll();
-    if (wanted.host !== undefined) query = query.where('host', '=', wanted.host);
-    if (wanted.operation !== undefined) query = query.where('operation', '=', wanted.operation);
-    if (wanted.since !== undefined) query = query.where('bucket', '>=', wanted.since);
-    if (wanted.until !== undefined) query = query.where('bucket', '<', wanted.until);
-    if (after !== null) {
-      query = query.where(({ eb, refTuple, tuple }) =>
-        eb(refTuple('host', 'operation', 'bucket', 'node'), '>', tuple(...after)),
-      );
-    }
-    const rows = await query
-      .orderBy('host')
-      .orderBy('operation')
-      .orderBy('bucket')
-      .orderBy('node')
-      .limit(limit + 1)
-      .execute();
-    const { items, next } = paged(rows, limit, row => [row.host, row.operation, row.bucket, row.node], shownRow);
+    const rows = await rowsBehind(this.#db, wanted, readCursor(PLACE, cursor), limit + 1);
+    const { items, next } = paged(rows, limit, placeOf, shownRow);
     return { items: items.filter(item => item !== null), next };
   }
 

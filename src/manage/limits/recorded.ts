@@ -3,6 +3,7 @@
 
 import { setImmediate as others } from 'node:timers/promises';
 import type { Store } from '../store/open.js';
+import type { VolumesTable } from '../store/tables.js';
 import { unpack, type Volume } from './volume.js';
 
 /** Rows that are read at once: unpacked within milliseconds, on the main thread, which settles leases of limits as well. */
@@ -24,6 +25,31 @@ export interface Bucket {
   nodes: (Volume & { node: string })[];
 }
 
+/** A row's place among all: host, operation, bucket, node. */
+export type Place = [string, string, number, string];
+
+export const placeOf = ({ host, operation, bucket, node }: VolumesTable): Place => [host, operation, bucket, node];
+
+/** Some rows behind a place, by host, operation, time and process. */
+export function rowsBehind(
+  db: Store['db'],
+  { host, operation, since, until }: Wanted,
+  place: Place | null,
+  limit: number,
+): Promise<VolumesTable[]> {
+  let query = db.selectFrom('volumes').selectAll();
+  if (host !== undefined) query = query.where('host', '=', host);
+  if (operation !== undefined) query = query.where('operation', '=', operation);
+  if (since !== undefined) query = query.where('bucket', '>=', since);
+  if (until !== undefined) query = query.where('bucket', '<', until);
+  if (place) {
+    query = query.where(({ eb, refTuple, tuple }) =>
+      eb(refTuple('host', 'operation', 'bucket', 'node'), '>', tuple(...place)),
+    );
+  }
+  return query.orderBy('host').orderBy('operation').orderBy('bucket').orderBy('node').limit(limit).execute();
+}
+
 /** By host, operation and time. What nobody can read is passed over. */
 export async function* recorded(db: Store['db'], wanted: Wanted): AsyncGenerator<Bucket> {
   let bucket = null as Bucket | null;
@@ -40,30 +66,13 @@ export async function* recorded(db: Store['db'], wanted: Wanted): AsyncGenerator
   if (bucket) yield bucket;
 }
 
-async function* rows(db: Store['db'], { host, operation, since, until }: Wanted) {
-  for (let last: readonly [string, string, number, string] | null = null; ; ) {
-    let query = db.selectFrom('volumes').selectAll();
-    if (host !== undefined) query = query.where('host', '=', host);
-    if (operation !== undefined) query = query.where('operation', '=', operation);
-    if (since !== undefined) query = query.where('bucket', '>=', since);
-    if (until !== undefined) query = query.where('bucket', '<', until);
-    if (last) {
-      const [...place] = last;
-      query = query.where(({ eb, refTuple, tuple }) =>
-        eb(refTuple('host', 'operation', 'bucket', 'node'), '>', tuple(...(place as [string, string, number, string]))),
-      );
-    }
-    const page = await query
-      .orderBy('host')
-      .orderBy('operation')
-      .orderBy('bucket')
-      .orderBy('node')
-      .limit(PAGE)
-      .execute();
+async function* rows(db: Store['db'], wanted: Wanted): AsyncGenerator<VolumesTable> {
+  for (let last: Place | null = null; ; ) {
+    const page: VolumesTable[] = await rowsBehind(db, wanted, last, PAGE);
     yield* page;
     const end = page.at(-1);
     if (!end || page.length < PAGE) return;
-    last = [end.host, end.operation, end.bucket, end.node];
+    last = placeOf(end);
     await others();
   }
 }

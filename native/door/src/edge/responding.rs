@@ -8,13 +8,13 @@ use portcullis_engine::decide::{self, MAX_INSPECTED_BYTES, ResponseOutcome};
 use portcullis_engine::guard::guarded;
 use portcullis_engine::reason::Reason;
 use portcullis_engine::schema::{Extent, Passed, Violation};
+use portcullis_forward::held::Held;
 use portcullis_forward::{Entry, Kind, Token};
 
 use super::inspecting::schemas;
 use super::streams::is_stream;
 use super::waiting::settle;
 use super::{Edge, Next, Stage, lock, most_bytes};
-use crate::held::Held;
 
 /// What becomes of a row of the turn.
 pub(super) enum Row {

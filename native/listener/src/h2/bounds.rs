@@ -44,6 +44,9 @@ pub const STALL_MS: u64 = 30_000;
 pub const STALLED: usize = 8;
 /// Twice the round trip of a bad mobile network.
 pub const CROWD_STALL_MS: u64 = 2_000;
+/// How long a request that was answered ahead of its end may go on before it is reset: some round trips, so that the
+/// answer is read first.
+pub const LINGER_MS: u64 = 1_000;
 /// Less than this in a stall's time is no progress: a window that opens by a byte holds as much as one that does not.
 pub const PROGRESS_BYTES: usize = 1024;
 /// How often the clocks above are looked at.

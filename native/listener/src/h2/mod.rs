@@ -12,6 +12,7 @@ mod connection;
 pub mod date;
 pub mod guard;
 pub mod head;
+pub mod linger;
 pub mod response;
 pub mod websocket;
 

@@ -12,7 +12,7 @@ use http::{Response, header};
 use portcullis_engine::reason::Reason;
 use portcullis_forward::{Entry, Kind};
 use portcullis_listener::h2::bounds::{CROWD_STALL_MS, STALL_MS, STALLED};
-use portcullis_listener::h2::response;
+use portcullis_listener::h2::{linger, response};
 use portcullis_reactor::now_ms;
 
 use super::{Edge, End, Next, Stage, place_of, slot_of};
@@ -252,8 +252,11 @@ impl Edge {
         }
     }
 
-    /// All of the answer is with the connection. What the client still sends is not read.
+    /// All of the answer is with the connection. What the client still sends nobody wants.
     fn stream_over(&mut self, index: u32) {
+        if let Some(rest) = self.streams.all[place_of(index)].recv.take() {
+            linger::discard(rest);
+        }
         self.free_stream(index);
     }
 

@@ -1,7 +1,5 @@
 //! Origins over TLS, HTTP/1.1 and HTTP/2.
 
-mod support;
-
 use std::io::Read;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -13,9 +11,9 @@ use portcullis_forward::{Body, Entry, Flow, Kind, OriginSpec};
 use portcullis_reactor::epoll::block_on;
 use rustls::HandshakeKind;
 
-use support::h2::{Served, answer, ok, read, serve_over};
-use support::tls::{Authority, dress, read_head, say, serve_one};
-use support::{Bench, OK, spec};
+use crate::support::h2::{Served, answer, ok, read, serve_over};
+use crate::support::tls::{Authority, dress, read_head, say, serve_one};
+use crate::support::{Bench, OK, spec};
 
 fn over_tls(listener: &TcpListener, tls: OriginTls) -> OriginSpec {
     OriginSpec { tls: Some(Arc::new(tls)), ..spec(&[listener.local_addr().unwrap()]) }

@@ -1,12 +1,11 @@
 //! Which connection serves which request, and what time and dead connections do to them.
 
-mod support;
-
 use std::net::{SocketAddr, TcpListener};
 
 use portcullis_engine::reason::Reason;
 use portcullis_forward::{Body, Entry, Kind, OriginId, Request, Token};
-use support::{Bench, GET, OK, Peer, Site, request, spec};
+
+use crate::support::{Bench, GET, OK, Peer, Site, request, spec};
 
 /// One exchange that leaves its connection in the pool.
 fn served(bench: &mut Bench, site: &Site, origin: OriginId) -> Peer {

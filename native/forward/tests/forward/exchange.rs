@@ -1,11 +1,10 @@
 //! Requests and responses of every framing, over real sockets.
 
-mod support;
-
 use portcullis_engine::reason::Reason;
 use portcullis_forward::{Body, Entry, Flow, Kind, Request, Token};
 use proptest::prelude::*;
-use support::{Bench, GET, OK, Site, request};
+
+use crate::support::{Bench, GET, OK, Site, request, spec};
 
 #[test]
 fn a_small_response_is_one_entry() {
@@ -533,7 +532,7 @@ fn many_answers_wait_for_the_next_turn_when_the_table_is_full() {
 #[test]
 fn failures_beyond_the_table_are_told_in_later_turns() {
     let mut bench = Bench::new();
-    let origin = bench.client.origin(&support::spec(&[]));
+    let origin = bench.client.origin(&spec(&[]));
     for slot in 0..100 {
         bench.get(slot, origin);
     }
@@ -549,7 +548,7 @@ fn failures_beyond_the_table_are_told_in_later_turns() {
 fn nothing_is_written_while_the_entries_are_read() {
     let (mut bench, site) = (Bench::new(), Site::new());
     let origin = bench.client.origin(&site.spec());
-    let nowhere = bench.client.origin(&support::spec(&[]));
+    let nowhere = bench.client.origin(&spec(&[]));
     bench.get(0, origin);
     let mut peer = site.accept();
     bench.turn(5);

@@ -1,7 +1,5 @@
 //! A loop of poll(2) with a clock that tests can move, and an origin that does what a test tells it to.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
-
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};

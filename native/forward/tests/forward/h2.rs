@@ -1,7 +1,5 @@
 //! Exchanges with HTTP/2 origins in the clear.
 
-mod support;
-
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,11 +12,11 @@ use portcullis_forward::{Arena, Body, Entry, Flow, Kind, OriginId, Request, Toke
 use portcullis_reactor::epoll::block_on;
 use portcullis_reactor::{sleep, spawn};
 
-use support::h2::{
+use crate::support::h2::{
     DATA, END_HEADERS, END_STREAM, HEADERS, Listener, PING, RST_STREAM, Raw, STATUS_200, Served, Shared, answer, ok,
     read, send, serve, spec, token,
 };
-use support::{Bench, GET, request};
+use crate::support::{Bench, GET, request};
 
 const GRPC: &str = "POST /a.B/C HTTP/1.1\r\nhost: a\r\nte: trailers\r\ncontent-type: application/grpc\r\n\
                     transfer-encoding: chunked\r\n\r\n";

@@ -1,7 +1,5 @@
 //! The client inside a real libuv loop: the system's library stands in for the one that node exports.
 
-mod support;
-
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_int, c_void};
 use std::mem;
@@ -10,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use portcullis_forward::uv::InLoop;
 use portcullis_forward::{Arena, Entry, Kind, OriginId, Token};
-use support::{GET, OK, Site, request, spec};
+
+use crate::support::{GET, OK, Site, request, spec};
 
 type New = unsafe extern "C" fn() -> *mut c_void;
 type Run = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
