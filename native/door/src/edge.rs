@@ -301,14 +301,27 @@ impl Edge {
     }
 
     fn give_up(&mut self, index: u32, peer: Option<&Peer>) {
-        let slot = &mut self.slots[index as usize];
+        if self.slots[index as usize].stage == Stage::Free {
+            return;
+        }
+        self.call_off(index);
+        lock(&self.meters).scalars.clients_gone += 1;
+        let slot = &self.slots[index as usize];
+        let status = if slot.stage == Stage::Answering { slot.status } else { 499 };
+        let nobody = nobody();
+        self.finish(index, peer.unwrap_or(&nobody), status, clock::mono_us());
+    }
+
+    /// Stops what the upstream client or the pool do for an exchange.
+    fn call_off(&mut self, index: u32) {
+        let slot = &self.slots[index as usize];
         match slot.stage {
-            Stage::Free => return,
             Stage::Forwarded | Stage::Holding | Stage::Settled | Stage::Answering => {
                 self.client.client().cancel(Token { slot: index, generation: slot.generation });
             }
             Stage::Inspecting => self.forget_ticket(index),
-            Stage::Deciding
+            Stage::Free
+            | Stage::Deciding
             | Stage::Passed
             | Stage::Asking
             | Stage::Delayed
@@ -316,11 +329,6 @@ impl Edge {
             | Stage::Own
             | Stage::Upgraded => {}
         }
-        lock(&self.meters).scalars.clients_gone += 1;
-        let slot = &self.slots[index as usize];
-        let status = if slot.stage == Stage::Answering { slot.status } else { 499 };
-        let nobody = nobody();
-        self.finish(index, peer.unwrap_or(&nobody), status, clock::mono_us());
     }
 
     // --- certificates ------------------------------------------------------------------------------------------

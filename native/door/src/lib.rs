@@ -141,7 +141,7 @@ pub fn attach(
     }));
     let shared = Shared { answer_meta: answer_meta.cast(), answer_bytes, answer_len, arena: arena.bytes, entries };
     let edge = Edge::new(client, &shared, area, memory.inline_bytes as usize, memory.streams as usize);
-    portcullis_reactor::spawn(edge.streams.news().follow());
+    portcullis_reactor::spawn(edge::streams::follow(edge.streams.bell()));
     EDGE.with(|place| *place.borrow_mut() = Some(edge));
     Ok(())
 }

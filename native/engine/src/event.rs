@@ -4,6 +4,7 @@
 
 use std::io::Write as _;
 
+use crate::civil::Civil;
 use crate::credentials::Caller;
 use crate::exchange::{Exchange, Presented};
 use crate::peer::Peer;
@@ -255,20 +256,10 @@ fn quoted(out: &mut Vec<u8>, value: &str) {
     out.push(b'"');
 }
 
-/// `2026-11-02T10:00:00`. Civil date from days by the proleptic Gregorian calendar.
+/// `2026-11-02T10:00:00`
 fn date_and_time(out: &mut Vec<u8>, unix_s: u64) {
-    let (days, of_day) = (unix_s / 86_400, unix_s % 86_400);
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let day_of_era = z % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let _ =
-        write!(out, "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let Civil { year, month, day, hours, minutes, seconds, .. } = Civil::of(unix_s);
+    let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}");
 }
 
 fn digit(value: u64) -> u8 {

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod by_host;
+pub mod civil;
 pub mod credentials;
 pub mod decide;
 pub mod endpoints;

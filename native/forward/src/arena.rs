@@ -98,6 +98,12 @@ impl Entry {
             ..Entry::default()
         }
     }
+
+    /// Content-Length as the origin gave it.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        (self.flags & Entry::LENGTH != 0).then(|| u64::from(self.length_hi) << 32 | u64::from(self.length_lo))
+    }
 }
 
 /// The caller's memory.

@@ -153,4 +153,31 @@ impl Exchange {
             ..Entry::of(self.token, kind)
         }
     }
+
+    /// Of a response's head, whose block begins at `start` in the arena.
+    pub(crate) fn head_entry(
+        &self,
+        kind: Kind,
+        status: u16,
+        start: u32,
+        block_len: usize,
+        length: Option<u64>,
+    ) -> Entry {
+        let mut entry = self.entry(kind);
+        entry.status = u32::from(status);
+        entry.block_start = start;
+        entry.block_len = block_len as u32;
+        entry.origin_us = self.origin_us;
+        if let Some(length) = length {
+            entry.flags |= Entry::LENGTH;
+            entry.length_lo = length as u32;
+            entry.length_hi = (length >> 32) as u32;
+        }
+        entry
+    }
+
+    /// [`Entry::EARLY`], if the response's end is.
+    pub(crate) fn early(&self) -> u32 {
+        if self.sent { 0 } else { Entry::EARLY }
+    }
 }

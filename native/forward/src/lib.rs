@@ -30,5 +30,4 @@ pub use arena::{Arena, Entry, Kind, Token};
 pub use client::{Body, Client, Flow, Request};
 pub use counters::Counters;
 pub use dial::{Dialed, dial};
-pub use h2::Bell;
 pub use origin::{OriginId, OriginSpec};

@@ -3,23 +3,13 @@
 use std::io;
 use std::os::fd::RawFd;
 
+pub use portcullis_reactor::Interest;
+
 /// Names a watched socket; never used twice by one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key {
     pub(crate) index: u32,
     pub(crate) generation: u32,
-}
-
-/// What a socket is watched for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Interest {
-    pub readable: bool,
-    pub writable: bool,
-}
-
-impl Interest {
-    pub const READ: Interest = Interest { readable: true, writable: false };
-    pub const BOTH: Interest = Interest { readable: true, writable: true };
 }
 
 /// An event loop of the same thread.

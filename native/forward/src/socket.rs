@@ -5,21 +5,23 @@ use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use portcullis_reactor::address::Address;
+
 /// Starts a connection; true when it is established already, as happens on the same machine.
 ///
 /// # Errors
 /// What the system says.
 pub(crate) fn connect(address: &SocketAddr) -> io::Result<(OwnedFd, bool)> {
-    let (storage, len) = encode(address);
-    let socket = open(i32::from(storage.ss_family))?;
+    let address = Address::from(*address);
+    let socket = open(address.family())?;
     let one: libc::c_int = 1;
     // SAFETY: `one` outlives the call, and its size is given.
     unsafe {
         let value = (&raw const one).cast();
         libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, value, size_of_val(&one) as _);
     }
-    // SAFETY: `storage` holds an address of `len` bytes.
-    let outcome = unsafe { libc::connect(socket.as_raw_fd(), (&raw const storage).cast(), len) };
+    // SAFETY: a socket address of that length.
+    let outcome = unsafe { libc::connect(socket.as_raw_fd(), (&raw const address.storage).cast(), address.length) };
     if outcome == 0 {
         return Ok((socket, true));
     }
@@ -124,29 +126,4 @@ fn open(family: libc::c_int) -> io::Result<OwnedFd> {
     let outcome =
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) | libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
     if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
-}
-
-fn encode(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
-    // SAFETY: all zeroes is a valid sockaddr_storage, and it has room and alignment for either kind.
-    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
-    let len = match address {
-        SocketAddr::V4(v4) => {
-            // SAFETY: see above.
-            let raw = unsafe { &mut *(&raw mut storage).cast::<libc::sockaddr_in>() };
-            raw.sin_family = libc::AF_INET as libc::sa_family_t;
-            raw.sin_port = v4.port().to_be();
-            raw.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
-            size_of::<libc::sockaddr_in>()
-        }
-        SocketAddr::V6(v6) => {
-            // SAFETY: see above.
-            let raw = unsafe { &mut *(&raw mut storage).cast::<libc::sockaddr_in6>() };
-            raw.sin6_family = libc::AF_INET6 as libc::sa_family_t;
-            raw.sin6_port = v6.port().to_be();
-            raw.sin6_addr.s6_addr = v6.ip().octets();
-            raw.sin6_scope_id = v6.scope_id();
-            size_of::<libc::sockaddr_in6>()
-        }
-    };
-    (storage, len as libc::socklen_t)
 }

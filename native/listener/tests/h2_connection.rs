@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,14 +16,12 @@ use portcullis_reactor::{Socket, epoll, sleep, spawn};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 fn pair() -> (Socket, Socket) {
-    let mut fds = [0; 2];
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: room for two descriptors, which nobody else owns.
-    let (left, right) = unsafe {
-        assert_eq!(libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()), 0);
-        (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1]))
+    let (left, right) = UnixStream::pair().unwrap();
+    let watched = |stream: UnixStream| {
+        stream.set_nonblocking(true).unwrap();
+        Socket::new(stream.into()).unwrap()
     };
-    (Socket::new(left).unwrap(), Socket::new(right).unwrap())
+    (watched(left), watched(right))
 }
 
 /// Answers every request at once with the text of its head.

@@ -5,9 +5,14 @@ use std::os::fd::RawFd;
 
 /// What a socket is watched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Interest {
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
+pub struct Interest {
+    pub readable: bool,
+    pub writable: bool,
+}
+
+impl Interest {
+    pub const READ: Interest = Interest { readable: true, writable: false };
+    pub const BOTH: Interest = Interest { readable: true, writable: true };
 }
 
 /// An event loop of the same thread. It calls [`crate::socket::ready`] for a watched socket, [`crate::sleep::fire`] when

@@ -41,7 +41,7 @@ impl Socket {
     pub fn new(fd: OwnedFd) -> io::Result<Socket> {
         with(|reactor| {
             let watched = Rc::new(Watched::default());
-            watched.interest.set(Interest { readable: true, writable: false });
+            watched.interest.set(Interest::READ);
             let key = reactor.sockets.borrow_mut().insert(Rc::clone(&watched));
             match reactor.driver.watch(fd.as_raw_fd(), key) {
                 Ok(()) => Ok(Socket { fd, key, watched }),

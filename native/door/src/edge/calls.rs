@@ -236,15 +236,7 @@ impl Edge {
                 self.break_off(token, Reason::GrpcDeadline);
                 return;
             }
-            Stage::Forwarded | Stage::Holding => self.client.client().cancel(token),
-            Stage::Inspecting => self.forget_ticket(index),
-            Stage::Deciding
-            | Stage::Passed
-            | Stage::Asking
-            | Stage::Delayed
-            | Stage::Collecting
-            | Stage::Own
-            | Stage::Settled => {}
+            _ => self.call_off(index),
         }
         let slot = &mut self.slots[index as usize];
         slot.exchange.denial.get_or_insert_with(|| Reason::GrpcDeadline.into());

@@ -65,8 +65,7 @@ impl Edge {
         let index = entry.slot;
         let (block, body) = self.bytes(&entry);
         let whole = entry.kind == Kind::Whole as u32;
-        let told = entry.flags & Entry::LENGTH != 0;
-        let length = told.then(|| u64::from(entry.length_hi) << 32 | u64::from(entry.length_lo));
+        let length = entry.length();
         let extent = match length {
             _ if entry.flags & Entry::NO_BODY != 0 => Extent::None,
             None if !whole => Extent::Open,

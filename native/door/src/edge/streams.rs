@@ -6,14 +6,14 @@
 //! that have news.
 
 mod connections;
-mod news;
 mod read;
 mod tunnel;
 mod write;
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -25,19 +25,18 @@ use portcullis_engine::reason::Reason;
 use portcullis_listener::h2::bounds::PROGRESS_BYTES;
 use portcullis_listener::h2::date::Date;
 use portcullis_listener::h2::head;
-use portcullis_reactor::{now_ms, sleep, spawn};
+use portcullis_reactor::{Bell, Wakers, now_ms, sleep, spawn};
 
 use super::{Edge, Next, Stage};
 use crate::wanted::{Wanted, want};
 
 pub use connections::{Native, serve};
-pub use news::News;
 
 /// All of a thread.
 pub struct Streams {
     all: Vec<Stream>,
     free: Vec<u32>,
-    news: News,
+    wakers: Wakers,
     /// Most at once; 503 above.
     most: usize,
     /// Bytes of responses that wait for their clients, of all streams.
@@ -96,12 +95,28 @@ fn place_of(index: u32) -> usize {
     (index >> 1) as usize
 }
 
+/// The thread's task for all streams: looks at those that were woken.
+pub async fn follow(bell: Bell) {
+    let mut woken = Vec::new();
+    poll_fn(|context| {
+        if bell.poll_rung(context).is_ready() {
+            crate::with_edge(|edge| edge.streams.wakers.take(&mut woken));
+            for place in woken.drain(..) {
+                let index = slot_of(place);
+                crate::on_slot(index, |edge| edge.stream_news(index));
+            }
+        }
+        Poll::<()>::Pending
+    })
+    .await;
+}
+
 impl Streams {
     pub fn new(most: usize) -> Streams {
         Streams {
             all: Vec::new(),
             free: Vec::new(),
-            news: News::default(),
+            wakers: Wakers::default(),
             most,
             unsent: 0,
             next_connection: 1,
@@ -111,8 +126,9 @@ impl Streams {
         }
     }
 
-    pub fn news(&self) -> News {
-        self.news.clone()
+    /// Rings when a stream was woken.
+    pub fn bell(&self) -> Bell {
+        self.wakers.bell()
     }
 
     /// Streams under way.
@@ -123,7 +139,7 @@ impl Streams {
     fn take(&mut self, connection: usize, respond: SendResponse<Bytes>, recv: Option<RecvStream>) -> u32 {
         let place = self.free.pop().unwrap_or(self.all.len() as u32);
         if place as usize == self.all.len() {
-            self.all.push(Stream::new(self.news.waker(place)));
+            self.all.push(Stream::new(self.wakers.waker(place)));
         }
         let stream = &mut self.all[place as usize];
         stream.connection = connection;

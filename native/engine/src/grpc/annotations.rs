@@ -149,7 +149,7 @@ pub(super) fn message_rules(annotation: &[u8]) -> MessageRules {
 }
 
 impl<'a> FieldRules<'a> {
-    pub fn read(annotation: &'a [u8]) -> Result<FieldRules<'a>, Malformed> {
+    pub fn read(annotation: &'a [u8]) -> Result<FieldRules<'a>, Remark> {
         let mut read = FieldRules::default();
         let mut skipped = false;
         each(annotation, |number, value| match number {
@@ -167,7 +167,8 @@ impl<'a> FieldRules<'a> {
                 };
             }
             _ => {}
-        })?;
+        })
+        .map_err(unreadable)?;
         if skipped {
             read.ignore = Ignore::Always;
         }
@@ -192,28 +193,26 @@ impl<'a> FieldRules<'a> {
         match (number, field.shape) {
             (18, FieldShape::Repeated) => {
                 let (mut shape, mut items) = (Shape { ignore_empty: ignore_zero, ..Shape::default() }, None);
-                let read = each(bytes, |number, value| match number {
+                each_rule(bytes, remarks, |number, value, remarks| match number {
                     1 => shape.least = value.number(),
                     2 => shape.most = Some(value.number()),
                     3 => shape.unique = value.is_true(),
                     4 => items = Some(value.bytes()),
                     _ => remarks.push(extension(number)),
                 });
-                told(read, remarks);
                 compiled.constraint = items.and_then(|items| nested(items, &field.single(), remarks, nesting));
                 compiled.shape = Some(shape).filter(|shape| *shape != Shape::default());
             }
             (19, FieldShape::Map { key, value }) => {
                 let mut shape = Shape { ignore_empty: ignore_zero, ..Shape::default() };
                 let (mut keys, mut values) = (None, None);
-                let read = each(bytes, |number, found| match number {
+                each_rule(bytes, remarks, |number, found, remarks| match number {
                     1 => shape.least = found.number(),
                     2 => shape.most = Some(found.number()),
                     4 => keys = Some(found.bytes()),
                     5 => values = Some(found.bytes()),
                     _ => remarks.push(extension(number)),
                 });
-                told(read, remarks);
                 if (shape.least, shape.most) != (0, None) {
                     // Pairs of one key are one.
                     shape.unique = true;
@@ -260,8 +259,8 @@ impl About<'_> {
 fn nested(bytes: &[u8], about: &About<'_>, remarks: &mut Vec<Remark>, nesting: u32) -> Option<Constraint> {
     let rules = match FieldRules::read(bytes) {
         Ok(rules) => rules,
-        Err(fault) => {
-            told(Err(fault), remarks);
+        Err(remark) => {
+            remarks.push(remark);
             return None;
         }
     };
@@ -275,10 +274,15 @@ fn nested(bytes: &[u8], about: &About<'_>, remarks: &mut Vec<Remark>, nesting: u
     }
 }
 
-fn told(read: Result<(), Malformed>, remarks: &mut Vec<Remark>) {
-    if let Err(fault) = read {
-        remarks.push(Remark::Fault(format!("an annotation that cannot be read: {fault}")));
+/// [`each`] of the rules of one kind.
+fn each_rule<'a>(bytes: &'a [u8], remarks: &mut Vec<Remark>, mut then: impl FnMut(u32, Value<'a>, &mut Vec<Remark>)) {
+    if let Err(fault) = each(bytes, |number, value| then(number, value, remarks)) {
+        remarks.push(unreadable(fault));
     }
+}
+
+fn unreadable(fault: Malformed) -> Remark {
+    Remark::Fault(format!("an annotation that cannot be read: {fault}"))
 }
 
 /// Predefined rules are extensions of ours.
@@ -322,19 +326,18 @@ fn scalar(number: u32, bytes: &[u8], field: &About<'_>, remarks: &mut Vec<Remark
         3..=12 => integers(kind, bytes, remarks).map(|rules| Test::Integer(Box::new(rules))),
         13 => {
             let mut constant = None;
-            let read = each(bytes, |number, value| match number {
+            each_rule(bytes, remarks, |number, value, remarks| match number {
                 1 => constant = Some(value.is_true()),
                 2 => {}
                 _ => remarks.push(extension(number)),
             });
-            told(read, remarks);
             constant.map(Test::Bool)
         }
         14 => texts(bytes, remarks).map(|rules| Test::Text(Box::new(rules))),
         15 => plain_bytes(bytes, remarks).map(|rules| Test::Bytes(Box::new(rules))),
         16 => {
             let mut rules = EnumRules::default();
-            let read = each(bytes, |number, value| match number {
+            each_rule(bytes, remarks, |number, value, remarks| match number {
                 1 => rules.constant = Some(value.number() as i32),
                 2 => rules.defined = value.is_true().then(|| field.defined.into()),
                 3 => varints(value, |value| rules.one_of.push(value as i32)),
@@ -342,7 +345,6 @@ fn scalar(number: u32, bytes: &[u8], field: &About<'_>, remarks: &mut Vec<Remark
                 5 => {}
                 _ => remarks.push(extension(number)),
             });
-            told(read, remarks);
             Some(Test::Enum(Box::new(rules)))
         }
         _ => {
@@ -377,7 +379,7 @@ fn varints(value: Value<'_>, mut then: impl FnMut(u64)) {
 fn floats(bytes: &[u8], remarks: &mut Vec<Remark>) -> Option<Numbers<f64>> {
     let mut rules = Numbers::default();
     let mut said = false;
-    let read = each(bytes, |number, value| {
+    each_rule(bytes, remarks, |number, value, remarks| {
         let mut values = Vec::new();
         match value {
             Value::Fixed32(bits) => values.push(f64::from(f32::from_bits(bits))),
@@ -386,14 +388,13 @@ fn floats(bytes: &[u8], remarks: &mut Vec<Remark>) -> Option<Numbers<f64>> {
         }
         said |= ranges(&mut rules, number, &values, 8, value, remarks);
     });
-    told(read, remarks);
     said.then_some(rules)
 }
 
 fn integers(kind: Kind, bytes: &[u8], remarks: &mut Vec<Remark>) -> Option<Numbers<i128>> {
     let mut rules = Numbers::default();
     let mut said = false;
-    let read = each(bytes, |number, value| {
+    each_rule(bytes, remarks, |number, value, remarks| {
         let mut values = Vec::new();
         match value {
             Value::Fixed32(bits) if kind == Kind::Sfixed32 => values.push(i128::from(bits as i32)),
@@ -404,7 +405,6 @@ fn integers(kind: Kind, bytes: &[u8], remarks: &mut Vec<Remark>) -> Option<Numbe
         }
         said |= ranges(&mut rules, number, &values, 9, value, remarks);
     });
-    told(read, remarks);
     said.then_some(rules)
 }
 
@@ -452,7 +452,7 @@ fn ranges<T: Copy>(
 fn texts(bytes: &[u8], remarks: &mut Vec<Remark>) -> Option<TextRules> {
     let mut rules = TextRules::default();
     let mut said = false;
-    let read = each(bytes, |number, value| {
+    each_rule(bytes, remarks, |number, value, remarks| {
         let owned = || Some(value.bytes().into());
         let form = |form: Form| value.is_true().then_some(form);
         match number {
@@ -472,14 +472,8 @@ fn texts(bytes: &[u8], remarks: &mut Vec<Remark>) -> Option<TextRules> {
             14 => rules.form = form(Form::Ip),
             15 => rules.form = form(Form::Ipv4),
             16 => rules.form = form(Form::Ipv6),
-            19 => {
-                let length = value.number();
-                rules.characters = Length { least: Some(length), most: Some(length) };
-            }
-            20 => {
-                let length = value.number();
-                rules.bytes.length = Length { least: Some(length), most: Some(length) };
-            }
+            19 => rules.characters = Length::exactly(value.number()),
+            20 => rules.bytes.length = Length::exactly(value.number()),
             21 => rules.form = form(Form::Address),
             22 => rules.form = form(Form::Uuid),
             23 => rules.none_in = Some(String::from_utf8_lossy(value.bytes()).into()),
@@ -511,14 +505,13 @@ fn texts(bytes: &[u8], remarks: &mut Vec<Remark>) -> Option<TextRules> {
         }
         said = true;
     });
-    told(read, remarks);
     said.then_some(rules)
 }
 
 fn plain_bytes(bytes: &[u8], remarks: &mut Vec<Remark>) -> Option<BytesRules> {
     let mut rules = BytesRules::default();
     let mut said = false;
-    let read = each(bytes, |number, value| {
+    each_rule(bytes, remarks, |number, value, remarks| {
         let owned = || Some(value.bytes().into());
         match number {
             1 => rules.constant = owned(),
@@ -533,10 +526,7 @@ fn plain_bytes(bytes: &[u8], remarks: &mut Vec<Remark>) -> Option<BytesRules> {
             10 if value.is_true() => rules.sizes = &[4, 16],
             11 if value.is_true() => rules.sizes = &[4],
             12 | 15 if value.is_true() => rules.sizes = &[16],
-            13 => {
-                let length = value.number();
-                rules.length = Length { least: Some(length), most: Some(length) };
-            }
+            13 => rules.length = Length::exactly(value.number()),
             10..=12 | 14 | 15 => return,
             _ => {
                 remarks.push(extension(number));
@@ -545,7 +535,6 @@ fn plain_bytes(bytes: &[u8], remarks: &mut Vec<Remark>) -> Option<BytesRules> {
         }
         said = true;
     });
-    told(read, remarks);
     said.then_some(rules)
 }
 

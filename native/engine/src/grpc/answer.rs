@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::status::{self, Detail};
-use super::{Dialect, web};
+use super::{Dialect, kind_and_format, web};
 use crate::exchange::{Denial, Exchange};
 use crate::head::Head;
 use crate::schema::ViolationError;
@@ -58,8 +58,7 @@ pub fn answered_as(head: &Head, dialect: Dialect) -> (Dialect, String) {
 /// The content type of a dialect, with the format of a call's messages behind it.
 #[must_use]
 pub fn content_type(head: &Head, dialect: Dialect) -> String {
-    let essence = head.field("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim_ascii();
-    let format = essence.split_once('+').map_or("", |(_, format)| format);
+    let format = kind_and_format(head.field("content-type").unwrap_or_default()).1.unwrap_or_default();
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'+');
     let format = if format.len() <= MAX_FORMAT_BYTES && format.bytes().all(is_name) { format } else { "" };
     let plus = if format.is_empty() { "" } else { "+" };

@@ -4,6 +4,7 @@ use super::framing::{Fault, Framing};
 use super::message::{Bounds, Room, Verdict};
 use super::model::Model;
 use super::values::{Values, Wanted};
+use super::{Dialect, kind_and_format};
 use crate::head::Head;
 use crate::reason::Reason;
 use crate::schema::coding::{Coding, with_expanded};
@@ -173,9 +174,8 @@ impl Call {
 
 /// Whether messages are in the wire format of Protocol Buffers: what the content type says when it says nothing.
 fn is_proto(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim_ascii();
-    let format = essence.split_once('+').map_or("proto", |(_, format)| format);
-    super::Dialect::of(content_type).is_some() && format.eq_ignore_ascii_case("proto")
+    let (_, format) = kind_and_format(content_type);
+    Dialect::of(content_type).is_some() && format.is_none_or(|format| format.eq_ignore_ascii_case("proto"))
 }
 
 fn malformed(message: &str) -> Violation {

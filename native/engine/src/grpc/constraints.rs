@@ -157,6 +157,10 @@ pub(super) struct Length {
 }
 
 impl Length {
+    pub fn exactly(length: u64) -> Length {
+        Length { least: Some(length), most: Some(length) }
+    }
+
     fn check(self, length: u64, unit: &str) -> Result<(), Expected> {
         if let Some(least) = self.least
             && length < least

@@ -225,8 +225,8 @@ impl Building {
         };
         let rules = match FieldRules::read(&annotation) {
             Ok(rules) => rules,
-            Err(fault) => {
-                self.faults.push(remarked(field.full_name(), format!("an annotation that cannot be read: {fault}")));
+            Err(remark) => {
+                self.remark(field, remark);
                 return Ok(Compiled::default());
             }
         };
@@ -245,13 +245,15 @@ impl Building {
             None => FieldShape::Single,
         };
         let compiled = rules.compile(&plain.about(shape), &mut remarks);
-        for remark in remarks {
-            match remark {
-                Remark::Fault(message) => self.faults.push(remarked(field.full_name(), message)),
-                Remark::Unchecked(message) => self.unchecked.push(remarked(field.full_name(), message)),
-            }
-        }
+        remarks.into_iter().for_each(|remark| self.remark(field, remark));
         Ok(compiled)
+    }
+
+    fn remark(&mut self, field: &FieldDescriptor, remark: Remark) {
+        match remark {
+            Remark::Fault(message) => self.faults.push(remarked(field.full_name(), message)),
+            Remark::Unchecked(message) => self.unchecked.push(remarked(field.full_name(), message)),
+        }
     }
 }
 

@@ -52,8 +52,7 @@ impl Dialect {
     /// Of a content type; None when it is no call. Parameters and case do not matter (RFC 9110, 8.3.1).
     #[must_use]
     pub fn of(content_type: &str) -> Option<Dialect> {
-        let essence = content_type.split(';').next().unwrap_or_default().trim_ascii();
-        let (kind, _) = essence.split_once('+').unwrap_or((essence, ""));
+        let (kind, _) = kind_and_format(content_type);
         let all = [Dialect::Grpc, Dialect::Web, Dialect::WebText];
         all.into_iter().find(|dialect| kind.eq_ignore_ascii_case(dialect.essence()))
     }
@@ -67,6 +66,12 @@ impl Dialect {
             Dialect::WebText => "application/grpc-web-text",
         }
     }
+}
+
+/// What stands ahead of a content type's `+`, and behind it. Parameters are in neither.
+fn kind_and_format(content_type: &str) -> (&str, Option<&str>) {
+    let essence = content_type.split(';').next().unwrap_or_default().trim_ascii();
+    essence.split_once('+').map_or((essence, None), |(kind, format)| (kind, Some(format)))
 }
 
 /// What a host demands of its calls, whatever their messages are.

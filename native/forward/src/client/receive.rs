@@ -357,7 +357,7 @@ impl<P: Poller> Client<P> {
         self.turn.keep(head.block_len + body_len);
         let exchange = &self.exchanges[slot as usize];
         let mut entry = head_entry(exchange, Kind::Whole, head, start);
-        entry.flags |= early(exchange);
+        entry.flags |= exchange.early();
         entry.body_start = start + head.block_len as u32;
         entry.body_len = body_len as u32;
         self.turn.push(entry);
@@ -399,7 +399,7 @@ impl<P: Poller> Client<P> {
         let Some(connection) = self.connections[index as usize].connection.as_ref() else { return };
         let exchange = &self.exchanges[connection.exchange as usize];
         let mut entry = exchange.entry(Kind::End);
-        entry.flags |= early(exchange);
+        entry.flags |= exchange.early();
         self.turn.push(entry);
         self.over(index, garbage);
     }
@@ -469,24 +469,11 @@ enum Progress {
 }
 
 fn head_entry(exchange: &Exchange, kind: Kind, head: &Head, start: u32) -> Entry {
-    let mut entry = exchange.entry(kind);
-    entry.status = u32::from(head.status);
-    entry.block_start = start;
-    entry.block_len = head.block_len as u32;
-    entry.origin_us = exchange.origin_us;
+    let mut entry = exchange.head_entry(kind, head.status, start, head.block_len, head.length);
     if head.framing == Framing::None {
         entry.flags |= Entry::NO_BODY;
     }
-    if let Some(length) = head.length {
-        entry.flags |= Entry::LENGTH;
-        entry.length_lo = length as u32;
-        entry.length_hi = (length >> 32) as u32;
-    }
     entry
-}
-
-fn early(exchange: &Exchange) -> u32 {
-    if exchange.sent { 0 } else { Entry::EARLY }
 }
 
 fn holds_blank_line(bytes: &[u8]) -> bool {

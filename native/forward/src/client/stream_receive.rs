@@ -14,7 +14,7 @@ use super::receive::MAX_INTERIM;
 use super::{Client, NEVER};
 use crate::arena::{Entry, Kind};
 use crate::counters;
-use crate::exchange::{Exchange, Stage};
+use crate::exchange::Stage;
 use crate::h2::answer::{self, Written};
 use crate::h2::link::{MAX_FRAME_BYTES, fault};
 use crate::h2::stream::{Answer, Wire, was_not_processed};
@@ -46,9 +46,8 @@ impl<P: Poller> Client<P> {
         }
         self.hear_news();
         let mut slots = std::mem::take(&mut self.h2.slots);
-        self.h2.board.ready.take(&mut slots);
+        self.h2.take_woken(&mut slots);
         for slot in slots.drain(..) {
-            self.h2.rearm(slot);
             self.h2.serving = Some(slot);
             self.flush_stream(slot);
             self.receive_stream(slot);
@@ -76,7 +75,7 @@ impl<P: Poller> Client<P> {
             for slot in std::mem::take(&mut self.h2.starved) {
                 self.h2.waker(slot).wake();
             }
-            self.h2.board.ready.ring();
+            self.h2.board.bell.ring();
         }
     }
 
@@ -141,8 +140,9 @@ impl<P: Poller> Client<P> {
         let Ok(written) = answer::write_block(status, response.headers(), exchange.added(), self.turn.tail()) else {
             return self.stream_malformed(slot);
         };
-        let entry = head_entry(exchange, Kind::Interim, status, written, self.turn.start());
-        self.turn.keep(written.block_len);
+        let Written { block_len, length } = written;
+        let entry = exchange.head_entry(Kind::Interim, status, self.turn.start(), block_len, length);
+        self.turn.keep(block_len);
         self.turn.push(entry);
         true
     }
@@ -159,9 +159,10 @@ impl<P: Poller> Client<P> {
         let Ok(written) = answer::write_block(status, &parts.headers, exchange.added(), self.turn.tail()) else {
             return self.stream_malformed(slot);
         };
+        let Written { block_len: at, length } = written;
         let Some(stream) = &mut exchange.stream else { return false };
         let no_body = exchange.is_head || matches!(status, 204 | 304);
-        stream.left = if no_body { None } else { written.length };
+        stream.left = if no_body { None } else { length };
         let mut first = Bytes::new();
         if !body.is_end_stream()
             && let Poll::Ready(Some(Ok(piece))) = body.poll_data(context)
@@ -176,13 +177,12 @@ impl<P: Poller> Client<P> {
         if let Some(origin) = self.origins[origin as usize].as_mut() {
             origin.answered(address);
         }
-        let at = written.block_len;
         self.turn.tail()[at..at + first.len()].copy_from_slice(&first);
         let start = self.turn.start();
         // A head that is the end stays one row: gRPC's trailers-only counts as such by its END_STREAM alone.
         if is_whole {
-            let mut entry = head_entry(exchange, Kind::Whole, status, written, start);
-            entry.flags |= early(exchange) | if no_body { Entry::NO_BODY } else { 0 };
+            let mut entry = exchange.head_entry(Kind::Whole, status, start, at, length);
+            entry.flags |= exchange.early() | if no_body { Entry::NO_BODY } else { 0 };
             entry.body_start = start + at as u32;
             entry.body_len = first.len() as u32;
             self.turn.keep(at + first.len());
@@ -190,7 +190,7 @@ impl<P: Poller> Client<P> {
             return self.stream_over(slot);
         }
         exchange.head_sent = true;
-        let mut entry = head_entry(exchange, Kind::Head, status, written, start);
+        let mut entry = exchange.head_entry(Kind::Head, status, start, at, length);
         if no_body {
             entry.flags |= Entry::NO_BODY;
         }
@@ -237,7 +237,7 @@ impl<P: Poller> Client<P> {
     fn stream_ended(&mut self, slot: u32) -> bool {
         let exchange = &self.exchanges[slot as usize];
         let mut entry = exchange.entry(Kind::End);
-        entry.flags |= early(exchange);
+        entry.flags |= exchange.early();
         self.turn.push(entry);
         self.stream_over(slot)
     }
@@ -363,22 +363,4 @@ fn look(wire: &mut Wire, context: &mut Context<'_>) -> Found {
             Poll::Pending => Found::Nothing,
         },
     }
-}
-
-fn head_entry(exchange: &Exchange, kind: Kind, status: u16, written: Written, start: u32) -> Entry {
-    let mut entry = exchange.entry(kind);
-    entry.status = u32::from(status);
-    entry.block_start = start;
-    entry.block_len = written.block_len as u32;
-    entry.origin_us = exchange.origin_us;
-    if let Some(length) = written.length {
-        entry.flags |= Entry::LENGTH;
-        entry.length_lo = length as u32;
-        entry.length_hi = (length >> 32) as u32;
-    }
-    entry
-}
-
-fn early(exchange: &Exchange) -> u32 {
-    if exchange.sent { 0 } else { Entry::EARLY }
 }

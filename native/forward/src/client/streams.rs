@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use portcullis_engine::reason::Reason;
+use portcullis_reactor::Bell;
 
 use super::transmit::{DRAINED_BYTES, PAUSE_BYTES};
 use super::{Client, Flow, NEVER};
@@ -41,8 +42,8 @@ enum Pick {
 impl<P: Poller> Client<P> {
     /// What rings when [`Client::serve_streams`] is to be called.
     #[must_use]
-    pub fn bell(&self) -> crate::h2::Bell {
-        crate::h2::Bell::new(&self.h2.board.ready)
+    pub fn bell(&self) -> Bell {
+        self.h2.bell()
     }
 
     /// Finds a connection for a request whose stream is yet to come.
@@ -173,7 +174,7 @@ impl<P: Poller> Client<P> {
         let https = origin.is_some_and(|origin| origin.spec.tls.is_some());
         let (Some(stream), Some(link)) = (&mut exchange.stream, self.h2.get(key)) else { return false };
         let LinkStage::Open(sender) = &mut link.stage else { return false };
-        let ends = stream.is_complete && stream.unsent_bytes == 0 && stream.trailers.is_none();
+        let ends = stream.is_out() && stream.trailers.is_none();
         let Some(request) = head::read(&stream.head, https) else {
             self.abort_stream(slot, Reason::InternalPanic);
             return true;
@@ -272,15 +273,16 @@ impl<P: Poller> Client<P> {
         let mut context = Context::from_waker(&waker);
         let Some(exchange) = self.exchanges.get_mut(slot as usize) else { return };
         let Some(stream) = &mut exchange.stream else { return };
-        if stream.wire.is_some() {
-            stream.seal();
-        }
-        let Some(wire) = &mut stream.wire else { return };
+        let Some(mut wire) = stream.wire.take() else { return };
         let is_answered = matches!(wire.answer, Answer::Body(_));
         let mut moved = false;
         let mut cut = false;
         if let Some(send) = &mut wire.send {
-            while let Some(piece) = stream.unsent.front_mut() {
+            loop {
+                if stream.unsent.is_empty() {
+                    stream.seal();
+                }
+                let Some(piece) = stream.unsent.front_mut() else { break };
                 send.reserve_capacity(stream.unsent_bytes);
                 let mut room = send.capacity();
                 if room == 0 && !wire.has_begun && stream.unsent_bytes <= FIRST_BYTES {
@@ -304,7 +306,7 @@ impl<P: Poller> Client<P> {
                 if piece.is_empty() {
                     stream.unsent.pop_front();
                 }
-                let ends = stream.is_complete && stream.unsent.is_empty() && stream.trailers.is_none();
+                let ends = stream.is_out() && stream.trailers.is_none();
                 cut |= send.send_data(part, ends).is_err();
                 wire.has_begun = true;
                 moved = true;
@@ -312,7 +314,7 @@ impl<P: Poller> Client<P> {
                     break;
                 }
             }
-            let is_out = stream.is_complete && stream.unsent.is_empty();
+            let is_out = stream.is_out();
             if is_out && !cut && !(moved && stream.trailers.is_none()) {
                 // The last piece, if there was one, did not say that it was the last.
                 let ended = match stream.trailers.take() {
@@ -326,8 +328,9 @@ impl<P: Poller> Client<P> {
                 wire.send = None;
             }
         }
+        stream.wire = Some(wire);
+        let (pending, is_out) = (stream.unsent_bytes, stream.is_out());
         exchange.deaf |= cut;
-        let (pending, is_out) = (stream.unsent_bytes, stream.is_complete && stream.unsent.is_empty());
         let was_sent = exchange.sent;
         if is_out && !exchange.sent {
             exchange.sent = !exchange.deaf;

@@ -10,22 +10,22 @@ pub(crate) mod link;
 pub(crate) mod ready;
 pub(crate) mod stream;
 
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::Waker;
 
-pub use ready::Bell;
+use portcullis_reactor::{Bell, Wakers};
 
 use crate::client::NEVER;
 use link::{Link, LinkKey};
-use ready::{Board, SlotWaker};
+use ready::Board;
 
 /// A client's HTTP/2 connections, and what its streams share.
-#[derive(Default)]
 pub(crate) struct Links {
     places: Vec<Place>,
     free: Vec<u32>,
     pub(crate) board: Board,
-    wakers: Vec<Option<(Waker, Arc<SlotWaker>)>>,
+    /// Of whatever stream a slot's exchange has.
+    wakers: Wakers,
     /// When something has to happen to a stream, by its slot.
     pub(crate) deadlines_ms: Vec<u64>,
     /// Streams that found no room in the arena.
@@ -44,7 +44,29 @@ struct Place {
     link: Option<Link>,
 }
 
+impl Default for Links {
+    fn default() -> Links {
+        let wakers = Wakers::default();
+        Links {
+            places: Vec::new(),
+            free: Vec::new(),
+            board: Board { news: Rc::default(), bell: wakers.bell() },
+            wakers,
+            deadlines_ms: Vec::new(),
+            starved: Vec::new(),
+            missed: false,
+            slots: Vec::new(),
+            serving: None,
+        }
+    }
+}
+
 impl Links {
+    /// Rings when a stream was woken, or a connection has news.
+    pub(crate) fn bell(&self) -> Bell {
+        self.board.bell.clone()
+    }
+
     /// A key for a connection that is about to be made.
     pub(crate) fn next_key(&mut self) -> LinkKey {
         let index = self.free.pop().unwrap_or(self.places.len() as u32);
@@ -94,23 +116,12 @@ impl Links {
     }
 
     pub(crate) fn waker(&mut self, slot: u32) -> Waker {
-        self.watch(slot).0.clone()
+        self.wakers.waker(slot)
     }
 
-    pub(crate) fn rearm(&mut self, slot: u32) {
-        self.watch(slot).1.rearm();
-    }
-
-    fn watch(&mut self, slot: u32) -> &(Waker, Arc<SlotWaker>) {
-        let at = slot as usize;
-        if at >= self.wakers.len() {
-            self.wakers.resize_with(at + 1, || None);
-        }
-        let ready = &self.board.ready;
-        self.wakers[at].get_or_insert_with(|| {
-            let own = SlotWaker::new(slot, ready);
-            (Waker::from(Arc::clone(&own)), own)
-        })
+    /// The slots whose streams were woken, in place of the (empty) list given.
+    pub(crate) fn take_woken(&mut self, slots: &mut Vec<u32>) {
+        self.wakers.take(slots);
     }
 
     pub(crate) fn set_deadline(&mut self, slot: u32, at_ms: u64) {

@@ -14,8 +14,8 @@ use crate::client::{Body, Request};
 /// again: most calls of APIs, and what one stream holds at most in either direction.
 pub(crate) const KEPT_BODY_BYTES: usize = 64 * 1024;
 
-/// Smaller pieces that come in one turn leave in one frame: a frame costs both sides as much as many bytes do, and
-/// origins bound how many small ones they take (the h2 crate's `data_frame_budget`).
+/// Smaller pieces that come in one turn, or behind a closed window, leave in one frame: a frame costs both sides as much
+/// as many bytes do, and origins bound how many small ones they take (the h2 crate's `data_frame_budget`).
 pub(crate) const PIECE_BYTES: usize = 4 * 1024;
 
 pub(crate) struct Stream {
@@ -96,7 +96,12 @@ impl Stream {
         }
     }
 
-    /// Small pieces so far become one.
+    /// All of the body was handed over.
+    pub(crate) fn is_out(&self) -> bool {
+        self.is_complete && self.unsent_bytes == 0
+    }
+
+    /// Small pieces so far become one: when it is their turn. Behind a closed window they go on being gathered.
     pub(crate) fn seal(&mut self) {
         if self.gathered.is_empty() {
             return;

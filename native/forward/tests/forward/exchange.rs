@@ -4,7 +4,7 @@ use portcullis_engine::reason::Reason;
 use portcullis_forward::{Body, Entry, Flow, Kind, Request, Token};
 use proptest::prelude::*;
 
-use crate::support::{Bench, GET, ID, OK, Site, spec};
+use crate::support::{Bench, GET, OK, Site, request, spec};
 
 #[test]
 fn a_small_response_is_one_entry() {
@@ -52,21 +52,7 @@ fn head_204_and_304_end_with_their_head() {
     let origin = bench.client.origin(&site.spec());
     let token = Token { slot: 0, generation: 1 };
     let head = b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n";
-    bench.client.send(
-        token,
-        origin,
-        Request {
-            closes: false,
-            fields: b"",
-            id: ID,
-            head,
-            body: Body::None,
-            is_head: true,
-            takes_trailers: false,
-            takes_interim: false,
-            idempotent: true,
-        },
-    );
+    bench.client.send(token, origin, Request { is_head: true, ..request(head) });
     let mut peer = site.accept();
     bench.turn(5);
     peer.read_head();
@@ -488,18 +474,7 @@ fn a_cancelled_exchange_is_not_told_and_its_connection_closed() {
     bench.client.cancel(token);
     assert!(peer.is_closed());
     let again = Token { slot: 0, generation: 8 };
-    let request = Request {
-        closes: false,
-        fields: b"",
-        id: ID,
-        head: GET,
-        body: Body::None,
-        is_head: false,
-        takes_trailers: false,
-        takes_interim: false,
-        idempotent: true,
-    };
-    bench.client.send(again, origin, request);
+    bench.client.send(again, origin, request(GET));
     bench.client.cancel(token);
     let mut peer = site.accept();
     bench.turn(5);
@@ -516,21 +491,7 @@ fn a_slot_that_is_used_again_has_lost_its_older_exchange() {
     let mut first = site.accept();
     bench.turn(5);
     let newer = Token { slot: 0, generation: 8 };
-    bench.client.send(
-        newer,
-        origin,
-        Request {
-            closes: false,
-            fields: b"",
-            id: ID,
-            head: GET,
-            body: Body::None,
-            is_head: false,
-            takes_trailers: false,
-            takes_interim: false,
-            idempotent: true,
-        },
-    );
+    bench.client.send(newer, origin, request(GET));
     assert!({
         first.read_head();
         first.is_closed()
@@ -747,15 +708,11 @@ fn trailers_and_interim_responses_are_told_to_who_takes_them() {
     for takes in [true, false] {
         bench.told.clear();
         let request = Request {
-            id: ID,
-            closes: false,
-            fields: b"",
-            head: b"POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
             body: Body::Stream { length: None },
-            is_head: false,
             takes_trailers: takes,
             takes_interim: takes,
             idempotent: false,
+            ..request(b"POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
         };
         bench.client.send(token, origin, request);
         bench.client.body(token, b"hi", false);

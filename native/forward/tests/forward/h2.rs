@@ -1,5 +1,6 @@
 //! Exchanges with HTTP/2 origins in the clear.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::support::h2::{
     DATA, END_HEADERS, END_STREAM, HEADERS, Listener, PING, RST_STREAM, Raw, STATUS_200, Served, Shared, answer, ok,
     read, send, serve, spec, token,
 };
-use crate::support::{Bench, GET, ID};
+use crate::support::{Bench, GET, request};
 
 const GRPC: &str = "POST /a.B/C HTTP/1.1\r\nhost: a\r\nte: trailers\r\ncontent-type: application/grpc\r\n\
                     transfer-encoding: chunked\r\n\r\n";
@@ -23,15 +24,11 @@ const GRPC: &str = "POST /a.B/C HTTP/1.1\r\nhost: a\r\nte: trailers\r\ncontent-t
 /// A call as gRPC makes it.
 fn call(bench: &mut Bench, slot: u32, origin: OriginId) -> Token {
     let request = Request {
-        id: ID,
-        closes: false,
-        fields: b"",
-        head: GRPC.as_bytes(),
         body: Body::Stream { length: None },
-        is_head: false,
         takes_trailers: true,
         takes_interim: true,
         idempotent: false,
+        ..request(GRPC.as_bytes())
     };
     bench.client.send(token(slot), origin, request);
     token(slot)
@@ -194,6 +191,42 @@ fn ten_thousand_messages_pass_in_one_stream_both_ways() {
         }
         assert!(bench.over(token).await.is(Kind::End));
         assert_eq!(bench.body(token), expected);
+    });
+}
+
+#[test]
+fn small_messages_behind_a_closed_window_leave_in_few_frames() {
+    block_on(async {
+        const MESSAGES: usize = 300;
+        let (reads, frames) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
+        let (may_read, counted) = (Rc::clone(&reads), Rc::clone(&frames));
+        let site = serve(&Builder::new(), move |mut request, respond| {
+            let (may_read, counted) = (Rc::clone(&may_read), Rc::clone(&counted));
+            Box::pin(async move {
+                while !may_read.get() {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                let body = request.body_mut();
+                while let Some(piece) = body.data().await {
+                    body.flow_control().release_capacity(piece.unwrap().len()).unwrap();
+                    counted.set(counted.get() + 1);
+                }
+                answer(respond, ok(), b"");
+            })
+        });
+        let mut bench = Bench::new();
+        let origin = bench.client.origin(&site.spec());
+        let token = call(&mut bench, 1, origin);
+        // All of a stream's first window (RFC 9113, 6.9.2), and some bytes that wait.
+        bench.client.body(token, &[0; 65_535 + 10], false);
+        for message in 1..=MESSAGES {
+            bench.beat().await;
+            bench.client.body(token, b"a small message", message == MESSAGES);
+        }
+        reads.set(true);
+        assert!(bench.over(token).await.is(Kind::Whole));
+        // 64 KiB in frames of 16 KiB; what waited, in a few that windows cut.
+        assert!(frames.get() < 16, "{} frames", frames.get());
     });
 }
 
@@ -698,11 +731,7 @@ fn head_204_and_304_have_no_body() {
         let mut bench = Bench::new();
         let origin = bench.client.origin(&site.spec());
         for (slot, head, is_head) in [(1, &b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n"[..], true), (2, GET, false)] {
-            let body = Body::None;
-            let (takes_trailers, takes_interim, idempotent, closes) = (false, false, true, false);
-            let request =
-                Request { id: ID, closes, fields: b"", head, body, is_head, takes_trailers, takes_interim, idempotent };
-            bench.client.send(token(slot), origin, request);
+            bench.client.send(token(slot), origin, Request { is_head, ..request(head) });
             let told = bench.over(token(slot)).await;
             assert!(told.is(Kind::Whole) && told.has(Entry::NO_BODY | Entry::LENGTH), "{told:?}");
             assert_eq!((told.length, told.body.len()), (9, 0));

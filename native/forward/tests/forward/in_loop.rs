@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use portcullis_forward::uv::InLoop;
-use portcullis_forward::{Arena, Body, Entry, Kind, OriginId, Request, Token};
+use portcullis_forward::{Arena, Entry, Kind, OriginId, Token};
 
-use crate::support::{GET, ID, OK, Site, spec};
+use crate::support::{GET, OK, Site, request, spec};
 
 type New = unsafe extern "C" fn() -> *mut c_void;
 type Run = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
@@ -137,18 +137,7 @@ impl Thread {
 }
 
 fn send(in_loop: &InLoop, origin: OriginId, slot: u32, generation: u32) {
-    let request = Request {
-        closes: false,
-        fields: b"",
-        id: ID,
-        head: GET,
-        body: Body::None,
-        is_head: false,
-        takes_trailers: false,
-        takes_interim: false,
-        idempotent: true,
-    };
-    in_loop.client().send(Token { slot, generation }, origin, request);
+    in_loop.client().send(Token { slot, generation }, origin, request(GET));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use portcullis_engine::reason::Reason;
 use portcullis_forward::{Body, Entry, Kind, OriginId, Request, Token};
 
-use crate::support::{Bench, GET, ID, OK, Peer, Site, spec};
+use crate::support::{Bench, GET, OK, Peer, Site, request, spec};
 
 /// One exchange that leaves its connection in the pool.
 fn served(bench: &mut Bench, site: &Site, origin: OriginId) -> Peer {
@@ -114,17 +114,7 @@ fn a_put_with_a_whole_body_is_retried_with_its_body() {
     drop(served(&mut bench, &site, origin));
     let token = Token { slot: 0, generation: 1 };
     let head = b"PUT /a HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n";
-    let request = Request {
-        closes: false,
-        fields: b"",
-        id: ID,
-        head,
-        body: Body::Whole(b"hello"),
-        is_head: false,
-        takes_trailers: false,
-        takes_interim: false,
-        idempotent: true,
-    };
+    let request = Request { body: Body::Whole(b"hello"), ..request(head) };
     bench.client.send(token, origin, request);
     bench.turn(5);
     let mut fresh = site.accept();
@@ -162,21 +152,7 @@ fn a_put_with_a_streamed_body_is_never_sent_again() {
     let token = Token { slot: 0, generation: 1 };
     let head = b"PUT /a HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n";
     let body = Body::Stream { length: Some(5) };
-    bench.client.send(
-        token,
-        origin,
-        Request {
-            closes: false,
-            fields: b"",
-            id: ID,
-            head,
-            body,
-            is_head: false,
-            takes_trailers: false,
-            takes_interim: false,
-            idempotent: true,
-        },
-    );
+    bench.client.send(token, origin, Request { body, ..request(head) });
     bench.client.body(token, b"hel", false);
     peer.read_head();
     drop(peer);

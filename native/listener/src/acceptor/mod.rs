@@ -19,6 +19,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_engine::peer::ClientHello;
+use portcullis_reactor::epoll::Event;
 
 pub use counts::{Figures, Refusal};
 pub use lobby::Inbox;
@@ -27,7 +28,6 @@ pub use places::Place;
 use counts::Counts;
 use lobby::Lobby;
 use places::Places;
-use socket::Event;
 
 /// A connection whose ClientHello has come; nothing of it was read.
 #[derive(Debug)]

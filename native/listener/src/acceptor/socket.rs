@@ -1,11 +1,11 @@
 //! The system calls of the acceptor, each with what it is asked for and nothing else.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
 
 use libc::{c_int, c_void, socklen_t};
+use portcullis_reactor::address::Address;
 
 /// Connections that the kernel keeps until they are accepted; it takes at most `net.core.somaxconn`, 4,096 by default.
 const BACKLOG: c_int = 4_096;
@@ -28,9 +28,9 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
         // `::` is every address, those of IPv4 too.
         set(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?;
     }
-    let (text, length) = written(address);
+    let address = Address::from(address);
     // SAFETY: a socket address of that length.
-    succeeded(unsafe { libc::bind(fd.as_raw_fd(), (&raw const text).cast(), length) })?;
+    succeeded(unsafe { libc::bind(fd.as_raw_fd(), (&raw const address.storage).cast(), address.length) })?;
     prepare(&fd)?;
     // SAFETY: an open socket.
     succeeded(unsafe { libc::listen(fd.as_raw_fd(), BACKLOG) })?;
@@ -115,133 +115,4 @@ fn set(fd: &OwnedFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> 
 
 fn succeeded(code: c_int) -> io::Result<c_int> {
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(code) }
-}
-
-// --- addresses ------------------------------------------------------------------------------------------------------
-
-struct Address {
-    storage: libc::sockaddr_storage,
-    length: socklen_t,
-}
-
-impl Default for Address {
-    fn default() -> Address {
-        // SAFETY: all zeroes is a valid value of this plain structure.
-        let storage = unsafe { std::mem::zeroed() };
-        Address { storage, length: size_of::<libc::sockaddr_storage>() as socklen_t }
-    }
-}
-
-impl Address {
-    fn read(&self) -> io::Result<SocketAddr> {
-        match c_int::from(self.storage.ss_family) {
-            libc::AF_INET => {
-                // SAFETY: the family says which structure it is.
-                let it = unsafe { &*(&raw const self.storage).cast::<libc::sockaddr_in>() };
-                let ip = Ipv4Addr::from_bits(u32::from_be(it.sin_addr.s_addr));
-                Ok(SocketAddrV4::new(ip, u16::from_be(it.sin_port)).into())
-            }
-            libc::AF_INET6 => {
-                // SAFETY: as above.
-                let it = unsafe { &*(&raw const self.storage).cast::<libc::sockaddr_in6>() };
-                let ip = Ipv6Addr::from(it.sin6_addr.s6_addr);
-                Ok(SocketAddrV6::new(ip, u16::from_be(it.sin6_port), 0, it.sin6_scope_id).into())
-            }
-            family => Err(io::Error::other(format!("a socket of family {family} is none of TCP"))),
-        }
-    }
-}
-
-fn written(address: SocketAddr) -> (libc::sockaddr_storage, socklen_t) {
-    let mut storage = Address::default().storage;
-    match address {
-        SocketAddr::V4(address) => {
-            // SAFETY: large enough for every family, and aligned for it.
-            let it = unsafe { &mut *(&raw mut storage).cast::<libc::sockaddr_in>() };
-            it.sin_family = libc::AF_INET as libc::sa_family_t;
-            it.sin_port = address.port().to_be();
-            it.sin_addr.s_addr = address.ip().to_bits().to_be();
-            (storage, size_of::<libc::sockaddr_in>() as socklen_t)
-        }
-        SocketAddr::V6(address) => {
-            // SAFETY: as above.
-            let it = unsafe { &mut *(&raw mut storage).cast::<libc::sockaddr_in6>() };
-            it.sin6_family = libc::AF_INET6 as libc::sa_family_t;
-            it.sin6_port = address.port().to_be();
-            it.sin6_addr.s6_addr = address.ip().octets();
-            it.sin6_scope_id = address.scope_id();
-            (storage, size_of::<libc::sockaddr_in6>() as socklen_t)
-        }
-    }
-}
-
-// --- waiting --------------------------------------------------------------------------------------------------------
-
-/// Wakes whoever waits for it; an eventfd.
-#[derive(Clone)]
-pub(super) struct Event(Arc<OwnedFd>);
-
-impl Event {
-    pub(super) fn new() -> io::Result<Event> {
-        // SAFETY: answers a new descriptor or -1, which is owned by nobody else.
-        unsafe {
-            let fd = succeeded(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?;
-            Ok(Event(Arc::new(OwnedFd::from_raw_fd(fd))))
-        }
-    }
-
-    pub(super) fn tell(&self) {
-        let one = 1_u64;
-        // SAFETY: eight bytes, as an eventfd wants them.
-        unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8) };
-    }
-
-    pub(super) fn clear(&self) {
-        let mut count = 0_u64;
-        // SAFETY: eight bytes, as an eventfd gives them.
-        unsafe { libc::read(self.0.as_raw_fd(), (&raw mut count).cast(), 8) };
-    }
-}
-
-impl AsRawFd for Event {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
-pub(super) struct Epoll(OwnedFd);
-
-impl Epoll {
-    pub(super) fn new() -> io::Result<Epoll> {
-        // SAFETY: answers a new descriptor or -1, which is owned by nobody else.
-        unsafe { Ok(Epoll(OwnedFd::from_raw_fd(succeeded(libc::epoll_create1(libc::EPOLL_CLOEXEC))?))) }
-    }
-
-    pub(super) fn add(&self, fd: RawFd, key: u64, events: c_int) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, key, events)
-    }
-
-    pub(super) fn change(&self, fd: RawFd, key: u64, events: c_int) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, key, events)
-    }
-
-    pub(super) fn remove(&self, fd: RawFd) {
-        // It cannot fail for a descriptor that was added.
-        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
-    }
-
-    fn control(&self, operation: c_int, fd: RawFd, key: u64, events: c_int) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: events as u32, u64: key };
-        // SAFETY: open descriptors and an event that lives for the call.
-        succeeded(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), operation, fd, &raw mut event) })?;
-        Ok(())
-    }
-
-    /// Waits for events; 0 when the time is up, or a signal came. No time: until one comes.
-    pub(super) fn wait(&self, events: &mut [libc::epoll_event], within_ms: Option<u64>) -> usize {
-        let within = within_ms.map_or(-1, |ms| c_int::try_from(ms).unwrap_or(c_int::MAX));
-        // SAFETY: room for so many events.
-        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), events.len() as c_int, within) };
-        usize::try_from(count).unwrap_or_default()
-    }
 }

@@ -14,11 +14,12 @@ use std::thread;
 use std::time::Instant;
 
 use portcullis_engine::guard::guarded;
+use portcullis_reactor::epoll::{Epoll, Event};
 use slab::Slab;
 
 use super::counts::Refusal;
 use super::places::Place;
-use super::socket::{self, Epoll, Event};
+use super::socket;
 use super::{Accepted, Bounds, Command, Shared, lock};
 use crate::hello::{self, Fault, Seen};
 

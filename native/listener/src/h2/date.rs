@@ -1,8 +1,9 @@
 //! The Date field of responses (RFC 9110, 5.6.7), made once a second.
 
 use http::HeaderValue;
+use portcullis_engine::civil::Civil;
 
-const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// The date of the last second that was asked for.
@@ -24,19 +25,9 @@ impl Date {
     }
 }
 
-/// Civil date from days by the proleptic Gregorian calendar.
 fn text(unix_s: u64) -> String {
-    let (days, of_day) = (unix_s / 86_400, unix_s % 86_400);
-    let z = days + 719_468;
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (name, month) = (DAYS[days as usize % 7], MONTHS[month as usize - 1]);
-    let (hours, minutes, seconds) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let Civil { year, month, day, weekday, hours, minutes, seconds } = Civil::of(unix_s);
+    let (name, month) = (DAYS[weekday as usize], MONTHS[month as usize - 1]);
     format!("{name}, {day:02} {month} {year} {hours:02}:{minutes:02}:{seconds:02} GMT")
 }
 

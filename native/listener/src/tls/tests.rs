@@ -1,7 +1,7 @@
 //! Handshakes over socket pairs, with rustls at the other end; every certificate is made here.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -188,14 +188,12 @@ fn config(shown: &Arc<Shows>, versions: &[&'static SupportedProtocolVersion]) ->
 }
 
 fn pair() -> (Socket, Socket) {
-    let mut fds = [0; 2];
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: room for two descriptors, which nobody else owns.
-    let (left, right) = unsafe {
-        assert_eq!(libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()), 0);
-        (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1]))
+    let (left, right) = UnixStream::pair().unwrap();
+    let watched = |stream: UnixStream| {
+        stream.set_nonblocking(true).unwrap();
+        Socket::new(stream.into()).unwrap()
     };
-    (Socket::new(left).unwrap(), Socket::new(right).unwrap())
+    (watched(left), watched(right))
 }
 
 /// What the door learned of a connection.

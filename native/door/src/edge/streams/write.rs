@@ -31,8 +31,7 @@ impl Edge {
             return;
         }
         let (block, body) = self.bytes(entry);
-        let length =
-            (entry.flags & Entry::LENGTH != 0).then(|| u64::from(entry.length_hi) << 32 | u64::from(entry.length_lo));
+        let length = entry.length();
         let written = if is(Kind::Whole) {
             let bodiless = entry.flags & Entry::NO_BODY != 0;
             let length = if bodiless { length } else { Some(body.len() as u64) };
@@ -300,8 +299,7 @@ impl Edge {
     /// Whether a client may send nothing for long: a gRPC call whose messages go on as they come.
     fn may_be_silent(&self, index: u32) -> bool {
         let slot = &self.slots[index as usize];
-        let is_call = slot.exchange.head.field("content-type").is_some_and(|of| of.starts_with("application/grpc"));
-        is_call && matches!(slot.stage, Stage::Forwarded | Stage::Answering)
+        slot.exchange.grpc.is_some() && matches!(slot.stage, Stage::Forwarded | Stage::Answering)
     }
 
     /// Writes the answer of the gateway's own that was just rendered, and ends the exchange.

@@ -178,7 +178,7 @@ impl Bench {
                 flags: entry.flags,
                 block: String::from_utf8_lossy(slice(entry.block_start, entry.block_len)).into_owned(),
                 body: slice(entry.body_start, entry.body_len).to_vec(),
-                length: u64::from(entry.length_hi) << 32 | u64::from(entry.length_lo),
+                length: entry.length().unwrap_or_default(),
                 fault: entry.fault,
                 address: entry.address,
             });
@@ -225,18 +225,7 @@ impl Bench {
 
     pub fn get(&mut self, slot: u32, origin: OriginId) -> Token {
         let token = Token { slot, generation: 7 };
-        let request = Request {
-            closes: false,
-            fields: b"",
-            id: ID,
-            head: GET,
-            body: Body::None,
-            is_head: false,
-            takes_trailers: false,
-            takes_interim: false,
-            idempotent: true,
-        };
-        self.client.send(token, origin, request);
+        self.client.send(token, origin, request(GET));
         token
     }
 
@@ -251,21 +240,7 @@ impl Bench {
                 "POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n".to_owned()
             }
         };
-        self.client.send(
-            token,
-            origin,
-            Request {
-                closes: false,
-                fields: b"",
-                id: ID,
-                head: head.as_bytes(),
-                body,
-                is_head: false,
-                takes_trailers: false,
-                takes_interim: false,
-                idempotent: false,
-            },
-        );
+        self.client.send(token, origin, Request { body, idempotent: false, ..request(head.as_bytes()) });
         token
     }
 
@@ -277,6 +252,21 @@ impl Bench {
 pub const ID: [u8; 32] = *b"0123456789abcdef0123456789abcdef";
 pub const GET: &[u8] = b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n";
 pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: s\r\n\r\nhi";
+
+/// A request without a body that may be repeated: tests say what is different of theirs.
+pub fn request(head: &[u8]) -> Request<'_> {
+    Request {
+        id: ID,
+        closes: false,
+        fields: b"",
+        head,
+        body: Body::None,
+        is_head: false,
+        takes_trailers: false,
+        takes_interim: false,
+        idempotent: true,
+    }
+}
 
 impl Told {
     pub fn is(&self, kind: Kind) -> bool {
