@@ -258,7 +258,12 @@ describe('what is held for a client is bounded', () => {
       for (const client of clients) for (let stream = 1; stream < 200; stream += 2) client.window(stream, 1);
     }, 500);
     const resets = () => clients.map(({ frames }) => frames.filter(({ type }) => type === Frame.RstStream).length);
-    await vi.waitFor(() => expect(Math.min(...resets())).toBeGreaterThanOrEqual(100 - 8), { timeout: 20_000 });
+    await vi
+      .waitFor(() => expect(Math.min(...resets())).toBeGreaterThanOrEqual(100 - 8), { timeout: 20_000 })
+      .catch(async error => {
+        const ends = await Promise.all(clients.map(client => (client.isClosed ? client.goneAway() : 'open')));
+        throw new Error(`resets: ${resets()}, connections: ${ends}`, { cause: error });
+      });
     clearInterval(dripping);
     expect((await ask(front.caller(HOST), '/')).status).toBe(200);
     for (const client of clients) client.close();
