@@ -2,18 +2,17 @@
 // The composition root: the only file that sees everything.
 //
 // The same script is the command line, the supervisor (`run`) and the gateway process that it starts (`serve`).
-// Native code is loaded only where it is needed: it wants its environment set before.
+// What only the gateway needs is loaded there, native code above all, which wants its environment set before: a command
+// answers within a blink.
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type Lookups, systemLookups } from './config/load.js';
-import { Metrics } from './journal/metrics/registry.js';
+import type { Lookups } from './config/load.js';
+import { systemLookups } from './config/lookups.js';
 import { FOLDER_VARIABLE, SUCCESSOR_VARIABLE } from './manage/child.js';
 import { makeProgram, runProgram } from './manage/cli/program.js';
 import { systemTerminal } from './manage/cli/terminal.js';
-import { startWorker } from './manage/edge-thread.js';
 import { makeLog } from './manage/log.js';
-import { live } from './manage/process.js';
 import { findProgram } from './manage/program.js';
 import { supervise } from './manage/supervisor.js';
 import { makeNotify } from './manage/systemd.js';
@@ -38,7 +37,12 @@ async function serve(file: string): Promise<void> {
   process.on('SIGUSR1', () => {});
   const folder = process.env[FOLDER_VARIABLE];
   if (folder === undefined || !process.connected) throw new Error('`serve` is started by `portcullis run`');
-  const native = await import('./native.js');
+  const [native, { live }, { startWorker }, { Metrics }] = await Promise.all([
+    import('./native.js'),
+    import('./manage/process.js'),
+    import('./manage/edge-thread.js'),
+    import('./journal/metrics/registry.js'),
+  ]);
   const claimed = native.claimStdout();
   await live({
     file,

@@ -1,6 +1,5 @@
 // A configuration file to a policy: read, validated, files and names looked up, all problems at once.
 
-import { lookup } from 'node:dns/promises';
 import { dirname, resolve as resolvePath } from 'node:path';
 import { compileTls, readPair, type TlsHost } from '../accept/tls/compile.js';
 import { compileCredentials, keysInQuery } from '../check/credentials/compile.js';
@@ -19,6 +18,7 @@ import { compileEvents } from '../journal/events/compile.js';
 import { type AdminPlan, compileAdmin } from '../manage/admin/compile.js';
 import { compileStore, type StorePlan } from '../manage/store/compile.js';
 import { Loading, readBounded, readSurroundings } from './loading.js';
+import { systemLookups } from './lookups.js';
 import { child, path, pointer } from './pointer.js';
 import type { EngineProblem, Policy, PolicyHost, PolicyLimit } from './policy.js';
 import { beginning, inOrder, type Problem } from './problem.js';
@@ -73,15 +73,6 @@ export interface Lookups {
    */
   stored?(store: StorePlan, hosted: readonly string[]): Promise<Stored>;
 }
-
-export const systemLookups: Lookups = {
-  env: process.env,
-  // IPv4 first, so that the order does not change with the resolver's mood.
-  resolve: async name => {
-    const found = await lookup(name, { all: true });
-    return found.sort((a, b) => a.family - b.family || (a.address < b.address ? -1 : 1)).map(({ address }) => address);
-  },
-};
 
 export async function load(file: string, lookups: Lookups = systemLookups): Promise<Loaded> {
   const absolute = resolvePath(file);

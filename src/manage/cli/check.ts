@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { type Lookups, load } from '../../config/load.js';
+import type { Lookups } from '../../config/load.js';
 import type { EngineProblem, Policy } from '../../config/policy.js';
 import { flat, inOrder, type Problem, render, wantsColour } from '../../config/problem.js';
 import { limiting, limitsTable } from './limits-table.js';
@@ -45,6 +45,7 @@ interface Checked {
 }
 
 export async function check(file: string, compile: Compile, lookups: Lookups): Promise<Checked> {
+  const { load } = await import('../../config/load.js');
   const loaded = await load(file, lookups);
   if (!loaded.parts) return { remarks: loaded.remarks, policy: null, stated: new Map() };
   const { policy, stated } = loaded.parts;

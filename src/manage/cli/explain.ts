@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
-import { type Lookups, load } from '../../config/load.js';
+import type { Lookups } from '../../config/load.js';
 import { printable, render, wantsColour } from '../../config/problem.js';
 import { limitsOf } from './limits-table.js';
 import { asCall, type EncodeMessage } from './messages.js';
@@ -57,6 +57,7 @@ export function addExplain(program: Command, door: () => Promise<Explaining>, lo
     .addOption(new Option('--format <format>', 'how to tell').choices(['text', 'json']).default('text'))
     .addHelpText('after', LIMITS)
     .action(async (written: string[], { config, response, message, format }: Options) => {
+      const { load } = await import('../../config/load.js');
       const loaded = await load(config, lookups);
       if (!loaded.parts || loaded.remarks.some(({ severity }) => severity === 'problem')) {
         const problems = loaded.remarks.filter(({ severity }) => severity === 'problem');

@@ -3,7 +3,7 @@
 
 import { userInfo } from 'node:os';
 import { type Command, Option } from 'commander';
-import { type Lookups, load } from '../../config/load.js';
+import type { Lookups } from '../../config/load.js';
 import { render, wantsColour } from '../../config/problem.js';
 import { Exit, Fault } from './fault.js';
 import { CONFIG_OPTION, DEFAULT_FILE } from './options.js';
@@ -59,6 +59,7 @@ async function recover(file: string, env: NodeJS.ProcessEnv, terminal: Terminal)
 
 /** Other parts of the configuration may be broken: that is no reason to stay outside. */
 async function storePlan(file: string, env: NodeJS.ProcessEnv, { error }: Terminal) {
+  const { load } = await import('../../config/load.js');
   const loaded = await load(file, { env, resolve: async () => ['127.0.0.1'] });
   if (loaded.parts) return loaded.parts.store;
   const problems = loaded.remarks.map(remark => `${render(remark, wantsColour(error))}\n\n`);
