@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 
 /**
  * Suites of one capability each that only ask, and so hold of both doors. Left out: `keys` and `load`, which take long
@@ -20,6 +20,9 @@ const BOTH_DOORS = [
   ],
 ];
 
+/** Suites that hold how long a call takes against a bound: what runs beside them would be measured too. */
+const ALONE = ['test/e2e/http2-abuse.test.ts'];
+
 export default defineConfig({
   test: {
     // Gateways are processes of their own: a test file is a process too, so that none shares state with another.
@@ -30,7 +33,10 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     projects: [
-      { extends: true, test: { name: 'all', include: ['test/**/*.test.ts'] } },
+      {
+        extends: true,
+        test: { name: 'all', include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, ...ALONE] },
+      },
       {
         extends: true,
         test: {
@@ -39,6 +45,7 @@ export default defineConfig({
           env: { PORTCULLIS_DOOR: 'h2' },
         },
       },
+      { extends: true, test: { name: 'alone', include: ALONE, maxWorkers: 1, sequence: { groupOrder: 1 } } },
     ],
   },
 });
