@@ -218,12 +218,13 @@ test(
         await pause(2);
       }
     })();
+    let { pid } = gateway;
     for (let turn = 0; turn < TURNS; turn++) {
-      const { pid } = gateway;
       const began = await gateway.count('process_start_time_seconds');
-      await upgrade(gateway);
+      const { process } = await upgrade(gateway);
       await until(async () => (await gateway.count('process_start_time_seconds')) > began);
       await retired(gateway, pid);
+      pid = process;
     }
     asking = false;
     await probing;
